@@ -1,0 +1,35 @@
+"""The families of operators, a file each: a row says everything the system knows of an operator."""
+
+from __future__ import annotations
+
+from pullback_graph.op import Op
+from pullback_graph.ops import (
+    arithmetic,
+    comparison,
+    creation,
+    cumulative,
+    indexing,
+    matrix,
+    reduction,
+    shape,
+    slicing,
+    sorting,
+    special,
+    transcendental,
+)
+
+FAMILIES: dict[str, tuple[Op, ...]] = {
+    "arithmetic": arithmetic.ROWS,
+    "transcendental": transcendental.ROWS,
+    "special": special.ROWS,
+    "comparison": comparison.ROWS,
+    "reduction": reduction.ROWS,
+    "cumulative": cumulative.ROWS,
+    "sorting": sorting.ROWS,
+    "shape": shape.ROWS,
+    "slicing": slicing.ROWS,
+    "indexing": indexing.ROWS,
+    "matrix": matrix.ROWS,
+    "creation": creation.ROWS,
+}
+"""The rows by family; a new family is a file and a line here."""

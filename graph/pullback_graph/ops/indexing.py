@@ -1,0 +1,7 @@
+"""Rows of the family `indexing`."""
+
+from __future__ import annotations
+
+from pullback_graph.op import Op
+
+ROWS: tuple[Op, ...] = ()

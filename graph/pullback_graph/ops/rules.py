@@ -1,0 +1,340 @@
+"""Rules that many rows share: type, axes and cost rules, and shorthands for the tests' domain.
+
+Type rules run once a node on the way of every request, so their common case is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.errors import DTypeError, ShapeError
+from pullback_graph.op import Axes, Cost, CostRule, Domain, Example, Factors, Interval
+from pullback_graph.ref import Ref, do
+from pullback_graph.types import BOOL, INT64, ArrayType, Shape, broadcast_shapes
+
+AXES = Attribute("axes", Kind.AXES)
+AXIS = Attribute("axis", Kind.AXIS)
+KEEPDIMS = Attribute("keepdims", Kind.BOOL, False)
+
+FLOATING = "fc"
+INTEGER = "iu"
+NUMERIC = "iufc"
+REAL = "iuf"
+ANY = "biufc"
+_KIND_NAMES = {
+    "b": "bool",
+    "f": "floating",
+    FLOATING: "floating",
+    INTEGER: "integer",
+    NUMERIC: "numeric",
+    REAL: "real (integer or floating)",
+}
+
+
+# --- type -----------------------------------------------------------------------------------------
+
+
+def elementwise(x: ArrayType, *others: ArrayType) -> ArrayType:
+    """Operands of equal dtype, shapes broadcasting; the result has that dtype."""
+    for other in others:
+        if other is not x and other != x:
+            return _broadcast(x, *others)
+    return x
+
+
+def elementwise_of(kinds: str) -> Callable[..., ArrayType]:
+    """`elementwise` for dtypes of the given kinds alone (NumPy's letters: `f` floating, ...)."""
+
+    def rule(x: ArrayType, *others: ArrayType) -> ArrayType:
+        if x.dtype.kind not in kinds:
+            check_kind(x, kinds)
+        for other in others:
+            if other is not x and other != x:
+                return _broadcast(x, *others)
+        return x
+
+    return rule
+
+
+def to_bool(kinds: str) -> Callable[..., ArrayType]:
+    """Elementwise with a result of dtype bool: comparisons and tests."""
+    checked = elementwise_of(kinds)
+
+    def rule(x: ArrayType, *others: ArrayType) -> ArrayType:
+        return ArrayType(BOOL, checked(x, *others).shape)
+
+    return rule
+
+
+def reduced_of(kinds: str) -> Callable[..., ArrayType]:
+    """A reduction over `axes` that keeps the dtype."""
+
+    def rule(x: ArrayType, *, axes: tuple[int, ...], keepdims: bool) -> ArrayType:
+        check_kind(x, kinds)
+        return ArrayType(x.dtype, reduced_shape(x.shape, axes, keepdims))
+
+    return rule
+
+
+def index_of(x: ArrayType, *, axis: int, keepdims: bool) -> ArrayType:
+    """A position along one non-empty axis, as int64."""
+    check_not_empty(x, (axis,))
+    return ArrayType(INT64, reduced_shape(x.shape, (axis,), keepdims))
+
+
+def along_axis(kinds: str) -> Callable[..., ArrayType]:
+    """A row that works along one axis and keeps the type."""
+
+    def rule(x: ArrayType, *, axis: int, **_: Any) -> ArrayType:
+        check_kind(x, kinds)
+        check_axes(x.shape, (axis,))
+        return x
+
+    return rule
+
+
+def check_kind(x: ArrayType, kinds: str) -> None:
+    """Refuse a dtype that is not of `kinds`.
+
+    Raises:
+        DTypeError: it is not; the message names what is needed.
+    """
+    if x.dtype.kind not in kinds:
+        needed = _KIND_NAMES.get(kinds, kinds)
+        raise DTypeError(f"needs a {needed} dtype, got {x.dtype.name}; cast with astype")
+
+
+def check_same_dtype(*operands: ArrayType) -> None:
+    """Refuse operands of different dtypes.
+
+    Raises:
+        DTypeError: they differ.
+    """
+    first = operands[0].dtype
+    if any(operand.dtype != first for operand in operands):
+        listed = " and ".join(operand.dtype.name for operand in operands)
+        raise DTypeError(f"dtypes {listed} differ; cast one operand with astype")
+
+
+def check_axes(shape: Shape, axes: Sequence[int]) -> None:
+    """Refuse axes that are not distinct axes of `shape`.
+
+    Raises:
+        ShapeError: one is out of range or given twice.
+    """
+    for axis in axes:
+        if not 0 <= axis < len(shape):
+            raise ShapeError(
+                f"axis {axis} is out of range for shape {shape}; axes run from 0 to "
+                f"{len(shape) - 1}"
+                if shape
+                else f"axis {axis} is out of range: a 0-d operand has no axes"
+            )
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"axes {tuple(axes)} name one axis twice; give each once")
+
+
+def check_not_empty(x: ArrayType, axes: Sequence[int]) -> None:
+    """Refuse to reduce no elements where the reduction has no identity.
+
+    Raises:
+        ShapeError: one of `axes` has size zero.
+    """
+    check_axes(x.shape, axes)
+    if any(x.shape[axis] == 0 for axis in axes):
+        raise ShapeError(
+            f"nothing to choose from: shape {x.shape} has no elements along axes {tuple(axes)}; "
+            "concat a fallback element first"
+        )
+
+
+def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
+    """The shape after reducing over `axes`.
+
+    Raises:
+        ShapeError: the axes are not distinct axes of the shape.
+    """
+    check_axes(shape, axes)
+    if keepdims:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def _broadcast(*operands: ArrayType) -> ArrayType:
+    check_same_dtype(*operands)
+    return ArrayType(operands[0].dtype, broadcast_shapes([operand.shape for operand in operands]))
+
+
+# --- derivative -----------------------------------------------------------------------------------
+
+
+def never(*_: Any, **__: Any) -> Ref:
+    """The map of an operand whose dtype carries no derivative (a condition): no pass calls it."""
+    raise AssertionError("an operand that carries no derivative was differentiated")
+
+
+def restored(z: Ref, axes: tuple[int, ...], keepdims: bool) -> Ref:
+    """A reduction's result with its reduced axes back as axes of size one."""
+    if keepdims or not axes:
+        return z
+    expanded: Ref = do.expand_dims(z, axes=tuple(sorted(axes)))
+    return expanded
+
+
+# --- axes -----------------------------------------------------------------------------------------
+
+
+def broadcast_axes(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Axes:
+    """Each result axis is a factor; operand axes align with them from the right."""
+    shape = results[0].shape
+    if all(operand.shape == shape for operand in operands):
+        return _all_kept(len(shape), len(operands), len(results))
+    kept = tuple(range(len(shape)))
+    return Axes(
+        operands=tuple(_aligned(operand.shape, shape) for operand in operands),
+        results=(kept,) * len(results),
+    )
+
+
+@lru_cache(maxsize=256)
+def _all_kept(rank: int, operand_count: int, result_count: int) -> Axes:
+    kept = tuple(range(rank))
+    return Axes((kept,) * operand_count, (kept,) * result_count)
+
+
+def _aligned(operand: Shape, result: Shape) -> Factors:
+    offset = len(result) - len(operand)
+    return tuple(
+        axis if size == result[axis] else None for axis, size in enumerate(operand, offset)
+    )
+
+
+def reduction_axes(join: str | None) -> Callable[..., Axes]:
+    """Reduced axes are contracted by the row `join` (`add`, ...), or must stay whole (None)."""
+
+    def rule(
+        operands: Sequence[ArrayType],
+        results: Sequence[ArrayType],
+        *,
+        axes: tuple[int, ...],
+        keepdims: bool,
+    ) -> Axes:
+        rank = len(operands[0].shape)
+        operand = tuple(None if join is None and i in axes else i for i in range(rank))
+        if keepdims:
+            result = tuple(None if i in axes else i for i in range(rank))
+        else:
+            result = tuple(i for i in range(rank) if i not in axes)
+        return Axes((operand,), (result,), {} if join is None else dict.fromkeys(axes, join))
+
+    return rule
+
+
+def index_axes(
+    operands: Sequence[ArrayType], results: Sequence[ArrayType], *, axis: int, keepdims: bool
+) -> Axes:
+    """For a row that searches one axis: that axis stays whole, the others are kept."""
+    rule = reduction_axes(None)
+    return rule(operands, results, axes=(axis,), keepdims=keepdims)
+
+
+def blocked_axis(
+    operands: Sequence[ArrayType], results: Sequence[ArrayType], *, axis: int, **_: Any
+) -> Axes:
+    """For a row that works along one axis: that axis stays whole, the others are kept."""
+    factors = tuple(None if i == axis else i for i in range(len(operands[0].shape)))
+    return Axes((factors,) * len(operands), (factors,) * len(results))
+
+
+# --- cost -----------------------------------------------------------------------------------------
+
+
+def moved_bytes(operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> float:
+    """Bytes of all operands read once and all results written once."""
+    total = 0
+    for item in (*operands, *results):
+        total += prod(item.shape) * item.dtype.itemsize
+    return float(total)
+
+
+def elementwise_cost(flops_per_element: float) -> CostRule:
+    """So many FLOPs per element of the result; operands read, result written."""
+
+    def rule(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Cost:
+        return Cost(flops_per_element * results[0].size, moved_bytes(operands, results))
+
+    return rule
+
+
+def reduction_cost(flops_per_element: float) -> CostRule:
+    """So many FLOPs per element of the first operand; operands read, result written."""
+
+    def rule(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Cost:
+        return Cost(flops_per_element * operands[0].size, moved_bytes(operands, results))
+
+    return rule
+
+
+def view_cost(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Cost:
+    """Nothing: the result shares its operand's memory."""
+    return Cost(0.0, 0.0)
+
+
+def copy_cost(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Cost:
+    """No FLOPs; operands read, results written."""
+    return Cost(0.0, moved_bytes(operands, results))
+
+
+# --- domain ---------------------------------------------------------------------------------------
+
+
+def reals(
+    count: int,
+    low: float = -2.0,
+    high: float = 2.0,
+    special: tuple[float, ...] = (),
+    *,
+    examples: Sequence[Example] = (),
+    distinct: bool = False,
+) -> Domain:
+    """`count` floating operands from one interval (of a VARIADIC row, one for all operands)."""
+    return Domain((Interval(low, high, special, distinct=distinct),) * count, tuple(examples))
+
+
+def booleans(count: int, *, examples: Sequence[Example] = ()) -> Domain:
+    """`count` operands of dtype bool."""
+    return Domain((Interval(boolean=True),) * count, tuple(examples))
+
+
+def reduction_examples(
+    *, empty: bool = True, shapes: Sequence[Shape] = ((2, 3, 4), (3, 1), (5,), ())
+) -> tuple[Example, ...]:
+    """Axes of every kind over `shapes`, with and without keepdims; `empty` adds sizes of zero."""
+    examples = [
+        Example((shape,), {"axes": axes, "keepdims": keepdims})
+        for shape in shapes
+        for axes in _axis_choices(len(shape))
+        for keepdims in (False, True)
+    ]
+    if empty:
+        examples += [
+            Example(((2, 0),), {"axes": (1,), "keepdims": False}),
+            Example(((0,),), {"axes": (0,), "keepdims": True}),
+        ]
+    return (*examples, Example(((2, 0),), {"axes": (0,), "keepdims": False}))
+
+
+def _axis_choices(rank: int) -> list[tuple[int, ...]]:
+    """All axes, none, the last, and (from rank 3) two that are apart."""
+    choices = {tuple(range(rank)), (), tuple(range(rank))[-1:]}
+    return sorted(choices | ({(0, 2)} if rank > 2 else set()))
+
+
+def axis_examples(**attributes: Any) -> tuple[Example, ...]:
+    """Shapes with one axis chosen, sizes one and zero included."""
+    places = (((5,), 0), ((2, 3), 0), ((2, 3, 4), 1), ((3, 1), 1), ((0, 3), 1))
+    return tuple(Example((shape,), {"axis": axis, **attributes}) for shape, axis in places)
