@@ -1,0 +1,1 @@
+"""Wires inside one installation; both ends are always of one version."""

@@ -1,0 +1,78 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PHASE_UNSPECIFIED: _ClassVar[Phase]
+    PHASE_FORWARD: _ClassVar[Phase]
+    PHASE_BACKWARD: _ClassVar[Phase]
+    PHASE_FUSED: _ClassVar[Phase]
+    PHASE_REDUCE: _ClassVar[Phase]
+
+class Placement(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PLACEMENT_UNSPECIFIED: _ClassVar[Placement]
+    PLACEMENT_CPU: _ClassVar[Placement]
+    PLACEMENT_GPU: _ClassVar[Placement]
+PHASE_UNSPECIFIED: Phase
+PHASE_FORWARD: Phase
+PHASE_BACKWARD: Phase
+PHASE_FUSED: Phase
+PHASE_REDUCE: Phase
+PLACEMENT_UNSPECIFIED: Placement
+PLACEMENT_CPU: Placement
+PLACEMENT_GPU: Placement
+
+class PlanReply(_message.Message):
+    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text")
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    ADJOINT_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    FLOPS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_REASON_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FRONT_END_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    nodes: int
+    adjoint_evaluations: int
+    flops: float
+    size_bytes: float
+    peak_bytes: int
+    split: str
+    split_reason: str
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskSummary]
+    estimated_s: float
+    executor: str
+    digest: str
+    front_end: bool
+    text: str
+    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ...) -> None: ...
+
+class TaskSummary(_message.Message):
+    __slots__ = ("phase", "placement", "nodes", "flops", "size_bytes", "peak_bytes", "depends_on")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    FLOPS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
+    phase: Phase
+    placement: Placement
+    nodes: int
+    flops: float
+    size_bytes: float
+    peak_bytes: int
+    depends_on: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., placement: _Optional[_Union[Placement, str]] = ..., nodes: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., depends_on: _Optional[_Iterable[int]] = ...) -> None: ...
