@@ -1,0 +1,239 @@
+"""Builds graphs: checks every node by its row's type rule, numbers values, drops dead ones.
+
+A plain builder keeps what it is given. A rewriting builder (`rewrite=`) looks at every node before
+it is added and may answer with a value that already exists, so that a transformation simplifies
+what it builds as it builds it; `reuse=True` shares equal nodes (common subexpressions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pullback_graph.attributes import canonical
+from pullback_graph.errors import ArityError, GraphError, PullbackError, UnknownOp
+from pullback_graph.graph import Graph, Input, Node, Output
+from pullback_graph.op import VARIADIC, Op
+from pullback_graph.ref import Ref
+from pullback_graph.table import OPS
+from pullback_graph.types import MAX_RANK, ArrayType, as_dtype, type_of
+
+Results: TypeAlias = "tuple[int, ...]"
+Rewrite: TypeAlias = "Callable[[Builder, Op, tuple[int, ...], dict[str, Any]], Ref | None]"
+"""Sees a node about to be added; answers with a value to use in its place, or None."""
+
+_SHARED_CONSTANT_BYTES = 1024
+
+
+class Builder:
+    """A graph under construction.
+
+    Attributes:
+        types: the type of every value so far, by number (the order of creation).
+        adjoints_finished: how many adjoints the reverse passes run on this builder completed.
+    """
+
+    def __init__(self, *, reuse: bool = False, rewrite: Rewrite | None = None) -> None:
+        self.types: list[ArrayType] = []
+        self.adjoints_finished = 0
+        self._reuse = reuse
+        self._rewrite = rewrite
+        self._inputs: list[tuple[int, str]] = []
+        self._constants: dict[int, np.ndarray[Any, Any]] = {}
+        self._nodes: list[tuple[int, Node]] = []
+        self._node_of: dict[int, int] = {}
+        self._seen: dict[Any, Results] = {}
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def input(self, name: str, type: ArrayType) -> Ref:
+        """Add a named input.
+
+        Raises:
+            GraphError: the name is empty or taken, or the type is not one of the language.
+        """
+        if not name or any(name == other for _, other in self._inputs):
+            raise GraphError(f"input name {name!r} is {'taken' if name else 'empty'}")
+        _check_type(type)
+        index = self._number(ArrayType(as_dtype(type.dtype), type.shape))
+        self._inputs.append((index, name))
+        return Ref(self, index)
+
+    def constant(self, value: Any) -> Ref:
+        """Add a constant (a read-only copy unless the array is read-only already)."""
+        array = np.asarray(value)
+        type = type_of(array)
+        key = None
+        if self._reuse and array.nbytes <= _SHARED_CONSTANT_BYTES:
+            key = (type.dtype.name, type.shape, array.tobytes())
+            if key in self._seen:
+                return Ref(self, self._seen[key][0])
+        if array.flags.writeable or not array.flags.c_contiguous:
+            array = np.array(array, order="C")
+            array.flags.writeable = False
+        index = self._number(type)
+        self._constants[index] = array
+        if key is not None:
+            self._seen[key] = (index,)
+        return Ref(self, index)
+
+    def add(self, name: str, *operands: Ref, **attributes: Any) -> Any:
+        """Add a node and give its result (a tuple of Refs where the row has several).
+
+        Raises:
+            UnknownOp, ArityError, AttributeFault, ShapeError, DTypeError: as the row says; the
+                message names the node.
+        """
+        for operand in operands:
+            if operand.builder is not self:
+                raise GraphError(f"{name}: an operand belongs to another builder")
+        op = OPS.get(name)
+        if op is None:
+            raise UnknownOp(unknown_op(name))
+        results = self.append(op, tuple(operand.index for operand in operands), attributes)
+        refs = tuple(Ref(self, index) for index in results)
+        return refs[0] if len(refs) == 1 else refs
+
+    def append(self, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any]) -> Results:
+        """Add a node by row and operand numbers; the numbers of its results."""
+        try:
+            attributes = canonical(op.attributes, attributes)
+            _check_arity(op, len(operands))
+            if self._rewrite is not None:
+                replacement = self._rewrite(self, op, operands, attributes)
+                if replacement is not None:
+                    return (replacement.index,)
+            if self._reuse:
+                key = (op, operands, *attributes.values())
+                found = self._seen.get(key)
+                if found is not None:
+                    return found
+            typed = op.type(*[self.types[i] for i in operands], **attributes)
+        except PullbackError as error:
+            raise self._located(error, op, operands) from None
+        types = (typed,) if isinstance(typed, ArrayType) else typed
+        results = tuple(self._number(result) for result in types)
+        for index in results:
+            self._node_of[index] = len(self._nodes)
+        self._nodes.append((results[0], Node(op, operands, attributes, types)))
+        if self._reuse:
+            self._seen[key] = results
+        return results
+
+    # --- what a rule may ask ----------------------------------------------------------------------
+
+    def constant_value(self, index: int) -> np.ndarray[Any, Any] | None:
+        """The array of a constant, or None where the value is not one."""
+        return self._constants.get(index)
+
+    def node(self, index: int) -> Node | None:
+        """The node that gives a value, or None for an input or a constant."""
+        position = self._node_of.get(index)
+        return None if position is None else self._nodes[position][1]
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def build(
+        self, outputs: Mapping[str, Ref] | Iterable[tuple[str, Ref]], *, prune: bool = True
+    ) -> Graph:
+        """The graph that gives `outputs`; with `prune`, without what no output needs.
+
+        Raises:
+            GraphError: no output, or a name is empty or given twice.
+        """
+        pairs = list(outputs.items() if isinstance(outputs, Mapping) else outputs)
+        _check_names([name for name, _ in pairs])
+        live = self._live([ref.index for _, ref in pairs]) if prune else None
+        inputs = sorted(self._inputs)
+        constants = [i for i in self._constants if live is None or i in live]
+        nodes = [pair for pair in self._nodes if live is None or _any_live(pair, live)]
+        numbers = [-1] * len(self.types)
+        order = [i for i, _ in inputs] + constants
+        order += [first + k for first, node in nodes for k in range(len(node.types))]
+        for number, index in enumerate(order):
+            numbers[index] = number
+        return Graph(
+            inputs=tuple(Input(name, self.types[i]) for i, name in inputs),
+            constants=tuple(self._constants[i] for i in constants),
+            nodes=tuple(
+                node._replace(operands=tuple([numbers[i] for i in node.operands]))
+                for _, node in nodes
+            ),
+            outputs=tuple(Output(name, numbers[ref.index]) for name, ref in pairs),
+        )
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _number(self, type: ArrayType) -> int:
+        self.types.append(type)
+        return len(self.types) - 1
+
+    def _live(self, roots: Sequence[int]) -> set[int]:
+        live = set(roots)
+        for first, node in reversed(self._nodes):
+            if any(first + k in live for k in range(len(node.types))):
+                live.update(node.operands)
+        return live
+
+    def _located(self, error: PullbackError, op: Op, operands: tuple[int, ...]) -> PullbackError:
+        """The same error, naming the node and its operands' types."""
+        if error.field.startswith("graph.nodes"):
+            return error
+        position = len(self._nodes)
+        listed = ", ".join(str(self.types[i]) for i in operands[:6])
+        more = ", ..." if len(operands) > 6 else ""
+        message = f"node {position} {op.name}({listed}{more}): {error.message}"
+        return type(error)(message, field=f"graph.nodes[{position}]")
+
+
+def unknown_op(name: str) -> str:
+    """The message for an operator the table has not, with the nearest names."""
+    near = get_close_matches(name, OPS, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "see the operator table"
+    return f"unknown operator {name!r}; {hint}"
+
+
+def copy_values(builder: Builder, graph: Graph, inputs: Sequence[Ref]) -> list[Ref]:
+    """Replay `graph` into `builder` on `inputs`; a Ref per value of the graph, by number."""
+    numbers = [ref.index for ref in inputs]
+    numbers += [builder.constant(array).index for array in graph.constants]
+    append = builder.append
+    for node in graph.nodes:
+        numbers += append(node.op, tuple([numbers[i] for i in node.operands]), node.attributes)
+    return [Ref(builder, number) for number in numbers]
+
+
+def copy_inputs(builder: Builder, graph: Graph) -> list[Ref]:
+    """Add the inputs of `graph` to `builder`."""
+    return [builder.input(item.name, item.type) for item in graph.inputs]
+
+
+def _check_arity(op: Op, count: int) -> None:
+    if op.operands == VARIADIC:
+        if count == 0:
+            raise ArityError("takes at least one operand, got none")
+    elif count != op.operands:
+        raise ArityError(f"takes {op.operands} operand(s), got {count}")
+
+
+def _check_type(type: ArrayType) -> None:
+    if len(type.shape) > MAX_RANK or any(size < 0 for size in type.shape):
+        raise GraphError(f"type {type} has a negative size or more than {MAX_RANK} axes")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise GraphError("a graph needs at least one output")
+    if len(set(names)) != len(names) or not all(names):
+        raise GraphError(f"output names must be distinct and not empty, got {list(names)}")
+
+
+def _any_live(pair: tuple[int, Node], live: set[int]) -> bool:
+    first, node = pair
+    return any(first + k in live for k in range(len(node.types)))

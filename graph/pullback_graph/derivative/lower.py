@@ -1,0 +1,86 @@
+"""From what a job wants to the one graph that computes it: differentiated and simplified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pullback_graph.builder import Builder, copy_inputs, copy_values
+from pullback_graph.derivative import transforms
+from pullback_graph.derivative.transforms import Differentiated, MakeBuilder
+from pullback_graph.graph import Graph
+from pullback_graph.rewrite import Fold, rewriter
+from pullback_graph.want import (
+    DerivativeKey,
+    Gradient,
+    Hessian,
+    Hvp,
+    Jacobian,
+    Jvp,
+    Names,
+    Value,
+    Vjp,
+    Want,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A graph ready to plan and run.
+
+    Attributes:
+        graph: inputs are the job's, then seeds; outputs are `value_count` values, then derivatives.
+        derivatives: what each further output is.
+        independent: names in `wrt` that nothing wanted depends on; their derivatives are zeros.
+        adjoints: how many adjoints the reverse pass finished.
+    """
+
+    graph: Graph
+    value_count: int
+    derivatives: tuple[DerivativeKey, ...]
+    independent: Names = ()
+    adjoints: int = 0
+
+
+def lower(graph: Graph, want: Want, *, fold: Fold | None = None) -> Lowered:
+    """Differentiate `graph` for `want` and simplify, in one sweep through a rewriting builder.
+
+    Args:
+        fold: evaluates nodes whose operands are constants; None leaves them.
+
+    Raises:
+        NotDifferentiable: a derivative was asked for where there is none.
+        InputError: a name in the want is not in the graph.
+    """
+
+    def make_builder() -> Builder:
+        return Builder(reuse=True, rewrite=rewriter(fold))
+
+    made = _differentiated(graph, want, make_builder)
+    return Lowered(made.graph, made.value_count, made.keys, made.independent, made.adjoints)
+
+
+def _differentiated(graph: Graph, want: Want, make_builder: MakeBuilder) -> Differentiated:
+    match want:
+        case Value(outputs):
+            return _values(graph, outputs, make_builder)
+        case Gradient(wrt, output):
+            return transforms.gradient(graph, wrt, output, make_builder)
+        case Vjp(wrt, seeds):
+            return transforms.vjp(graph, wrt, seeds, make_builder)
+        case Jvp(seeds):
+            return transforms.jvp(graph, seeds, make_builder)
+        case Hvp(wrt, seeds, output):
+            return transforms.hvp(graph, wrt, seeds, output, make_builder)
+        case Jacobian(wrt, outputs):
+            return transforms.jacobian(graph, wrt, outputs, make_builder)
+        case Hessian(wrt, output):
+            return transforms.hessian(graph, wrt, output, make_builder)
+
+
+def _values(graph: Graph, names: Names, make_builder: MakeBuilder) -> Differentiated:
+    positions = [graph.output_index(name) for name in names or graph.output_names]
+    builder = make_builder()
+    values = copy_values(builder, graph, copy_inputs(builder, graph))
+    chosen = [graph.outputs[i] for i in positions]
+    built = builder.build([(item.name, values[item.value]) for item in chosen])
+    return Differentiated(built, len(chosen), ())

@@ -1,0 +1,153 @@
+"""The graph: immutable, ordered, single assignment. Values are numbered inputs, constants, nodes.
+
+A Graph comes out of a Builder (or the parser, or the codec, which both use one), so every Graph
+that exists has been checked by the operator rows' type rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pullback_graph.errors import InputError
+from pullback_graph.op import Cost, Op
+from pullback_graph.types import ArrayType
+
+
+class Input(NamedTuple):
+    """A named input and its type."""
+
+    name: str
+    type: ArrayType
+
+
+class Output(NamedTuple):
+    """A named output and the number of the value it gives."""
+
+    name: str
+    value: int
+
+
+class Node(NamedTuple):
+    """One operation: its row, the numbers of its operands, its attributes, its results' types."""
+
+    op: Op
+    operands: tuple[int, ...]
+    attributes: Mapping[str, Any]
+    types: tuple[ArrayType, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A computation: inputs -> outputs.
+
+    Value numbers run over `inputs`, then `constants`, then every node's results in node order.
+    Two graphs are equal when their fingerprints are.
+    """
+
+    inputs: tuple[Input, ...]
+    constants: tuple[np.ndarray[Any, Any], ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Output, ...]
+
+    @cached_property
+    def types(self) -> tuple[ArrayType, ...]:
+        """The type of every value, by number."""
+        types = [item.type for item in self.inputs]
+        types += [ArrayType(array.dtype, array.shape) for array in self.constants]
+        for node in self.nodes:
+            types += node.types
+        return tuple(types)
+
+    @cached_property
+    def first_results(self) -> tuple[int, ...]:
+        """The number of each node's first result."""
+        numbers, number = [], len(self.inputs) + len(self.constants)
+        for node in self.nodes:
+            numbers.append(number)
+            number += len(node.types)
+        return tuple(numbers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical bytes, 64 hexadecimal digits."""
+        from pullback_graph.fingerprint import fingerprint  # noqa: PLC0415  (it reads graphs)
+
+        return fingerprint(self)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """FLOPs and bytes of one evaluation: the sum over the nodes' rows."""
+        flops = size_bytes = 0.0
+        for cost in self.node_costs:
+            flops += cost.flops
+            size_bytes += cost.size_bytes
+        return Cost(flops, size_bytes)
+
+    @cached_property
+    def node_costs(self) -> tuple[Cost, ...]:
+        """The cost of each node, by its row."""
+        types = self.types
+        return tuple(
+            node.op.cost([types[i] for i in node.operands], node.types, **node.attributes)
+            for node in self.nodes
+        )
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(item.name for item in self.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(item.name for item in self.outputs)
+
+    def input_index(self, name: str) -> int:
+        """Position (and value number) of the input called `name`.
+
+        Raises:
+            InputError: there is none; the message lists those there are.
+        """
+        return _position(self.input_names, name, "input")
+
+    def output_index(self, name: str) -> int:
+        """Position of the output called `name`.
+
+        Raises:
+            InputError: there is none; the message lists those there are.
+        """
+        return _position(self.output_names, name, "output")
+
+    def output_type(self, position: int) -> ArrayType:
+        """Type of the output at `position`."""
+        return self.types[self.outputs[position].value]
+
+    def with_shapes(self, shapes: Mapping[str, Sequence[int]]) -> Graph:
+        """The same graph for other sizes of some inputs' axes; see `pullback_graph.resize`."""
+        from pullback_graph.resize import with_shapes  # noqa: PLC0415  (it builds graphs)
+
+        return with_shapes(self, shapes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __str__(self) -> str:
+        from pullback_graph.text import to_text  # noqa: PLC0415  (the printer reads graphs)
+
+        return to_text(self)
+
+
+def _position(names: Sequence[str], name: str, what: str) -> int:
+    try:
+        return names.index(name)
+    except ValueError:
+        known = ", ".join(names) or "none"
+        raise InputError(f"no {what} {name!r}; the graph has: {known}", field=name) from None

@@ -1,0 +1,129 @@
+"""A job and its result as plain data: clients build it, the codec carries it, the server runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pullback_graph.graph import Graph
+from pullback_graph.want import DerivativeKey, Value, Want
+
+NDArray: TypeAlias = "np.ndarray[Any, Any]"
+
+
+class TensorHash(NamedTuple):
+    """A tensor sent before, named by the SHA-256 of its canonical bytes (64 hex digits)."""
+
+    sha256: str
+
+
+class GraphHash(NamedTuple):
+    """A graph sent before, named by its fingerprint (64 hex digits)."""
+
+    fingerprint: str
+
+
+Tensor: TypeAlias = "NDArray | TensorHash"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A way to split: `auto`, `none`, `shard`, `branch` or `stage`; count 0 leaves it to the plan."""
+
+    kind: str = "auto"
+    count: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.count})" if self.count else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run a job; the defaults let the service decide."""
+
+    deadline_s: float | None = None
+    priority: int = 0
+    executor: str = "auto"
+    split: Split = Split()
+    reproducible: bool = False
+    memory_cap_bytes: int | None = None
+    check: str = "none"
+    """`none`, or `finite`: fail on the first NaN or infinity in a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request: a graph, its inputs, what is wanted of it, and how."""
+
+    graph: Graph | GraphHash
+    inputs: Mapping[str, Tensor]
+    want: Want = field(default_factory=Value)
+    seeds: tuple[Mapping[str, Tensor], ...] = ()
+    options: Options = field(default_factory=Options)
+    id: str = ""
+
+
+@dataclass(slots=True)
+class Metrics:
+    """What a job cost. Seconds by phase; `fused_s` where forward and backward were one program."""
+
+    queued_s: float = 0.0
+    planning_s: float = 0.0
+    compiling_s: float = 0.0
+    forward_s: float = 0.0
+    backward_s: float = 0.0
+    fused_s: float = 0.0
+    reducing_s: float = 0.0
+    transferring_s: float = 0.0
+    total_s: float = 0.0
+    nodes: int = 0
+    adjoint_evaluations: int = 0
+    flops: float = 0.0
+    peak_bytes: int = 0
+    tasks: int = 1
+    workers: int = 0
+    """Ray workers that ran a task; 0 where the front end ran the job itself."""
+    retries: int = 0
+    executor: str = ""
+    split: str = ""
+    split_reason: str = ""
+    program_cache_hit: bool = False
+    graph_cache_hit: bool = False
+    tensor_cache_hits: int = 0
+    digest: str = ""
+    independent_inputs: tuple[str, ...] = ()
+    non_finite: Mapping[str, int] = field(default_factory=dict)
+    """Count of NaN and infinities per input or output that held any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Values, derivatives and metrics of one job."""
+
+    outputs: dict[str, NDArray]
+    derivatives: dict[DerivativeKey, NDArray]
+    metrics: Metrics
+    id: str = ""
+
+    @property
+    def gradients(self) -> dict[str, NDArray]:
+        """Arrays by input name: the gradient, or the first seed's vjp or hvp."""
+        return {k.input: v for k, v in self.derivatives.items() if k.seed == 0 and k.input}
+
+    @property
+    def jacobians(self) -> dict[tuple[str, str], NDArray]:
+        """Arrays of shape output.shape + input.shape by (output, input)."""
+        return {(k.output, k.input): v for k, v in self.derivatives.items()}
+
+    @property
+    def hessians(self) -> dict[tuple[str, str], NDArray]:
+        """Arrays of shape first.shape + second.shape by (first input, second input)."""
+        return {(k.input, k.second_input): v for k, v in self.derivatives.items()}
+
+    def seed(self, number: int) -> dict[str, NDArray]:
+        """One seed's arrays: by input name (vjp, hvp) or output name (jvp)."""
+        chosen = {k: v for k, v in self.derivatives.items() if k.seed == number}
+        return {k.input or k.output: v for k, v in chosen.items()}

@@ -1,0 +1,35 @@
+"""Estimated memory of one evaluation: the largest sum of values alive at once."""
+
+from __future__ import annotations
+
+from pullback_graph.graph import Graph
+
+
+def last_uses(graph: Graph) -> list[int]:
+    """Per value, the position of the last node reading it; the node count for outputs, else -1."""
+    last = [-1] * len(graph.types)
+    for position, node in enumerate(graph.nodes):
+        for index in node.operands:
+            last[index] = position
+    for output in graph.outputs:
+        last[output.value] = len(graph.nodes)
+    return last
+
+
+def peak_bytes(graph: Graph) -> int:
+    """Bytes alive at the fullest moment when each value is freed after its last use.
+
+    Inputs and constants count throughout; views are counted as if they were copies, so this is an
+    upper bound for an executor that allocates nothing else.
+    """
+    types, last = graph.types, last_uses(graph)
+    alive = sum(t.size_bytes for t in types[: len(graph.inputs) + len(graph.constants)])
+    held = len(graph.inputs) + len(graph.constants)
+    peak = alive
+    for position, (first, node) in enumerate(zip(graph.first_results, graph.nodes, strict=True)):
+        alive += sum(t.size_bytes for t in node.types)
+        peak = max(peak, alive)
+        for index in {*node.operands, *range(first, first + len(node.types))}:
+            if index >= held and last[index] <= position:
+                alive -= types[index].size_bytes
+    return peak

@@ -1,0 +1,92 @@
+"""What a job wants of a graph: its value, or one of its derivatives. Names only; seeds are data.
+
+A want with seeds says which outputs (vjp) or inputs (jvp, hvp) each seed covers; the seed arrays
+travel beside the inputs, as the inputs `seed_name(k, name)` of the lowered graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+Names: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Outputs by name; none named means all."""
+
+    outputs: Names = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """Gradient of one scalar output (empty: the only one) with respect to `wrt`."""
+
+    wrt: Names
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vjp:
+    """For each seed, the cotangents of `wrt` given cotangents of the named outputs."""
+
+    wrt: Names
+    seeds: tuple[Names, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jvp:
+    """For each seed, the tangents of all outputs given tangents of the named inputs."""
+
+    seeds: tuple[Names, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hvp:
+    """For each seed, the Hessian of one scalar output times a direction in the named inputs."""
+
+    wrt: Names
+    seeds: tuple[Names, ...]
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Jacobian:
+    """The Jacobian of each named output (none named: all): shape output.shape + input.shape."""
+
+    wrt: Names
+    outputs: Names = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hessian:
+    """The Hessian of one scalar output, a block per pair: shape first.shape + second.shape."""
+
+    wrt: Names
+    output: str = ""
+
+
+Want: TypeAlias = "Value | Gradient | Vjp | Jvp | Hvp | Jacobian | Hessian"
+
+
+class DerivativeKey(NamedTuple):
+    """Which derivative an array is: of `output`, by `input` (and `second_input`), for one seed.
+
+    A jvp has no input; a gradient, vjp or jacobian no second input; without seeds `seed` is 0.
+    """
+
+    output: str
+    input: str = ""
+    second_input: str = ""
+    seed: int = 0
+
+
+def seed_name(seed: int, name: str) -> str:
+    """Name of the lowered graph's input that holds seed number `seed` for `name`."""
+    return f"seed:{seed}:{name}"
+
+
+def want_name(want: Want) -> str:
+    """`value`, `gradient`, `vjp`, ...: the name used on the wire and in metric labels."""
+    return type(want).__name__.lower()

@@ -1,0 +1,55 @@
+"""The versioned cost table: seconds from the rows' FLOPs and bytes.
+
+Plans depend on this table and never on the machine that plans, so that a job gives the same plan,
+and so the same bits, everywhere. Raise the version with any change of a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pullback_graph.graph import Graph
+from pullback_graph.op import Cost
+
+
+@dataclass(frozen=True, slots=True)
+class CostTable:
+    """What work costs on one core of a common server, order of magnitude right."""
+
+    version: int = 1
+    flops_per_s: float = 2e10
+    """Floating point operations of large array calls."""
+    bytes_per_s: float = 6e9
+    """Memory traffic of large array calls."""
+    node_s: float = 1.0e-6
+    """Overhead of one array call."""
+    task_s: float = 2e-3
+    """Overhead of one task on a worker, its share of an actor call included."""
+    transfer_bytes_per_s: float = 1e9
+    """Between processes."""
+    shard_s: float = 40e-3
+    """The least work that makes a shard worth its overhead."""
+    most_shards: int = 64
+
+    def seconds(self, cost: Cost) -> float:
+        """Time of one node."""
+        work = max(cost.flops / self.flops_per_s, cost.size_bytes / self.bytes_per_s)
+        return self.node_s + work
+
+
+COST_TABLE = CostTable()
+"""The table every plan is made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Predicted seconds of a graph on one core, and of its largest single call."""
+
+    total_s: float
+    largest_call_s: float
+
+
+def estimate(graph: Graph, table: CostTable = COST_TABLE) -> Estimate:
+    """Predicted time of one evaluation."""
+    seconds = [table.seconds(cost) for cost in graph.node_costs]
+    return Estimate(sum(seconds), max(seconds, default=0.0))

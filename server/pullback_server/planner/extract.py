@@ -1,0 +1,146 @@
+"""Cuts a piece out of a graph as a graph of its own, its axes resized to one block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pullback_graph.attributes import resized
+from pullback_graph.builder import Builder
+from pullback_graph.graph import Graph
+from pullback_graph.ref import Ref, do
+from pullback_graph.types import ArrayType
+from pullback_server.planner.labels import Kind, Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Positions start:stop along the sharded axis group."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a graph.
+
+    Attributes:
+        nodes: positions of its nodes, ascending.
+        boundary: values it reads from outside, in the order of its graph's inputs.
+        exports: values it gives, in the order of its graph's outputs.
+    """
+
+    nodes: tuple[int, ...]
+    boundary: tuple[int, ...]
+    exports: tuple[int, ...]
+
+
+def piece(graph: Graph, nodes: Sequence[int], exports: Sequence[int]) -> Piece:
+    """The piece of the given nodes; constants come along and are no boundary."""
+    held = range(len(graph.inputs), len(graph.inputs) + len(graph.constants))
+    inside: set[int] = set()
+    boundary: dict[int, None] = {}
+    for position in nodes:
+        node, first = graph.nodes[position], graph.first_results[position]
+        for i in node.operands:
+            if i not in inside and i not in held:
+                boundary[i] = None
+        inside.update(range(first, first + len(node.types)))
+    return Piece(tuple(nodes), tuple(boundary), tuple(exports))
+
+
+def block_type(graph: Graph, labels: Labels, value: int, block: Range) -> ArrayType:
+    """The type of a value in one shard."""
+    type, label = graph.types[value], labels.values[value]
+    if label.kind is not Kind.SHARDED:
+        return type
+    size = type.shape[label.axis] // labels.length * (block.stop - block.start)
+    return type._replace(shape=_with_size(type.shape, label.axis, size))
+
+
+def cut(graph: Graph, labels: Labels, part: Piece, block: Range | None) -> Graph:
+    """The piece as a graph: for one block of the sharded axes, or (None) for the whole of them."""
+    builder = Builder()
+    refs: dict[int, Ref] = {}
+    for value in part.boundary:
+        type = graph.types[value] if block is None else block_type(graph, labels, value, block)
+        refs[value] = builder.input(f"v{value}", type)
+    for position in part.nodes:
+        node, first = graph.nodes[position], graph.first_results[position]
+        operands = [
+            _operand(builder, graph, labels, refs, position, k, block)
+            for k in range(len(node.operands))
+        ]
+        attributes = dict(node.attributes)
+        if block is not None and labels.sharded_nodes[position]:
+            attributes = resized(
+                node.op.attributes,
+                attributes,
+                graph.types[node.operands[0]].shape if node.operands else (),
+                operands[0].shape if operands else (),
+                block_type(graph, labels, first, block).shape,
+            )
+        results = builder.append(node.op, tuple(ref.index for ref in operands), attributes)
+        for offset, index in enumerate(results):
+            refs[first + offset] = Ref(builder, index)
+    return builder.build([(f"v{value}", refs[value]) for value in part.exports])
+
+
+def depends_on_position(graph: Graph, labels: Labels, part: Piece) -> bool:
+    """Whether equal-sized blocks of the piece still differ: constants or whole values are cut."""
+    return any(
+        labels.sharded_nodes[position]
+        and any(
+            _needs_cut(graph, labels, position, k)
+            for k in range(len(graph.nodes[position].operands))
+        )
+        for position in part.nodes
+    )
+
+
+def _needs_cut(graph: Graph, labels: Labels, position: int, k: int) -> bool:
+    """Whether operand `k` of a sharded node is there whole and the node wants a block of it."""
+    value = graph.nodes[position].operands[k]
+    if labels.values[value].kind is Kind.SHARDED:
+        return len(graph.inputs) <= value < len(graph.inputs) + len(graph.constants)
+    return labels.group_axes[value] >= 0
+
+
+def _operand(
+    builder: Builder,
+    graph: Graph,
+    labels: Labels,
+    refs: dict[int, Ref],
+    position: int,
+    k: int,
+    block: Range | None,
+) -> Ref:
+    """Operand `k` of a node: a value of the piece, a constant, or a block of either."""
+    value = graph.nodes[position].operands[k]
+    ref = refs.get(value)
+    if ref is None:
+        ref = builder.constant(graph.constants[value - len(graph.inputs)])
+        refs[value] = ref
+    if block is None or not labels.sharded_nodes[position]:
+        return ref
+    if not _needs_cut(graph, labels, position, k):
+        return ref
+    return _block_of(builder, ref, labels.group_axes[value], labels.length, block)
+
+
+def _block_of(builder: Builder, ref: Ref, axis: int, length: int, block: Range) -> Ref:
+    """A block of a whole value; of a constant, a constant."""
+    scale = ref.shape[axis] // length
+    starts = _with_size((0,) * len(ref.shape), axis, block.start * scale)
+    stops = _with_size(ref.shape, axis, block.stop * scale)
+    array = builder.constant_value(ref.index)
+    if array is not None:
+        places = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
+        return builder.constant(array[places])
+    sliced: Ref = do.slice(ref, starts=starts, stops=stops, steps=(1,) * len(starts))
+    return sliced
+
+
+def _with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    return (*shape[:axis], size, *shape[axis + 1 :])
