@@ -1,4 +1,4 @@
-"""A job and its result as plain data: clients build it, the codec carries it, the server runs it."""
+"""A job and its result as plain data, for the clients, the codec and the server alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Tensor: TypeAlias = "NDArray | TensorHash"
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A way to split: `auto`, `none`, `shard`, `branch` or `stage`; count 0 leaves it to the plan."""
+    """A way to split: `auto`, `none`, `shard`, `branch` or `stage`; count 0 is the planner's."""
 
     kind: str = "auto"
     count: int = 0
