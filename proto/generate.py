@@ -29,14 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the stubs, or compare them: 1 if any has drifted, with what changed on stdout."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only, change nothing")
-    parser.add_argument("--out", type=Path, default=PROTO, help="folder to write (or compare) into")
+    parser.add_argument("--source", type=Path, default=PROTO, help="folder of the .proto files")
+    parser.add_argument("--out", type=Path, default=PROTO, help="folder of the stubs")
     options = parser.parse_args(arguments)
     enter_venv()
     if not options.check:
-        generate(PROTO, options.out)
+        generate(options.source, options.out)
         return 0
     with tempfile.TemporaryDirectory() as fresh:
-        generate(PROTO, Path(fresh))
+        generate(options.source, Path(fresh))
         drift = differences(Path(fresh), options.out)
     print(*(drift or ["stubs: none drifted"]), sep="\n")
     return 1 if drift else 0
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def enter_venv() -> None:
     """Go on in the generator's venv, made first if it is missing; return where already in it."""
-    if Path(sys.prefix) == VENV:
+    if Path(sys.prefix).resolve() == VENV.resolve():
         return
     subprocess.run(["make", "--silent", "--directory", ROOT, ".venv-proto/.ready"], check=True)
     python = VENV / "bin" / "python"
