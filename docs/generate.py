@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STUB_PYTHON = ROOT / ".venv-proto" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,12 @@ class Generated:
 
 
 def make_stubs(root: Path) -> None:
-    """Write the protobuf stubs, by the generator in its own venv (`make proto` sets it up).
+    """Write the protobuf stubs; the generator finds, or makes, a venv of its own.
 
     Raises:
-        SystemExit: the venv is missing, or the generator failed (it has printed why).
+        SystemExit: the generator failed; it has printed why.
     """
-    if not STUB_PYTHON.exists():
-        raise SystemExit(f"{STUB_PYTHON} is missing; run `make proto` or `make check`")
-    command = [str(STUB_PYTHON), str(ROOT / "proto" / "generate.py"), "--out", str(root / "proto")]
+    command = [sys.executable, str(ROOT / "proto" / "generate.py"), "--out", str(root / "proto")]
     if subprocess.run(command, check=False).returncode:
         raise SystemExit("proto/generate.py failed, see above")
 
@@ -92,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(*(f"wrote {path}" for row in rows for path in rewrite(row)), sep="\n")
         return 0
     drift = [line for row in rows for line in differences(row)]
-    print(*(drift or [f"generated files: {len(rows)} sets, none drifted"]), sep="\n")
+    print(*(drift or [f"none drifted: {', '.join(row.name for row in rows)}"]), sep="\n")
     return 1 if drift else 0
 
 
