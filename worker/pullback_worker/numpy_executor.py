@@ -1,0 +1,174 @@
+"""The reference executor: a graph as a flat list of steps on numbered registers, over NumPy.
+
+Everything that can be decided once is decided by `compile`; a call pays about one NumPy call a node.
+Results are fresh contiguous arrays; inputs and constants are never written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pullback_graph import memory
+from pullback_graph.errors import Cancelled, ExecutionError, InputError, OutOfMemory
+from pullback_graph.graph import Graph
+from pullback_graph.op import Op
+from pullback_worker.executor import CancelFlag, NDArray
+from pullback_worker.numpy_kernels import NUMPY
+from pullback_worker.registers import Registers
+
+UNARY, GENERAL, SEVERAL = -1, -2, -3
+"""In the place of a step's second operand: one operand; a tuple of operands; several results too."""
+_SEGMENT_STEPS = 64
+_SEGMENT_BYTES = 1 << 18
+_REUSED_BYTES = 1 << 14
+"""Size from which an array is worth writing a result into when it is read for the last time."""
+
+
+class Step(NamedTuple):
+    """One node: `registers[z] = function(registers[a], registers[b])`, then drop `dead`."""
+
+    function: Callable[..., Any]
+    a: Any
+    b: int
+    z: Any
+    dead: tuple[int, ...]
+    node: int
+
+
+Segment: TypeAlias = "list[Step]"
+"""Steps between two looks at the cancel flag."""
+
+
+class NumpyExecutor:
+    """Compiles graphs to NumPy programs."""
+
+    name = "numpy"
+    version = f"1/numpy-{np.__version__}"
+
+    def compile(self, graph: Graph) -> NumpyProgram:
+        """The program of `graph`; time and memory linear in its nodes."""
+        return NumpyProgram(graph)
+
+
+class NumpyProgram:
+    """A graph ready to run. Safe to call from several threads at once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
+        registers = Registers(graph)
+        self._segments = _segments(graph, functions, registers)
+        self._inputs = len(graph.inputs)
+        held = len(graph.inputs) + len(graph.constants)
+        self._rest = [*graph.constants, *([None] * (registers.count - held))]
+        self._outputs = [registers.of[output.value] for output in graph.outputs]
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """Estimated bytes alive at the fullest moment, inputs and constants included."""
+        return memory.peak_bytes(self.graph)
+
+    def __call__(
+        self, arrays: Sequence[NDArray], cancel: CancelFlag | None = None
+    ) -> list[NDArray]:
+        """The outputs, in order, for inputs in order.
+
+        Raises:
+            InputError: a wrong number of inputs.
+            Cancelled: the flag was set while it ran.
+            OutOfMemory: an array could not be allocated; the message names the node.
+            ExecutionError: a node failed in another way.
+        """
+        if len(arrays) != self._inputs:
+            raise InputError(f"the program takes {self._inputs} input(s), got {len(arrays)}")
+        registers = [*arrays, *self._rest]
+        with np.errstate(all="ignore"):
+            for segment in self._segments:
+                if cancel is not None and cancel.is_set:
+                    raise Cancelled("the job was cancelled while its program ran")
+                self._run(segment, registers)
+        return _fresh([registers[i] for i in self._outputs], [*arrays, *self.graph.constants])
+
+    def _run(self, segment: Segment, registers: list[Any]) -> None:
+        """Run the steps of one segment; the loop every small program spends its time in."""
+        node = 0
+        try:
+            for function, a, b, z, dead, node in segment:
+                if b >= 0:
+                    registers[z] = function(registers[a], registers[b])
+                elif b == UNARY:
+                    registers[z] = function(registers[a])
+                elif b == GENERAL:
+                    registers[z] = function(*[registers[i] for i in a])
+                else:
+                    results = function(*[registers[i] for i in a])
+                    for register, result in zip(z, results, strict=True):
+                        registers[register] = result
+                for register in dead:
+                    registers[register] = None
+        except MemoryError as error:
+            raise self._failure(OutOfMemory, node, f"not enough memory: {error}") from error
+        except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+            raise self._failure(ExecutionError, node, str(error)) from error
+
+    def _failure(
+        self, kind: type[ExecutionError], position: int, what: str
+    ) -> ExecutionError:
+        node = self.graph.nodes[position]
+        listed = ", ".join(str(self.graph.types[i]) for i in node.operands[:6])
+        message = f"node {position} {node.op.name}({listed}): {what}"
+        return kind(message, field=f"graph.nodes[{position}]")
+
+
+def fold(op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, Any]) -> list[NDArray]:
+    """The results of one node on known operands, as fresh arrays: what constant folding calls."""
+    with np.errstate(all="ignore"):
+        results = op.run(NUMPY, **attributes)(*arrays)
+    return _fresh(list(results) if isinstance(results, tuple) else [results], arrays)
+
+
+def _segments(
+    graph: Graph, functions: list[Callable[..., Any]], registers: Registers
+) -> list[Segment]:
+    """The steps of all nodes, cut where the time since the last cut may matter to a caller."""
+    segments: list[Segment] = []
+    current: Segment = []
+    touched, types = 0, graph.types
+    for position, function in enumerate(functions):
+        node = graph.nodes[position]
+        current.append(_step(position, function, registers))
+        for index in node.operands:
+            touched += types[index].size_bytes
+        touched += node.types[0].size_bytes
+        if touched >= _SEGMENT_BYTES or len(current) == _SEGMENT_STEPS:
+            segments.append(current)
+            current, touched = [], 0
+    return [*segments, current] if current else segments
+
+
+def _step(position: int, function: Callable[..., Any], registers: Registers) -> Step:
+    operands, results, dead = registers.places[position]
+    if len(results) > 1:
+        return Step(function, operands, SEVERAL, results, dead, position)
+    if len(operands) == 2:
+        return Step(function, operands[0], operands[1], results[0], dead, position)
+    if len(operands) == 1:
+        return Step(function, operands[0], UNARY, results[0], dead, position)
+    return Step(function, operands, GENERAL, results[0], dead, position)
+
+
+def _fresh(values: list[Any], foreign: Sequence[NDArray]) -> list[NDArray]:
+    """The values as contiguous arrays that share memory with nothing, copied only where they do."""
+    taken = {id(array) for array in foreign}
+    arrays = []
+    for value in values:
+        array = np.asarray(value)
+        if array.base is not None or id(array) in taken or not array.flags.c_contiguous:
+            array = np.array(array, order="C")
+        taken.add(id(array))
+        arrays.append(array)
+    return arrays

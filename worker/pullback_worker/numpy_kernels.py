@@ -1,0 +1,141 @@
+"""The kernels protocol over NumPy and SciPy: the reference every other executor is held to.
+
+Dtypes stay what they are (float32 in, float32 out); nothing here writes into an operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.kernels import Index
+from pullback_graph.types import DType, Shape
+from pullback_worker.numpy_einsum import contraction
+from pullback_worker.numpy_scatter import add_at, in_range, in_range_index
+
+Array = Any
+_SMALL = 1024
+"""Elements up to which writing a broadcast array out costs less than describing it as a view."""
+
+
+class NumpyKernels:
+    """Array functions on `numpy.ndarray`."""
+
+    name = "numpy"
+    xp = np
+
+    @property
+    def special(self) -> Any:
+        """`scipy.special`, imported when a program first needs it."""
+        import scipy.special  # noqa: PLC0415  (most graphs need none of it)
+
+        return scipy.special
+
+    def astype(self, x: Array, dtype: DType) -> Array:
+        """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
+        x = np.asarray(x)
+        if x.dtype.kind == "f" and dtype.kind in "iu":
+            return _truncated(x, dtype)
+        return x.astype(dtype)
+
+    def broadcast_to(self, x: Array, shape: Shape) -> Array:
+        """`x` broadcast to `shape`: a read-only view, or a fresh array where that is cheaper."""
+        size = 1
+        for length in shape:
+            size *= length
+        if size > _SMALL:
+            return np.broadcast_to(x, shape)
+        z = np.empty(shape, x.dtype)
+        z[...] = x
+        return z
+
+    def pad(self, x: Array, fill: Array, low: Shape, high: Shape) -> Array:
+        """`x` with `fill` (0-d) around it, `low` elements before and `high` after on each axis."""
+        sizes = zip(low, x.shape, high, strict=True)
+        z = np.empty([before + size + after for before, size, after in sizes], x.dtype)
+        z.fill(fill)
+        z[tuple([slice(b, b + n) for b, n in zip(low, x.shape, strict=True)])] = x
+        return z
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        """The entries of `x` at `indices` along `axis`; the indices' axes stand in its place."""
+        try:
+            return x.take(indices, axis)
+        except (IndexError, TypeError):  # out of range, or too wide an unsigned dtype
+            return x.take(in_range(indices, x.shape[axis]), axis)
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        """The entries of `x` along `axis`, chosen anew for every position of the other axes."""
+        return x[_along_axis(x.shape, in_range(indices, x.shape[axis]), axis)]
+
+    def index(self, x: Array, index: Index) -> Array:
+        """`x[index]`."""
+        return x[in_range_index(index, x.shape)]
+
+    def index_add(self, x: Array, index: Index, y: Array) -> Array:
+        """`x` with `y` added at `index`, repeated places adding up."""
+        z = np.array(x)
+        add_at(z, index, y)
+        return z
+
+    def sum_at(self, shape: Shape, indices: Sequence[Index], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its index."""
+        z = np.zeros(shape, ys[0].dtype)
+        for index, y in zip(indices, ys, strict=True):
+            add_at(z, index, y)
+        return z
+
+    def sum_along_axes(
+        self, shape: Shape, axes: Sequence[int], indices: Sequence[Array], ys: Sequence[Array]
+    ) -> Array:
+        """Zeros of `shape` with each of `ys` added where `take_along_axis` would take it from."""
+        z = np.zeros(shape, ys[0].dtype)
+        for axis, index, y in zip(axes, indices, ys, strict=True):
+            add_at(z, _along_axis(shape, in_range(index, shape[axis]), axis), y)
+        return z
+
+    def dynamic_slice(self, x: Array, starts: Array, sizes: Shape) -> Array:
+        """The block of `sizes` at `starts`, an integer vector clamped so that the block fits."""
+        return x[_block(x.shape, starts, sizes)]
+
+    def dynamic_update_slice(self, x: Array, y: Array, starts: Array) -> Array:
+        """`x` with `y` written at `starts`, clamped so that `y` fits."""
+        z = np.array(x)
+        z[_block(x.shape, starts, y.shape)] = y
+        return z
+
+    def einsum(self, subscripts: str) -> Callable[..., Array]:
+        """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""
+        return contraction(subscripts)
+
+
+NUMPY = NumpyKernels()
+"""The one instance: it has no state."""
+
+
+def _truncated(x: Array, dtype: DType) -> Array:
+    """Float to integer, defined for every float."""
+    info = np.iinfo(dtype)
+    below = x < info.min
+    above = x >= x.dtype.type(2.0) ** (info.bits - (info.min < 0))
+    fits = ~(below | above | np.isnan(x))
+    z = np.where(fits, x, 0).astype(dtype)
+    if not fits.all():
+        z = np.where(above, dtype.type(info.max), np.where(below, dtype.type(info.min), z))
+    return z
+
+
+def _along_axis(shape: Shape, indices: Array, axis: int) -> Index:
+    """The full integer index that pairs `indices` along `axis` with every other position."""
+    grid: list[Array] = list(np.ix_(*map(np.arange, shape)))
+    grid[axis] = indices
+    return tuple(grid)
+
+
+def _block(shape: Shape, starts: Array, sizes: Shape) -> tuple[slice, ...]:
+    """The slices of a block of `sizes` at `starts`, moved into `shape` where it would stick out."""
+    triples = zip(starts.tolist(), sizes, shape, strict=True)
+    clamped = [(min(max(start, 0), length - size), size) for start, size, length in triples]
+    return tuple([slice(start, start + size) for start, size in clamped])
