@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from pullback_graph.types import Array, DType, Shape
 
 Index: TypeAlias = "tuple[slice | Array, ...]"
-"""One entry per leading axis: a slice, or an integer array (those broadcast together, as in NumPy)."""
+"""One entry per leading axis: a slice, or an integer array (which broadcast, as in NumPy)."""
 
 
 class Kernels(Protocol):

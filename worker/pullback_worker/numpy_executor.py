@@ -1,7 +1,7 @@
 """The reference executor: a graph as a flat list of steps on numbered registers, over NumPy.
 
-Everything that can be decided once is decided by `compile`; a call pays about one NumPy call a node.
-Results are fresh contiguous arrays; inputs and constants are never written to.
+`compile` decides what can be decided once; a call pays about one NumPy call a node. Results are
+fresh contiguous arrays; inputs and constants are never written to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pullback_worker.numpy_kernels import NUMPY
 from pullback_worker.registers import Registers
 
 UNARY, GENERAL, SEVERAL = -1, -2, -3
-"""In the place of a step's second operand: one operand; a tuple of operands; several results too."""
+"""What may stand for a second operand: there is one; `a` is a tuple; `z` is a tuple as well."""
 _SEGMENT_STEPS = 64
 _SEGMENT_BYTES = 1 << 18
 _REUSED_BYTES = 1 << 14
@@ -97,7 +97,7 @@ class NumpyProgram:
         """Run the steps of one segment; the loop every small program spends its time in."""
         node = 0
         try:
-            for function, a, b, z, dead, node in segment:
+            for function, a, b, z, dead, node in segment:  # noqa: B007  (the handlers read it)
                 if b >= 0:
                     registers[z] = function(registers[a], registers[b])
                 elif b == UNARY:
@@ -115,9 +115,7 @@ class NumpyProgram:
         except (ValueError, TypeError, IndexError, ArithmeticError) as error:
             raise self._failure(ExecutionError, node, str(error)) from error
 
-    def _failure(
-        self, kind: type[ExecutionError], position: int, what: str
-    ) -> ExecutionError:
+    def _failure(self, kind: type[ExecutionError], position: int, what: str) -> ExecutionError:
         node = self.graph.nodes[position]
         listed = ", ".join(str(self.graph.types[i]) for i in node.operands[:6])
         message = f"node {position} {node.op.name}({listed}): {what}"

@@ -40,4 +40,5 @@ def add_at(z: Array, index: Index, y: Array) -> None:
     if all([type(entry) is slice for entry in index]):
         z[index] += y
         return
-    np.add.at(z, in_range_index(index, z.shape), y)
+    places: Any = in_range_index(index, z.shape)
+    np.add.at(z, places, y)

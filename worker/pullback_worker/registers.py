@@ -38,7 +38,9 @@ class Registers:
         self.places: list[Places] = []
         self._free: list[int] = []
         types, last = graph.types, last_uses(graph)
-        for position, (first, node) in enumerate(zip(graph.first_results, graph.nodes, strict=True)):
+        for position, (first, node) in enumerate(
+            zip(graph.first_results, graph.nodes, strict=True)
+        ):
             operands = tuple([self.of[i] for i in node.operands])
             dying = [i for i in dict.fromkeys(node.operands) if i >= held and last[i] == position]
             self._free += [self.of[i] for i in dying]
