@@ -47,7 +47,7 @@ def enter_venv() -> None:
     """Go on in the generator's venv, made first if it is missing; return where already in it."""
     if Path(sys.prefix).resolve() == VENV.resolve():
         return
-    subprocess.run(["make", "--silent", "--directory", ROOT, ".venv-proto/.ready"], check=True)
+    subprocess.run(["make", "--silent", ".venv-proto/.ready"], cwd=ROOT, check=True)
     python = VENV / "bin" / "python"
     os.execv(python, [str(python), *sys.argv])
 
