@@ -66,5 +66,8 @@ class Kernels(Protocol):
     def dynamic_update_slice(self, x: Array, y: Array, starts: Array) -> Array:
         """`x` with `y` written at `starts`, clamped so that `y` fits."""
 
+    def sum_at_blocks(self, shape: Shape, starts: Sequence[Array], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` added where `dynamic_slice` would take it from."""
+
     def einsum(self, subscripts: str) -> Callable[..., Array]:
         """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""

@@ -106,6 +106,13 @@ class NumpyKernels:
         z[_block(x.shape, starts, y.shape)] = y
         return z
 
+    def sum_at_blocks(self, shape: Shape, starts: Sequence[Array], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` added where `dynamic_slice` would take it from."""
+        z = np.zeros(shape, ys[0].dtype)
+        for start, y in zip(starts, ys, strict=True):
+            z[_block(shape, start, y.shape)] += y
+        return z
+
     def einsum(self, subscripts: str) -> Callable[..., Array]:
         """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""
         return contraction(subscripts)
