@@ -6,6 +6,8 @@ from pullback_graph.op import Op
 from pullback_graph.ops import (
     arithmetic,
     comparison,
+    contraction,
+    conversion,
     creation,
     cumulative,
     dynamic,
@@ -13,6 +15,8 @@ from pullback_graph.ops import (
     joining,
     matrix,
     reduction,
+    scattering,
+    selection,
     shape,
     slicing,
     sorting,
@@ -22,6 +26,8 @@ from pullback_graph.ops import (
 
 FAMILIES: dict[str, tuple[Op, ...]] = {
     "arithmetic": arithmetic.ROWS,
+    "conversion": conversion.ROWS,
+    "selection": selection.ROWS,
     "transcendental": transcendental.ROWS,
     "special": special.ROWS,
     "comparison": comparison.ROWS,
@@ -33,7 +39,9 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "slicing": slicing.ROWS,
     "dynamic": dynamic.ROWS,
     "indexing": indexing.ROWS,
+    "scattering": scattering.ROWS,
     "matrix": matrix.ROWS,
+    "contraction": contraction.ROWS,
     "creation": creation.ROWS,
 }
 """The rows by family; a new family is a file and a line here."""

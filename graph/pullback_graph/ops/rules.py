@@ -10,9 +10,23 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from pullback_graph.attributes import Attribute, Kind
 from pullback_graph.errors import DTypeError, ShapeError
-from pullback_graph.op import Axes, Cost, CostRule, Domain, Example, Factors, Interval
+from pullback_graph.op import (
+    Axes,
+    Cost,
+    CostRule,
+    Derivative,
+    Domain,
+    Example,
+    Factors,
+    Interval,
+    Op,
+    RunRule,
+    TypeRule,
+)
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import BOOL, INT64, ArrayType, Shape, broadcast_shapes
 
@@ -177,6 +191,11 @@ def never(*_: Any, **__: Any) -> Ref:
     raise AssertionError("an operand that carries no derivative was differentiated")
 
 
+def constant_like(x: Ref, value: float) -> Ref:
+    """`value` as a 0-d constant of the dtype of `x`, for rows whose first operand is of another."""
+    return x.builder.constant(np.asarray(value, x.dtype))
+
+
 def restored(z: Ref, axes: tuple[int, ...], keepdims: bool) -> Ref:
     """A reduction's result with its reduced axes back as axes of size one."""
     if keepdims or not axes:
@@ -305,6 +324,11 @@ def reals(
     return Domain((Interval(low, high, special, distinct=distinct),) * count, tuple(examples))
 
 
+def between(*bounds: tuple[float, float], special: tuple[float, ...] = ()) -> Domain:
+    """Floating operands, each from its own interval; the special points are shared."""
+    return Domain(tuple(Interval(low, high, special) for low, high in bounds))
+
+
 def booleans(count: int, *, examples: Sequence[Example] = ()) -> Domain:
     """`count` operands of dtype bool."""
     return Domain((Interval(boolean=True),) * count, tuple(examples))
@@ -338,3 +362,32 @@ def axis_examples(**attributes: Any) -> tuple[Example, ...]:
     """Shapes with one axis chosen, sizes one and zero included."""
     places = (((5,), 0), ((2, 3), 0), ((2, 3, 4), 1), ((3, 1), 1), ((0, 3), 1))
     return tuple(Example((shape,), {"axis": axis, **attributes}) for shape, axis in places)
+
+
+# --- the elementwise row --------------------------------------------------------------------------
+
+
+def elementwise_row(
+    name: str,
+    run: RunRule,
+    derivative: Derivative,
+    flops: float,
+    domain: Domain,
+    doc: str,
+    *,
+    type: TypeRule = elementwise_of(FLOATING),  # noqa: B008  (a pure function of a constant)
+    attributes: tuple[Attribute, ...] = (),
+) -> Op:
+    """A row that broadcasts its operands and maps element by element; `flops` are per element."""
+    return Op(
+        name,
+        operands=len(domain.operands),
+        attributes=attributes,
+        type=type,
+        run=run,
+        derivative=derivative,
+        axes=broadcast_axes,
+        cost=elementwise_cost(flops),
+        domain=domain,
+        doc=doc,
+    )
