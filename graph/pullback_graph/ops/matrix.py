@@ -79,7 +79,12 @@ def _stripped(x: Ref, batch: Shape) -> Ref:
     own = x.shape[:-2]
     kept = [n for n, whole in zip(own, batch[len(batch) - len(own) :], strict=True) if n == whole]
     shape = (*kept, *x.shape[-2:])
-    return x if shape == x.shape else do.reshape(x, shape=shape)
+    return x if shape == x.shape else _reshaped(x, shape)
+
+
+def _reshaped(x: Ref, shape: Shape) -> Ref:
+    z: Ref = do.reshape(x, shape=shape)
+    return z
 
 
 def _swapped(x: Ref) -> Ref:
@@ -97,8 +102,8 @@ def _matmul_x(g: Ref, x: Ref, y: Ref) -> Ref:
         return y @ g
     batch = broadcast_shapes([x.shape[:-2], y.shape[:-2]])
     terms = _terms(x, y, batch)
-    z = do.einsum(g, _stripped(y, batch), subscripts=f"{terms.z},{terms.y}->{terms.x}")
-    return z if z.shape == x.shape else do.reshape(z, shape=x.shape)
+    z: Ref = do.einsum(g, _stripped(y, batch), subscripts=f"{terms.z},{terms.y}->{terms.x}")
+    return z if z.shape == x.shape else _reshaped(z, x.shape)
 
 
 def _matmul_y(g: Ref, x: Ref, y: Ref) -> Ref:
@@ -109,8 +114,8 @@ def _matmul_y(g: Ref, x: Ref, y: Ref) -> Ref:
         return _swapped(x) @ g
     batch = broadcast_shapes([x.shape[:-2], y.shape[:-2]])
     terms = _terms(x, y, batch)
-    z = do.einsum(_stripped(x, batch), g, subscripts=f"{terms.x},{terms.z}->{terms.y}")
-    return z if z.shape == y.shape else do.reshape(z, shape=y.shape)
+    z: Ref = do.einsum(_stripped(x, batch), g, subscripts=f"{terms.x},{terms.z}->{terms.y}")
+    return z if z.shape == y.shape else _reshaped(z, y.shape)
 
 
 def _matmul_axes(operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> Axes:
