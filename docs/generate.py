@@ -12,7 +12,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,11 +45,27 @@ def make_stubs(root: Path) -> None:
         raise SystemExit("proto/generate.py failed, see above")
 
 
+def _pages() -> ModuleType:
+    """docs/pages.py, loaded only when a page is made: it imports the whole project."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    return import_module("pages")
+
+
 TABLE: tuple[Generated, ...] = (
     Generated(
         name="stubs",
         files=("proto/**/*_pb2.py", "proto/**/*_pb2.pyi", "proto/**/*_pb2_grpc.py"),
         make=make_stubs,
+    ),
+    Generated(
+        name="operators",
+        files=("docs/operators.md",),
+        make=lambda root: _pages().make_operators(root),
+    ),
+    Generated(
+        name="architecture",
+        files=("ARCHITECTURE.md",),
+        make=lambda root: _pages().make_architecture(root),
     ),
 )
 

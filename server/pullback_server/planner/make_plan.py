@@ -10,7 +10,7 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
 from pullback_graph.memory import peak_bytes
 from pullback_server.planner.cost_table import COST_TABLE, Estimate, estimate
-from pullback_server.planner.labels import Kind, Labels, label
+from pullback_server.planner.labels import Kind, Label, Labels, label
 from pullback_server.planner.plan import JobInput, Phase, Plan, Source, Task, TaskOutput
 from pullback_server.planner.shard import ShardSplit, blocks
 
@@ -132,10 +132,17 @@ def _candidate(graph: Graph, labels: Labels, title: str) -> _Candidate:
     moved = sum(
         graph.types[value].size_bytes
         for value, label in enumerate(labels.values)
-        if label.kind is Kind.PARTIAL or value in labels.gathered
+        if _moves_whole(graph, label, value, labels)
     )
     whole_s += moved / COST_TABLE.transfer_bytes_per_s
     return _Candidate(labels, sharded_s, whole_s, title)
+
+
+def _moves_whole(graph: Graph, label: Label, value: int, labels: Labels) -> bool:
+    """Whether all of a value moves: partial sums, what is gathered, inputs every shard needs."""
+    if label.kind is Kind.PARTIAL or value in labels.gathered:
+        return True
+    return value < len(graph.inputs) and label.kind is Kind.WHOLE
 
 
 def _best(candidates: list[_Candidate]) -> _Candidate | None:
