@@ -1,0 +1,137 @@
+"""The kernels protocol over jax.numpy, in 64-bit mode: the reference's oracle.
+
+Every function can be jitted; what is out of range means what it means to the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special
+import numpy as np
+from jax import lax
+
+from pullback_graph.kernels import Index
+from pullback_graph.types import DType, Shape
+
+Array = Any
+
+
+class JaxKernels:
+    """Array functions on `jax.Array`. Making one turns JAX's 64-bit mode on."""
+
+    name = "jax"
+    xp = jnp
+
+    def __init__(self) -> None:
+        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+
+    @property
+    def special(self) -> Any:
+        """`jax.scipy.special`."""
+        return jax.scipy.special
+
+    def astype(self, x: Array, dtype: DType) -> Array:
+        """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
+        x = jnp.asarray(x)
+        if x.dtype.kind != "f" or dtype.kind not in "iu":
+            return x.astype(dtype)
+        info = np.iinfo(dtype)
+        below = x < info.min
+        above = x >= x.dtype.type(2.0) ** (info.bits - (info.min < 0))
+        z = jnp.where(below | above | jnp.isnan(x), 0, x).astype(dtype)
+        return jnp.where(above, dtype.type(info.max), jnp.where(below, dtype.type(info.min), z))
+
+    def broadcast_to(self, x: Array, shape: Shape) -> Array:
+        """`x` broadcast to `shape`."""
+        return jnp.broadcast_to(x, shape)
+
+    def pad(self, x: Array, fill: Array, low: Shape, high: Shape) -> Array:
+        """`x` with `fill` (0-d) around it, `low` elements before and `high` after on each axis."""
+        return lax.pad(x, fill, [(a, b, 0) for a, b in zip(low, high, strict=True)])
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        """The entries of `x` at `indices` along `axis`; the indices' axes stand in its place."""
+        return jnp.take(x, _in_range(indices, x.shape[axis]), axis, mode="clip")
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        """The entries of `x` along `axis`, chosen anew for every position of the other axes."""
+        indices = _in_range(indices, x.shape[axis])
+        return jnp.take_along_axis(x, indices, axis, mode="clip")
+
+    def index(self, x: Array, index: Index) -> Array:
+        """`x[index]`."""
+        return x.at[_in_range_index(index, x.shape)].get(mode="clip")
+
+    def index_add(self, x: Array, index: Index, y: Array) -> Array:
+        """`x` with `y` added at `index`, repeated places adding up."""
+        return x.at[_in_range_index(index, x.shape)].add(y, mode="drop")
+
+    def sum_at(self, shape: Shape, indices: Sequence[Index], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its index."""
+        z = jnp.zeros(shape, ys[0].dtype)
+        for index, y in zip(indices, ys, strict=True):
+            z = self.index_add(z, index, y)
+        return z
+
+    def sum_along_axes(
+        self, shape: Shape, axes: Sequence[int], indices: Sequence[Array], ys: Sequence[Array]
+    ) -> Array:
+        """Zeros of `shape` with each of `ys` added where `take_along_axis` would take it from."""
+        z = jnp.zeros(shape, ys[0].dtype)
+        for axis, index, y in zip(axes, indices, ys, strict=True):
+            grid: list[Array] = list(jnp.ix_(*map(jnp.arange, shape)))
+            grid[axis] = index
+            z = self.index_add(z, tuple(grid), y)
+        return z
+
+    def dynamic_slice(self, x: Array, starts: Array, sizes: Shape) -> Array:
+        """The block of `sizes` at `starts`, an integer vector clamped so that the block fits."""
+        return lax.dynamic_slice(x, _clamped(x.shape, starts, sizes), sizes)
+
+    def dynamic_update_slice(self, x: Array, y: Array, starts: Array) -> Array:
+        """`x` with `y` written at `starts`, clamped so that `y` fits."""
+        return lax.dynamic_update_slice(x, y, _clamped(x.shape, starts, y.shape))
+
+    def sum_at_blocks(self, shape: Shape, starts: Sequence[Array], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` added where `dynamic_slice` would take it from."""
+        z = jnp.zeros(shape, ys[0].dtype)
+        for start, y in zip(starts, ys, strict=True):
+            z = self.dynamic_update_slice(z, self.dynamic_slice(z, start, y.shape) + y, start)
+        return z
+
+    def einsum(self, subscripts: str) -> Callable[..., Array]:
+        """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""
+        return lambda *xs: jnp.einsum(subscripts, *xs, precision=lax.Precision.HIGHEST)
+
+
+def _in_range(index: Array, size: int) -> Array:
+    """The integer array `index` as int64 within an axis of `size` elements (one or more)."""
+    index = jnp.asarray(index)
+    if index.dtype.kind == "u":
+        bound = index.dtype.type(min(size - 1, np.iinfo(index.dtype).max))
+        return jnp.minimum(index, bound).astype(jnp.int64)
+    index = index.astype(jnp.int64)
+    return jnp.clip(jnp.where(index < 0, index + size, index), 0, max(size - 1, 0))
+
+
+def _in_range_index(index: Index, shape: Shape) -> Index:
+    """`index` with its integer arrays brought in range of the axes they index."""
+    return tuple(
+        [
+            entry if isinstance(entry, slice) else _in_range(entry, size)
+            for entry, size in zip(index, shape, strict=False)
+        ]
+    )
+
+
+def _clamped(shape: Shape, starts: Array, sizes: Shape) -> list[Array]:
+    """Starts, one an axis, of a block of `sizes` moved into `shape` where it would stick out."""
+    if starts.dtype.kind == "u":
+        starts = jnp.minimum(starts, np.iinfo(starts.dtype).max // 2)
+    starts = starts.astype(jnp.int64)
+    room = [length - size for length, size in zip(shape, sizes, strict=True)]
+    return [jnp.clip(starts[axis], 0, bound) for axis, bound in enumerate(room)]
