@@ -1,0 +1,70 @@
+"""The pure scheduler: events in, commands out."""
+
+from pullback_server.scheduler.commands import (
+    Call,
+    CancelRun,
+    Command,
+    Fetch,
+    Free,
+    KillWorker,
+    Reply,
+    Run,
+    StartWorker,
+)
+from pullback_server.scheduler.dependencies import Dependencies
+from pullback_server.scheduler.events import (
+    HERE,
+    BatchEnded,
+    BatchId,
+    Cancel,
+    Event,
+    JobId,
+    Submitted,
+    TaskDone,
+    TaskFailed,
+    Tick,
+    ValuesLost,
+    WorkerId,
+    WorkerLost,
+    WorkerReady,
+)
+from pullback_server.scheduler.scheduler import Scheduler, Settings
+from pullback_server.scheduler.states import TRANSITIONS, TaskState, Trigger, diagram
+from pullback_server.scheduler.statistics import JobStatistics, KindCount, Snapshot, TaskTiming
+
+__all__ = [
+    "HERE",
+    "TRANSITIONS",
+    "BatchEnded",
+    "BatchId",
+    "Call",
+    "Cancel",
+    "CancelRun",
+    "Command",
+    "Dependencies",
+    "Event",
+    "Fetch",
+    "Free",
+    "JobId",
+    "JobStatistics",
+    "KillWorker",
+    "KindCount",
+    "Reply",
+    "Run",
+    "Scheduler",
+    "Settings",
+    "Snapshot",
+    "StartWorker",
+    "Submitted",
+    "TaskDone",
+    "TaskFailed",
+    "TaskState",
+    "TaskTiming",
+    "Tick",
+    "Trigger",
+    "ValuesLost",
+    "WorkerId",
+    "WorkerLost",
+    "WorkerReady",
+    "diagram",
+]

@@ -1,0 +1,90 @@
+"""What the scheduler asks for. The pool and the dispatcher carry commands out, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pullback_graph.errors import PullbackError
+from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.scheduler.events import BatchId, JobId, WorkerId
+from pullback_server.scheduler.statistics import JobStatistics
+
+
+class Call(NamedTuple):
+    """One task of a batch.
+
+    Attributes:
+        keep: outputs its worker holds on to after the batch.
+        send: outputs to hand to the dispatcher: results, and what other workers will need.
+    """
+
+    task: int
+    keep: tuple[int, ...]
+    send: tuple[int, ...]
+
+
+class Fetch(NamedTuple):
+    """A value that a batch needs and its worker does not hold."""
+
+    value: TaskOutput
+    holder: WorkerId
+
+
+class Command:
+    """The root of all commands."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker(Command):
+    """Start a worker; it is answered by WorkerReady or WorkerLost."""
+
+    worker: WorkerId
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker(Command):
+    """End a worker at once; it is answered by WorkerLost."""
+
+    worker: WorkerId
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Command):
+    """Run tasks of one job, in order, on one worker; answered by events that name the batch."""
+
+    worker: WorkerId
+    batch: BatchId
+    job: JobId
+    calls: tuple[Call, ...]
+    fetches: tuple[Fetch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun(Command):
+    """Stop a batch as soon as may be; it is still answered by BatchEnded."""
+
+    worker: WorkerId
+    batch: BatchId
+
+
+@dataclass(frozen=True, slots=True)
+class Free(Command):
+    """Drop values of a job that a holder has; without values, all it has of the job."""
+
+    holder: WorkerId
+    job: JobId
+    values: tuple[TaskOutput, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Command):
+    """Answer a job, once: with its results, which the dispatcher has, or with an error."""
+
+    job: JobId
+    statistics: JobStatistics
+    error: PullbackError | None = None

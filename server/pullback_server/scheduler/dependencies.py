@@ -1,0 +1,76 @@
+"""A plan with its edges looked up from both ends: who needs what, and what a task costs.
+
+Made once per plan, and shared by all jobs that run it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pullback_graph.op import Cost
+from pullback_server.planner.cost_table import COST_TABLE
+from pullback_server.planner.plan import Placement, Plan, Task, TaskOutput
+
+
+class Dependencies:
+    """The edges of a plan.
+
+    Attributes:
+        operands: per task, the values of other tasks it reads, each once.
+        consumers: per task, the tasks that read any of its values, ascending.
+        readers: per value, how many tasks read it.
+        results: values that are results of the job.
+        fingerprints: per task, that of its graph.
+        estimates_s: per task, predicted run time.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.operands = [_values(task) for task in plan.tasks]
+        self.results = frozenset(r for r in plan.results if isinstance(r, TaskOutput))
+        self.consumers: list[list[int]] = [[] for _ in plan.tasks]
+        self.readers: dict[TaskOutput, int] = {}
+        for position, values in enumerate(self.operands):
+            for value in values:
+                self.readers[value] = self.readers.get(value, 0) + 1
+            for producer in sorted({value.task for value in values}):
+                self.consumers[producer].append(position)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, in topological order."""
+        return self.plan.tasks
+
+    @cached_property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Per task, the fingerprint of its graph."""
+        return tuple(task.graph.fingerprint for task in self.plan.tasks)
+
+    @cached_property
+    def estimates_s(self) -> tuple[float, ...]:
+        """Per task, the run time the cost table predicts."""
+        return tuple(_estimate_s(task) for task in self.plan.tasks)
+
+    @cached_property
+    def placements(self) -> frozenset[Placement]:
+        """The kinds of worker the plan needs."""
+        return frozenset(task.placement for task in self.plan.tasks)
+
+    @cached_property
+    def result_tasks(self) -> frozenset[int]:
+        """The tasks that give results."""
+        return frozenset(value.task for value in self.results)
+
+    def size_bytes(self, value: TaskOutput) -> int:
+        """Size of one value."""
+        return self.plan.tasks[value.task].graph.output_type(value.output).size_bytes
+
+
+def _values(task: Task) -> tuple[TaskOutput, ...]:
+    values = [source for source in task.operands if isinstance(source, TaskOutput)]
+    return tuple(dict.fromkeys(values))
+
+
+def _estimate_s(task: Task) -> float:
+    work = COST_TABLE.seconds(Cost(task.flops, task.size_bytes))
+    return work + COST_TABLE.node_s * len(task.graph.nodes)

@@ -1,0 +1,114 @@
+"""What the scheduler is told. Every event carries when it happened and what brought it about.
+
+Times are seconds of one monotonic clock, the caller's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pullback_graph.errors import PullbackError
+from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.scheduler.dependencies import Dependencies
+
+JobId: TypeAlias = int
+WorkerId: TypeAlias = int
+BatchId: TypeAlias = int
+
+HERE: WorkerId = 0
+"""The holder that is no worker: the dispatcher itself, for values sent to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The root of all events."""
+
+    now_s: float
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted(Event):
+    """A job came in. `deadline_s` is a time of the clock, not a span."""
+
+    job: JobId
+    plan: Dependencies
+    priority: int = 0
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReady(Event):
+    """A worker that was to start takes work."""
+
+    worker: WorkerId
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDone(Event):
+    """A task ran; its values are where the Run command asked for them.
+
+    Attributes:
+        running_s: time in the program; `compiling_s` and `transferring_s` are besides.
+        peak_bytes: the most memory its worker held of its own while it ran.
+    """
+
+    worker: WorkerId
+    batch: BatchId
+    task: int
+    running_s: float = 0.0
+    compiling_s: float = 0.0
+    transferring_s: float = 0.0
+    peak_bytes: int = 0
+    program_cache_hit: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed(Event):
+    """A task's program raised: the job's own fault, so it is not run again."""
+
+    worker: WorkerId
+    batch: BatchId
+    task: int
+    error: PullbackError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValuesLost(Event):
+    """Values that a batch was to find were not there; `holder` had them, it was thought."""
+
+    worker: WorkerId
+    batch: BatchId
+    values: tuple[TaskOutput, ...]
+    holder: WorkerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEnded(Event):
+    """A worker has no more to do with a batch; its tasks not reported before did not run."""
+
+    worker: WorkerId
+    batch: BatchId
+    busy_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost(Event):
+    """A worker died, was killed, or did not start."""
+
+    worker: WorkerId
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Event):
+    """Whoever submitted a job no longer wants it."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick(Event):
+    """Time passed: deadlines, grace periods and delayed starts are looked at."""

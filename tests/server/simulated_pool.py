@@ -1,0 +1,228 @@
+"""A pool without processes: it carries the scheduler's commands out on symbolic values.
+
+A value is the multiset of the tasks it was computed from, so that counting one twice shows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pullback_graph.errors import PullbackError
+from pullback_server.planner.plan import Placement, Plan, TaskOutput
+from pullback_server.scheduler import (
+    HERE,
+    BatchEnded,
+    CancelRun,
+    Command,
+    Event,
+    Free,
+    JobId,
+    KillWorker,
+    Reply,
+    Run,
+    StartWorker,
+    TaskDone,
+    TaskFailed,
+    ValuesLost,
+    WorkerId,
+    WorkerLost,
+    WorkerReady,
+)
+
+Symbol: TypeAlias = "Counter[int]"
+Store: TypeAlias = dict[tuple[JobId, TaskOutput], Symbol]
+
+
+def evaluate(plan: Plan) -> dict[TaskOutput, Symbol]:
+    """Every value of a plan, computed in order."""
+    values: dict[TaskOutput, Symbol] = {}
+    for task in range(len(plan.tasks)):
+        values.update(outputs_of(plan, task, values))
+    return values
+
+
+def outputs_of(plan: Plan, task: int, values: dict[TaskOutput, Symbol]) -> dict[TaskOutput, Symbol]:
+    """The outputs of one task: itself once, and all of its operands.
+
+    Raises:
+        KeyError: an operand is not among `values`.
+    """
+    total: Symbol = Counter({task: 1})
+    for source in plan.tasks[task].operands:
+        if isinstance(source, TaskOutput):
+            total.update(values[source])
+    outputs = range(len(plan.tasks[task].graph.outputs))
+    return {TaskOutput(task, k): total + Counter({-1 - k: 1}) for k in outputs}
+
+
+@dataclass
+class SimulatedWorker:
+    """A worker: what it was given, oldest first, and what it holds."""
+
+    queue: list[Run] = field(default_factory=list)
+    store: Store = field(default_factory=dict)
+    cancelled: set[int] = field(default_factory=set)
+
+
+@dataclass
+class SimulatedPool:
+    """Workers, and the dispatcher's side of them.
+
+    Attributes:
+        starting: workers asked for that have not started.
+        killed: workers the scheduler had killed, to be reported.
+        here: values sent to the dispatcher.
+        replies: what each job was answered.
+        misses: how often a batch did not find a value.
+        running_s: what every task takes; as predicted, if 0.
+    """
+
+    plans: dict[JobId, Plan] = field(default_factory=dict)
+    workers: dict[WorkerId, SimulatedWorker] = field(default_factory=dict)
+    starting: list[StartWorker] = field(default_factory=list)
+    killed: list[WorkerId] = field(default_factory=list)
+    here: Store = field(default_factory=dict)
+    results: Store = field(default_factory=dict)
+    replies: dict[JobId, list[tuple[PullbackError | None, dict[TaskOutput, Symbol]]]] = field(
+        default_factory=dict
+    )
+    statistics: dict[JobId, Reply] = field(default_factory=dict)
+    misses: int = 0
+    running_s: float = 0.0
+    now_s: float = 0.0
+
+    def apply(self, commands: Iterable[Command]) -> None:
+        """Carry commands out; what takes time is queued."""
+        for command in commands:
+            match command:
+                case StartWorker():
+                    self.starting.append(command)
+                case Run(worker=worker):
+                    self.workers[worker].queue.append(command)
+                case CancelRun(worker=worker, batch=batch):
+                    self.workers[worker].cancelled.add(batch)
+                case KillWorker(worker=worker):
+                    del self.workers[worker]
+                    self.killed.append(worker)
+                case Free():
+                    self._free(command)
+                case Reply():
+                    self._reply(command)
+
+    def start(self, which: int = 0) -> Event:
+        """A worker that was asked for starts."""
+        command = self.starting.pop(which)
+        self.workers[command.worker] = SimulatedWorker()
+        return WorkerReady(now_s=self.now_s, worker=command.worker, placement=command.placement)
+
+    def lose(self, worker: WorkerId) -> Event:
+        """A worker dies."""
+        self.workers.pop(worker, None)
+        return WorkerLost(now_s=self.now_s, worker=worker, cause="test")
+
+    def finish(self, worker: WorkerId, *, only: int | None = None) -> list[Event]:
+        """A worker runs its oldest batch: all of it, or `only` so many tasks and dies after."""
+        own = self.workers[worker]
+        run = own.queue.pop(0)
+        if run.batch in own.cancelled:
+            own.cancelled.discard(run.batch)
+            return [BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=0.0)]
+        events: list[Event] = [*self._fetch(run)]
+        values = {value: symbol for (job, value), symbol in own.store.items() if job == run.job}
+        lost: list[TaskOutput] = []
+        for call in run.calls[:only]:
+            needed = [
+                s
+                for s in self.plans[run.job].tasks[call.task].operands
+                if isinstance(s, TaskOutput)
+            ]
+            absent = [value for value in needed if value not in values]
+            if absent:
+                lost += [value for value in absent if value not in lost]
+                continue
+            outputs = outputs_of(self.plans[run.job], call.task, values)
+            values.update(outputs)
+            self._place(run, outputs, call.keep, call.send)
+            events.append(
+                TaskDone(
+                    now_s=self.now_s,
+                    worker=worker,
+                    batch=run.batch,
+                    task=call.task,
+                    running_s=self.running_s or self.plans[run.job].tasks[call.task].flops / 2e10,
+                )
+            )
+        if lost:
+            self.misses += 1
+            events.append(self._lost(run, lost, worker))
+        if only is None:
+            events.append(BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=1.0))
+        return events
+
+    def fail(self, worker: WorkerId, error: PullbackError) -> list[Event]:
+        """The first task of a worker's oldest batch raises."""
+        run = self.workers[worker].queue.pop(0)
+        task = run.calls[0].task
+        return [
+            TaskFailed(now_s=self.now_s, worker=worker, batch=run.batch, task=task, error=error),
+            BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch),
+        ]
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _fetch(self, run: Run) -> Iterable[Event]:
+        own = self.workers[run.worker]
+        for value, holder in run.fetches:
+            source = self.here if holder == HERE else self._store(holder)
+            if (run.job, value) in source:
+                own.store[run.job, value] = source[run.job, value]
+            else:
+                self.misses += 1
+                yield self._lost(run, [value], holder)
+
+    def _store(self, holder: WorkerId) -> Store:
+        return self.workers[holder].store if holder in self.workers else {}
+
+    def _lost(self, run: Run, values: Sequence[TaskOutput], holder: WorkerId) -> Event:
+        return ValuesLost(
+            now_s=self.now_s,
+            worker=run.worker,
+            batch=run.batch,
+            values=tuple(values),
+            holder=holder,
+        )
+
+    def _place(
+        self,
+        run: Run,
+        outputs: dict[TaskOutput, Symbol],
+        keep: tuple[int, ...],
+        send: tuple[int, ...],
+    ) -> None:
+        plan_results = self.plans[run.job].results
+        for value, symbol in outputs.items():
+            if value.output in keep:
+                self.workers[run.worker].store[run.job, value] = symbol
+            if value.output in send:
+                self.here[run.job, value] = symbol
+                if value in plan_results and run.job not in self.replies:
+                    self.results[run.job, value] = symbol
+
+    def _free(self, command: Free) -> None:
+        store = self.here if command.holder == HERE else self._store(command.holder)
+        for job, value in tuple(store):
+            if job == command.job and (command.values is None or value in command.values):
+                del store[job, value]
+
+    def _reply(self, command: Reply) -> None:
+        own = {v: s for (job, v), s in self.results.items() if job == command.job}
+        for value in own:
+            del self.results[command.job, value]
+        self.replies.setdefault(command.job, []).append((command.error, own))
+        self.statistics[command.job] = command
+
+
+CPU, GPU = Placement.CPU, Placement.GPU

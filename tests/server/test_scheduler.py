@@ -1,0 +1,409 @@
+"""What the scheduler decides, case by case; the pool is simulated."""
+
+from __future__ import annotations
+
+import pytest
+
+from pullback_graph.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ExecutionError,
+    OutOfMemory,
+    UnsupportedError,
+)
+from pullback_graph.types import FLOAT64, ArrayType
+from pullback_server.planner.plan import JobInput, Plan, TaskOutput
+from pullback_server.scheduler import (
+    HERE,
+    TRANSITIONS,
+    Cancel,
+    CancelRun,
+    Command,
+    Dependencies,
+    Event,
+    Free,
+    KillWorker,
+    Reply,
+    Run,
+    Scheduler,
+    Settings,
+    StartWorker,
+    Submitted,
+    TaskState,
+    Tick,
+    Trigger,
+    WorkerLost,
+    diagram,
+)
+from tests.server.plans import make_plan, make_task, reduce_plan
+from tests.server.simulated_pool import CPU, GPU, SimulatedPool, evaluate
+
+
+class Cluster:
+    """A scheduler over a simulated pool whose workers have started."""
+
+    def __init__(self, workers: int = 2, **settings: float) -> None:
+        self.scheduler = Scheduler(Settings(workers={CPU: workers}, **settings))  # type: ignore[arg-type]
+        self.pool = SimulatedPool()
+        self.tell(Tick(now_s=0.0))
+        self.start()
+
+    def start(self) -> None:
+        """Start every worker asked for."""
+        while self.pool.starting:
+            self.tell(self.pool.start())
+
+    def tell(self, *events: Event) -> list[Command]:
+        """Handle events, carry the commands out, and return them."""
+        commands = self.scheduler.handle(*events)
+        self.pool.apply(commands)
+        return commands
+
+    def submit(
+        self, plan: Plan, job: int = 1, priority: int = 0, deadline_s: float | None = None
+    ) -> list[Command]:
+        """Submit a plan."""
+        self.pool.plans[job] = plan
+        return self.tell(
+            Submitted(
+                now_s=self.pool.now_s,
+                job=job,
+                plan=Dependencies(plan),
+                priority=priority,
+                deadline_s=deadline_s,
+            )
+        )
+
+    def finish(self, worker: int) -> list[Command]:
+        """The worker's oldest batch runs."""
+        return self.tell(*self.pool.finish(worker))
+
+    def tick(self, seconds: float) -> list[Command]:
+        """Time passes."""
+        self.pool.now_s += seconds
+        return self.tell(Tick(now_s=self.pool.now_s))
+
+    def drain(self) -> None:
+        """Everything in flight runs."""
+        while busy := [w for w, own in self.pool.workers.items() if own.queue]:
+            self.finish(busy[0])
+
+    def error(self, job: int = 1) -> object:
+        """What a job was answered."""
+        ((error, _),) = self.pool.replies[job]
+        return error
+
+
+def runs(commands: list[Command]) -> dict[int, list[int]]:
+    """The tasks of each worker's batches."""
+    found: dict[int, list[int]] = {}
+    for command in commands:
+        if isinstance(command, Run):
+            found.setdefault(command.worker, []).extend(call.task for call in command.calls)
+    return found
+
+
+# --- what goes where -----------------------------------------------------------------------------
+
+
+def test_small_shards_travel_together_with_the_sums_they_allow():
+    """Each worker gets one batch: contiguous shards, each pair joined as soon as it is there."""
+    assert runs(Cluster().submit(reduce_plan(8))) == {
+        1: [0, 1, 8, 2, 3, 9, 12],
+        2: [4, 5, 10, 6, 7, 11, 13],
+    }
+
+
+def test_only_the_roots_of_subtrees_travel():
+    """Inner sums are dropped with their batch; only what another worker needs is sent."""
+    commands = Cluster().submit(reduce_plan(8))
+    sent = {c.task for r in commands if isinstance(r, Run) for c in r.calls if c.send}
+    kept = {c.task for r in commands if isinstance(r, Run) for c in r.calls if c.keep}
+    assert sent == {13}
+    assert kept == {12, 13}
+
+
+def test_the_last_sum_runs_where_its_left_operand_is():
+    """The root of the tree goes to the first worker and fetches the other half's sum."""
+    cluster = Cluster()
+    cluster.submit(reduce_plan(8))
+    cluster.finish(1)
+    (run,) = [c for c in cluster.finish(2) if isinstance(c, Run)]
+    assert (run.worker, [call.task for call in run.calls]) == (1, [14])
+    assert run.fetches == ((TaskOutput(13, 0), HERE),)
+
+
+def test_large_shards_travel_alone():
+    """A batch ends when its predicted time is spent."""
+    assert runs(Cluster().submit(reduce_plan(8, seconds=0.1))) == {1: [0, 1, 8], 2: [4, 5, 10]}
+
+
+def test_measured_times_replace_predictions():
+    """A program that ran fast is batched by what it took."""
+    cluster = Cluster(workers=1)
+    cluster.pool.running_s = 1e-3
+    cluster.submit(reduce_plan(8, seconds=1.0))
+    cluster.drain()
+    assert len(runs(cluster.submit(reduce_plan(8, seconds=1.0), job=2))[1]) == 15
+
+
+def test_at_most_two_batches_in_flight():
+    """A second batch is queued behind a short one, a third never."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(64, seconds=0.04))
+    assert len(cluster.pool.workers[1].queue) == 2
+
+
+def test_nothing_waits_behind_long_work():
+    """A long batch has none queued behind it, so that another worker can take the work."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(8, seconds=10.0))
+    assert len(cluster.pool.workers[1].queue) == 1
+
+
+def test_an_idle_worker_takes_over_from_a_busy_one():
+    """When its own shards are done, a worker takes the far half of another's."""
+    cluster = Cluster()
+    cluster.submit(reduce_plan(8, seconds=1.0))
+    taken = [runs(cluster.finish(2)).get(2, []) for _ in range(4)]
+    assert taken[3] == [2]
+
+
+def test_a_job_is_laid_out_alike_every_time():
+    """The same plan puts the same shards on the same workers: programs and data are there."""
+    cluster = Cluster(workers=3)
+    first = runs(cluster.submit(reduce_plan(9)))
+    cluster.drain()
+    assert runs(cluster.submit(reduce_plan(9), job=2)) == first
+
+
+def test_priority_goes_first_then_order():
+    """Of jobs that wait, the one of higher priority starts first, then the older."""
+    cluster = Cluster(workers=1)
+    for job, priority in ((1, 0), (2, 0), (3, 1)):
+        cluster.submit(reduce_plan(1, seconds=1.0), job=job, priority=priority)
+    order = [cluster.pool.workers[1].queue[0].job]
+    order += [c.job for _ in range(2) for c in cluster.finish(1) if isinstance(c, Run)]
+    assert order == [1, 3, 2]
+
+
+def test_a_worker_that_has_the_program_is_preferred():
+    """A task that may run anywhere goes where its program is."""
+    cluster = Cluster(workers=2)
+    other = make_plan([make_task([], outputs=2)], [TaskOutput(0, 0)])
+    cluster.submit(make_plan([make_task([JobInput(0)])], [TaskOutput(0, 0)]), job=1)
+    cluster.submit(other, job=2)
+    cluster.drain()
+    assert list(runs(cluster.submit(other, job=3))) == [2]
+
+
+def test_a_gpu_task_needs_a_gpu_worker():
+    """Without one, the job is refused with what to do about it."""
+    cluster = Cluster()
+    cluster.submit(make_plan([make_task([JobInput(0)], placement=GPU)], [TaskOutput(0, 0)]))
+    assert isinstance(cluster.error(), UnsupportedError)
+
+
+def test_gpu_workers_run_cpu_tasks_where_there_are_no_others():
+    """A pool of GPU workers runs every plan."""
+    scheduler, pool = Scheduler(Settings(workers={GPU: 1})), SimulatedPool()
+    pool.apply(scheduler.handle(Tick(now_s=0.0)))
+    scheduler.handle(pool.start())
+    event = Submitted(now_s=0.0, job=1, plan=Dependencies(reduce_plan(2)))
+    assert runs(scheduler.handle(event)) == {1: [0, 1, 2]}
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def test_values_are_freed_at_their_last_use():
+    """When the last reader of a kept value is done, its holders drop it."""
+    cluster = Cluster()
+    cluster.submit(reduce_plan(8))
+    cluster.finish(1)
+    cluster.finish(2)
+    freed = [c for c in cluster.finish(1) if isinstance(c, Free) and c.values]
+    assert {(f.holder, v) for f in freed for v in f.values or ()} == {
+        (1, TaskOutput(12, 0)),
+        (1, TaskOutput(13, 0)),
+        (2, TaskOutput(13, 0)),
+        (HERE, TaskOutput(13, 0)),
+        (HERE, TaskOutput(14, 0)),
+    }
+
+
+def test_a_result_that_is_an_input_needs_no_worker():
+    """A plan without tasks is answered at once."""
+    cluster = Cluster()
+    cluster.submit(make_plan([], [JobInput(0)]))
+    assert cluster.error() is None
+
+
+def test_moving_large_operands_is_not_worth_a_short_wait():
+    """An idle worker leaves a sum to the worker that has its operands, busy for a moment."""
+    cluster = Cluster()
+    large = ArrayType(FLOAT64, (10**9,))
+    cluster.submit(reduce_plan(4, seconds=1.0, type=large))
+    cluster.finish(1)
+    assert 4 not in runs(cluster.finish(2)).get(2, [])
+
+
+# --- losses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("finished", [0, 1, 2])
+def test_a_lost_worker_changes_no_result(finished: int):
+    """However far a worker had got, its loss leaves each leaf counted once; retries are told."""
+    cluster = Cluster()
+    plan = reduce_plan(8, seconds=0.03)
+    cluster.submit(plan)
+    for _ in range(finished):
+        cluster.finish(2)
+    cluster.tell(cluster.pool.lose(2))
+    cluster.drain()
+    ((error, results),) = cluster.pool.replies[1]
+    assert error is None
+    assert results == {TaskOutput(14, 0): evaluate(plan)[TaskOutput(14, 0)]}
+    assert cluster.pool.statistics[1].statistics.retries >= 1 or finished == 2
+
+
+def test_a_lost_worker_is_replaced():
+    """The pool is brought up to its number again."""
+    cluster = Cluster()
+    commands = cluster.tell(cluster.pool.lose(1))
+    assert [c.worker for c in commands if isinstance(c, StartWorker)] == [3]
+
+
+def test_failed_starts_are_spaced_out():
+    """A worker that does not start is tried again later, not at once."""
+    cluster = Cluster(workers=1)
+    cluster.tell(cluster.pool.lose(1))
+    worker = cluster.pool.starting.pop().worker
+    assert not cluster.tell(WorkerLost(now_s=0.0, worker=worker))
+    assert not cluster.tick(0.4)
+    assert any(isinstance(c, StartWorker) for c in cluster.tick(0.2))
+
+
+@pytest.mark.parametrize("out_of_memory", [False, True])
+def test_a_task_that_kills_its_workers_fails_its_job(out_of_memory: bool):
+    """After three workers it is not run again; the error says so, and what took them down."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(1))
+    for number in range(1, 4):
+        cluster.pool.workers.pop(number)
+        cluster.tell(
+            WorkerLost(now_s=0.0, worker=number, cause="it fell", out_of_memory=out_of_memory)
+        )
+        cluster.start()
+    assert isinstance(cluster.error(), OutOfMemory if out_of_memory else ExecutionError)
+    assert "3 workers" in str(cluster.error())
+
+
+def test_tasks_beside_a_killer_survive():
+    """After a loss each task of the batch runs alone, so only the guilty one reaches the limit."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(2))
+    cluster.tell(cluster.pool.lose(1))
+    cluster.start()
+    (run,) = cluster.pool.workers[2].queue
+    assert [call.task for call in run.calls] == [0]
+
+
+def test_a_killed_worker_blames_nobody():
+    """A worker that the scheduler had killed counts against no task."""
+    cluster = Cluster(workers=1, grace_s=1.0)
+    cluster.submit(reduce_plan(1, seconds=0.1), job=1)
+    cluster.submit(reduce_plan(1, seconds=0.1), job=2)
+    cluster.tell(Cancel(now_s=0.0, job=1))
+    assert any(isinstance(c, KillWorker) for c in cluster.tick(1.1))
+    cluster.tell(cluster.pool.lose(1))
+    cluster.start()
+    assert not cluster.scheduler._jobs[2].suspicious
+
+
+# --- the end of jobs -----------------------------------------------------------------------------
+
+
+def test_cancel_stops_what_runs_and_kills_what_does_not_stop():
+    """A cancelled batch is asked to stop; past the grace period its worker is killed, once."""
+    cluster = Cluster(workers=1, grace_s=1.0)
+    cluster.submit(reduce_plan(1, seconds=10.0))
+    commands = cluster.tell(Cancel(now_s=0.0, job=1))
+    assert [type(c) for c in commands] == [Reply, CancelRun, Free]
+    assert isinstance(cluster.error(), Cancelled)
+    assert not cluster.tick(0.9)
+    assert [type(c) for c in cluster.tick(0.2)] == [KillWorker]
+    assert not cluster.tick(0.2)
+
+
+def test_the_grace_period_of_a_queued_batch_starts_with_it():
+    """A cancelled batch behind another's does not cost that one its worker."""
+    cluster = Cluster(workers=1, grace_s=1.0)
+    cluster.submit(reduce_plan(1, seconds=0.1), job=1)
+    cluster.submit(reduce_plan(1, seconds=0.1), job=2)
+    cluster.tell(Cancel(now_s=0.0, job=2))
+    assert not cluster.tick(5.0)
+    cluster.finish(1)
+    assert not cluster.tick(0.9)
+
+
+def test_a_passed_deadline_ends_the_job():
+    """The tick after its deadline answers a job and stops its tasks."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(1), deadline_s=2.0)
+    assert not cluster.tick(1.9)
+    assert any(isinstance(c, CancelRun) for c in cluster.tick(0.2))
+    assert isinstance(cluster.error(), DeadlineExceeded)
+
+
+def test_a_failed_task_fails_its_job_alone():
+    """The error reaches the job that ran it, unchanged; other jobs go on."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(1, seconds=0.1), job=1)
+    cluster.submit(reduce_plan(1, seconds=0.1), job=2)
+    error = ExecutionError("node 3 divide: no")
+    cluster.tell(*cluster.pool.fail(1, error))
+    assert cluster.error(1) is error
+    cluster.drain()
+    assert cluster.error(2) is None
+
+
+def test_statistics_say_what_a_job_cost():
+    """Tasks, workers, seconds by phase and queueing are counted."""
+    cluster = Cluster()
+    cluster.submit(reduce_plan(8))
+    cluster.drain()
+    statistics = cluster.pool.statistics[1].statistics
+    assert (statistics.tasks, statistics.workers, statistics.retries) == (15, 2, 0)
+    assert {phase.value: round(s, 6) for phase, s in statistics.seconds.items()} == {
+        "fused": 0.008,
+        "reduce": 0.000007,
+    }
+    assert len(statistics.timings) == 15
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def test_every_state_is_reached_and_every_trigger_used():
+    """The table has no dead rows or columns."""
+    reached = {TaskState.WAITING, *TRANSITIONS.values()}
+    assert reached == set(TaskState)
+    assert {trigger for _, trigger in TRANSITIONS} == set(Trigger)
+
+
+def test_every_task_can_end():
+    """Whatever state a task is in, the end of its job is foreseen, and leaves an end state."""
+    for state in TaskState:
+        if state is not TaskState.CANCELLED:
+            ended = TRANSITIONS[state, Trigger.JOB_ENDED]
+            assert ended in (TaskState.RELEASED, TaskState.FAILED, TaskState.CANCELLED)
+
+
+def test_the_diagram_shows_every_transition():
+    """Each row of the table that changes the state stands in the diagram."""
+    text = diagram()
+    for (state, trigger), following in TRANSITIONS.items():
+        if state is not following:
+            edge = f"{state.value} --> {following.value}: "
+            assert any(edge in line and trigger.value in line for line in text.splitlines())
