@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Op, Partials, Zero
+from pullback_graph.ops.domains import between
 from pullback_graph.ops.rules import (
     NUMERIC,
     REAL,
-    between,
     constant_like,
     elementwise_of,
     elementwise_row,
@@ -25,7 +25,12 @@ _numeric, _real = elementwise_of(NUMERIC), elementwise_of(REAL)
 _INF = float("inf")
 
 
-# --- division with a remainder --------------------------------------------------------------------
+# --- division --------------------------------------------------------------------
+
+
+def _run_divide_no_nan(k: Kernels) -> Callable[..., Array]:
+    where = k.xp.where
+    return lambda x, y: where(y == 0, 0, x / where(y == 0, 1, y))
 
 
 def _run_floor_divide(k: Kernels) -> Callable[..., Array]:
@@ -132,6 +137,17 @@ ROWS: tuple[Op, ...] = (
         4,
         between((-2.0, 2.0), (0.5, 2.0), special=(1.0, -1.0)),
         "x / y of floats.",
+    ),
+    elementwise_row(
+        "divide_no_nan",
+        _run_divide_no_nan,
+        Partials(
+            lambda t, z, x, y: do.divide_no_nan(t, y),
+            lambda t, z, x, y: -(do.divide_no_nan(t, y) * z),
+        ),
+        5,
+        between((-2.0, 2.0), (0.5, 2.0), special=(0.0, 1.0)),
+        "x / y of floats, and 0 where y is 0, its derivative too.",
     ),
     elementwise_row(
         "floor_divide",

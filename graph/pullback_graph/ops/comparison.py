@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pullback_graph.op import Op, RunRule, Zero
-from pullback_graph.ops.rules import ANY, booleans, elementwise_of, elementwise_row, reals, to_bool
+from pullback_graph.ops.domains import booleans
+from pullback_graph.ops.rules import ANY, elementwise_of, elementwise_row, reals, to_bool
 
 _INF, _NAN = float("inf"), float("nan")
 _SPECIAL = (0.0, -0.0, 1.0, _INF, -_INF, _NAN)

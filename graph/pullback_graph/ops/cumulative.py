@@ -11,12 +11,12 @@ from pullback_graph.attributes import Attribute, Kind
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Both, Example, Op, RunRule, Transpose
+from pullback_graph.ops.domains import axis_examples
 from pullback_graph.ops.rules import (
     AXIS,
     FLOATING,
     NUMERIC,
     along_axis,
-    axis_examples,
     blocked_axis,
     check_same_dtype,
     copy_cost,

@@ -11,14 +11,13 @@ from typing import TypeAlias
 
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Both, Op, RunRule, Transpose, Zero
+from pullback_graph.ops.domains import axis_examples, booleans, reduction_examples
 from pullback_graph.ops.rules import (
     AXES,
     AXIS,
     FLOATING,
     KEEPDIMS,
     NUMERIC,
-    axis_examples,
-    booleans,
     check_kind,
     check_not_empty,
     constant_like,
@@ -29,7 +28,6 @@ from pullback_graph.ops.rules import (
     reduced_shape,
     reduction_axes,
     reduction_cost,
-    reduction_examples,
     restored,
 )
 from pullback_graph.ref import Ref, do
@@ -261,7 +259,7 @@ ROWS: tuple[Op, ...] = (
         run=_run_logsumexp,
         derivative=Both(_logsumexp_jvp, _logsumexp_vjp),
         axes=reduction_axes(None),
-        cost=reduction_cost(15),
+        cost=reduction_cost(15, temporaries=2),
         domain=reals(1, special=(0.0, -_INF), examples=reduction_examples()),
         doc="log of the sum of exp over `axes`, without overflow; -infinity of no elements. "
         "Derivative 0 for all elements where every one is -infinity.",

@@ -1,4 +1,4 @@
-"""Rules that many rows share: type, axes and cost rules, and shorthands for the tests' domain.
+"""Rules that many rows share: type, derivative, axes and cost, and the elementwise row whole.
 
 Type rules run once a node on the way of every request, so their common case is short.
 """
@@ -280,20 +280,30 @@ def moved_bytes(operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> 
     return float(total)
 
 
-def elementwise_cost(flops_per_element: float) -> CostRule:
-    """So many FLOPs per element of the result; operands read, result written."""
+def elementwise_cost(flops_per_element: float, *, temporaries: int = 0) -> CostRule:
+    """So many FLOPs per element of the result; operands read, result written.
+
+    Each of the `temporaries` is an array like the result, written and read again.
+    """
 
     def rule(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Cost:
-        return Cost(flops_per_element * results[0].size, moved_bytes(operands, results))
+        between_bytes = 2 * temporaries * results[0].size_bytes
+        flops = flops_per_element * results[0].size
+        return Cost(flops, moved_bytes(operands, results) + between_bytes)
 
     return rule
 
 
-def reduction_cost(flops_per_element: float) -> CostRule:
-    """So many FLOPs per element of the first operand; operands read, result written."""
+def reduction_cost(flops_per_element: float, *, temporaries: int = 0) -> CostRule:
+    """So many FLOPs per element of the first operand; operands read, result written.
+
+    Each of the `temporaries` is an array like the first operand, written and read again.
+    """
 
     def rule(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Cost:
-        return Cost(flops_per_element * operands[0].size, moved_bytes(operands, results))
+        between_bytes = 2 * temporaries * operands[0].size_bytes
+        flops = flops_per_element * operands[0].size
+        return Cost(flops, moved_bytes(operands, results) + between_bytes)
 
     return rule
 
@@ -324,46 +334,6 @@ def reals(
     return Domain((Interval(low, high, special, distinct=distinct),) * count, tuple(examples))
 
 
-def between(*bounds: tuple[float, float], special: tuple[float, ...] = ()) -> Domain:
-    """Floating operands, each from its own interval; the special points are shared."""
-    return Domain(tuple(Interval(low, high, special) for low, high in bounds))
-
-
-def booleans(count: int, *, examples: Sequence[Example] = ()) -> Domain:
-    """`count` operands of dtype bool."""
-    return Domain((Interval(boolean=True),) * count, tuple(examples))
-
-
-def reduction_examples(
-    *, empty: bool = True, shapes: Sequence[Shape] = ((2, 3, 4), (3, 1), (5,), ())
-) -> tuple[Example, ...]:
-    """Axes of every kind over `shapes`, with and without keepdims; `empty` adds sizes of zero."""
-    examples = [
-        Example((shape,), {"axes": axes, "keepdims": keepdims})
-        for shape in shapes
-        for axes in _axis_choices(len(shape))
-        for keepdims in (False, True)
-    ]
-    if empty:
-        examples += [
-            Example(((2, 0),), {"axes": (1,), "keepdims": False}),
-            Example(((0,),), {"axes": (0,), "keepdims": True}),
-        ]
-    return (*examples, Example(((2, 0),), {"axes": (0,), "keepdims": False}))
-
-
-def _axis_choices(rank: int) -> list[tuple[int, ...]]:
-    """All axes, none, the last, and (from rank 3) two that are apart."""
-    choices = {tuple(range(rank)), (), tuple(range(rank))[-1:]}
-    return sorted(choices | ({(0, 2)} if rank > 2 else set()))
-
-
-def axis_examples(**attributes: Any) -> tuple[Example, ...]:
-    """Shapes with one axis chosen, sizes one and zero included."""
-    places = (((5,), 0), ((2, 3), 0), ((2, 3, 4), 1), ((3, 1), 1), ((0, 3), 1))
-    return tuple(Example((shape,), {"axis": axis, **attributes}) for shape, axis in places)
-
-
 # --- the elementwise row --------------------------------------------------------------------------
 
 
@@ -377,6 +347,7 @@ def elementwise_row(
     *,
     type: TypeRule = elementwise_of(FLOATING),  # noqa: B008  (a pure function of a constant)
     attributes: tuple[Attribute, ...] = (),
+    temporaries: int = 0,
 ) -> Op:
     """A row that broadcasts its operands and maps element by element; `flops` are per element."""
     return Op(
@@ -387,7 +358,7 @@ def elementwise_row(
         run=run,
         derivative=derivative,
         axes=broadcast_axes,
-        cost=elementwise_cost(flops),
+        cost=elementwise_cost(flops, temporaries=temporaries),
         domain=domain,
         doc=doc,
     )

@@ -66,12 +66,12 @@ ROWS: tuple[Op, ...] = (
         lambda k: k.xp.maximum,
         Partials(
             lambda t, z, x, y: t * _share(x, y),
-            lambda t, z, x, y: t * _share(y, x),
+            lambda t, z, x, y: t - t * _share(x, y),
         ),
         1,
         reals(2, special=_TIES),
         "The larger of x and y (true before false); NaN where either is NaN. Derivative 1/2 for "
-        "each of two equal operands, 0 for both beside a NaN.",
+        "each of two equal operands; y takes it all where either is NaN.",
         type=elementwise_of(ANY),
     ),
     elementwise_row(
@@ -79,12 +79,12 @@ ROWS: tuple[Op, ...] = (
         lambda k: k.xp.minimum,
         Partials(
             lambda t, z, x, y: t * _share(y, x),
-            lambda t, z, x, y: t * _share(x, y),
+            lambda t, z, x, y: t - t * _share(y, x),
         ),
         1,
         reals(2, special=_TIES),
         "The smaller of x and y (false before true); NaN where either is NaN. Derivative 1/2 for "
-        "each of two equal operands, 0 for both beside a NaN.",
+        "each of two equal operands; y takes it all where either is NaN.",
         type=elementwise_of(ANY),
     ),
     elementwise_row(
@@ -96,6 +96,7 @@ ROWS: tuple[Op, ...] = (
         "The smaller of high and the larger of low and x: high where low > high; NaN where one is "
         "NaN. Derivative 1 for x between the bounds, 1/2 for x and for the bound it is equal to.",
         type=elementwise_of(REAL),
+        temporaries=1,
     ),
     elementwise_row(
         "balanced_greater",

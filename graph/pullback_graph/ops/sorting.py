@@ -7,11 +7,11 @@ from math import log2
 
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Both, Cost, Op, RunRule, Zero
+from pullback_graph.ops.domains import axis_examples
 from pullback_graph.ops.rules import (
     ANY,
     AXIS,
     along_axis,
-    axis_examples,
     blocked_axis,
     moved_bytes,
     reals,

@@ -27,12 +27,6 @@ def _difference_in_log(z: Ref, x: Ref, y: Ref) -> Ref:
     return difference
 
 
-def _over_length(t: Ref, z: Ref) -> Ref:
-    """T / z, or t where z is 0."""
-    length: Ref = do.where(do.equal(z, 0.0), constant_like(z, 1.0), z)
-    return t / length
-
-
 ROWS: tuple[Op, ...] = (
     # --- exponentials and logarithms --------------------------------------------------------------
     elementwise_row(
@@ -147,8 +141,8 @@ ROWS: tuple[Op, ...] = (
         "atan2",
         lambda k: k.xp.arctan2,
         Partials(
-            lambda t, z, x, y: t / (do.square(x) + do.square(y)) * y,
-            lambda t, z, x, y: -(t / (do.square(x) + do.square(y)) * x),
+            lambda t, z, x, y: t / do.square(do.hypot(x, y)) * y,
+            lambda t, z, x, y: -(t / do.square(do.hypot(x, y)) * x),
         ),
         25,
         reals(2, special=(0.0, 1.0, -1.0)),
@@ -159,8 +153,8 @@ ROWS: tuple[Op, ...] = (
         "hypot",
         lambda k: k.xp.hypot,
         Partials(
-            lambda t, z, x, y: _over_length(t, z) * x,
-            lambda t, z, x, y: _over_length(t, z) * y,
+            lambda t, z, x, y: do.divide_no_nan(t, z) * x,
+            lambda t, z, x, y: do.divide_no_nan(t, z) * y,
         ),
         8,
         reals(2, special=(0.0, 1.0, -1.0)),
