@@ -1,0 +1,86 @@
+"""Attributes of nodes: an attribute's kind says which member of the wire's oneof holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from pullback_graph.attributes import TUPLE_KINDS, Kind
+from pullback_graph.codec.tensors import decode_dtype
+from pullback_graph.errors import AttributeFault
+from pullback_graph.fingerprint import DTYPE_NUMBERS
+from pullback_graph.limits import Limits
+from pullback_graph.op import Op
+
+_MEMBERS: dict[Kind, str] = {
+    Kind.INT: "int_value",
+    Kind.AXIS: "int_value",
+    Kind.FLOAT: "float_value",
+    Kind.BOOL: "bool_value",
+    Kind.STRING: "string_value",
+    Kind.DTYPE: "dtype_value",
+    **dict.fromkeys(TUPLE_KINDS, "ints_value"),
+}
+_PER_AXIS = {Kind.AXES, Kind.SHAPE, Kind.STOPS}
+"""Kinds with at most an entry per axis."""
+
+
+def encode_attributes(target: Any, op: Op, attributes: Mapping[str, Any]) -> None:
+    """Append an Attribute per attribute; ValueError where a value does not fit the wire."""
+    members = _members(op)
+    for name, value in attributes.items():
+        member = members[name][0]
+        item = target.add(name=name)
+        if member == "ints_value":
+            item.ints_value.values.extend(value)
+            item.ints_value.SetInParent()
+        elif member == "dtype_value":
+            item.dtype_value = DTYPE_NUMBERS[value.name]
+        else:
+            setattr(item, member, value)
+
+
+def decode_attributes(op: Op, items: Iterable[Any], limits: Limits) -> dict[str, Any]:
+    """The attributes by name, each of the member that its kind asks for.
+
+    Raises:
+        AttributeFault: one is unknown, given twice, or of the wrong kind.
+        LimitExceeded: a string, or a tuple with an entry per axis, is too long.
+    """
+    members = _members(op)
+    found: dict[str, Any] = {}
+    for item in items:
+        name, member = item.name, item.WhichOneof("value")
+        wanted, kind = members.get(name, (None, None))
+        if member != wanted or name in found or member is None:
+            raise _fault(op, name, member, kind, name in found)
+        value = getattr(item, member)
+        if member == "ints_value":
+            value = tuple(value.values)
+            if kind in _PER_AXIS and len(value) > limits.max_rank:
+                limits.check("max_rank", len(value), f"entries in attribute {name!r}", "")
+        elif member == "dtype_value":
+            value = decode_dtype(value, "")
+        elif member == "string_value":
+            limits.check("max_text_length", len(value), f"characters in attribute {name!r}", "")
+        found[name] = value
+    return found
+
+
+@cache
+def _members(op: Op) -> dict[str, tuple[str, Kind]]:
+    """Member and kind of each attribute of a row."""
+    return {item.name: (_MEMBERS[item.kind], item.kind) for item in op.attributes}
+
+
+def _fault(
+    op: Op, name: str, member: str | None, kind: Kind | None, doubled: bool
+) -> AttributeFault:
+    if kind is None:
+        known = ", ".join(_members(op)) or "none"
+        return AttributeFault(f"unknown attribute {name[:80]!r}; known are: {known}")
+    if doubled:
+        return AttributeFault(f"attribute {name!r} is given twice")
+    got = member.removesuffix("_value") if member else "nothing"
+    return AttributeFault(f"attribute {name!r} must be {kind.value}, got {got}")

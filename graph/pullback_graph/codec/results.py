@@ -1,0 +1,71 @@
+"""Results: values, derivatives and metrics. Metrics have the same field names on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from operator import attrgetter
+
+from pullback_graph.codec.messages import parsed
+from pullback_graph.codec.tensors import (
+    decode_arrays,
+    decode_tensor,
+    encode_arrays,
+    encode_tensor,
+)
+from pullback_graph.job import Metrics, Result
+from pullback_graph.want import DerivativeKey
+from pullback_proto.v1 import job_pb2, metrics_pb2
+
+_SEQUENCES = ("independent_inputs", "non_finite")
+_PLAIN = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUENCES)
+_plain_values = attrgetter(*_PLAIN)
+
+
+def encode_result(result: Result) -> bytes:
+    """The bytes of a JobResult."""
+    message = job_pb2.JobResult()
+    encode_arrays(message.outputs, result.outputs)
+    for (output, first, second, seed), array in result.derivatives.items():
+        message.derivatives.add(
+            output=output, input=first, second_input=second, seed=seed, value=encode_tensor(array)
+        )
+    write_metrics(message.metrics, result.metrics)
+    return message.SerializeToString()
+
+
+def decode_result(data: bytes | job_pb2.JobResult, id: str = "") -> Result:
+    """The result of a message or its bytes; the id is the reply's.
+
+    Raises:
+        WireError: the bytes are no JobResult, or an array's do not decode.
+    """
+    message = parsed(job_pb2.JobResult, data, "result")
+    derivatives = {
+        DerivativeKey(item.output, item.input, item.second_input, item.seed): decode_tensor(
+            item.value, None, "derivatives"
+        )
+        for item in message.derivatives
+    }
+    outputs = decode_arrays(message.outputs, "outputs")
+    return Result(outputs, derivatives, read_metrics(message.metrics), id)
+
+
+def write_metrics(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
+    """Fill an empty JobMetrics."""
+    for name, value in zip(_PLAIN, _plain_values(metrics), strict=True):
+        if value:
+            setattr(message, name, value)
+    message.SetInParent()
+    if metrics.independent_inputs:
+        message.independent_inputs.extend(metrics.independent_inputs)
+    for name, count in metrics.non_finite.items():
+        message.non_finite.add(name=name, count=count)
+
+
+def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:
+    """The metrics of a message."""
+    return Metrics(
+        **dict(zip(_PLAIN, _plain_values(message), strict=True)),
+        independent_inputs=tuple(message.independent_inputs),
+        non_finite={item.name: item.count for item in message.non_finite},
+    )

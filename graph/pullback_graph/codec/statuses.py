@@ -1,0 +1,121 @@
+"""Errors as google.rpc.Status and back: the client raises the class that the server raised.
+
+The code is the class's; ErrorInfo names the class; BadRequest names the field or node at fault.
+Whatever is not of the tree leaves as ExecutionError, without a word of what is inside the server.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from pullback_graph.errors import (
+    ERRORS,
+    Cancelled,
+    DeadlineExceeded,
+    ExecutionError,
+    LimitExceeded,
+    NotFoundError,
+    OutOfMemory,
+    PullbackError,
+    RequestError,
+    ServiceError,
+    UnsupportedError,
+)
+
+DOMAIN = "pullback"
+MESSAGE_CHARACTERS = 1500
+"""A status travels in gRPC's trailing metadata, of which a few kilobytes are sure to arrive."""
+_DESCRIPTION_CHARACTERS = 300
+_FIELD_CHARACTERS = 200
+
+_BY_CODE: dict[int, type[PullbackError]] = {
+    code_pb2.CANCELLED: Cancelled,
+    code_pb2.INVALID_ARGUMENT: RequestError,
+    code_pb2.DEADLINE_EXCEEDED: DeadlineExceeded,
+    code_pb2.NOT_FOUND: NotFoundError,
+    code_pb2.RESOURCE_EXHAUSTED: LimitExceeded,
+    code_pb2.FAILED_PRECONDITION: RequestError,
+    code_pb2.OUT_OF_RANGE: RequestError,
+    code_pb2.UNIMPLEMENTED: UnsupportedError,
+    code_pb2.INTERNAL: ExecutionError,
+    code_pb2.DATA_LOSS: ExecutionError,
+    code_pb2.ABORTED: ServiceError,
+    code_pb2.UNAVAILABLE: ServiceError,
+}
+"""The class for a code where no class is named, or none that is known here."""
+
+
+def status_code_number(name: str) -> int:
+    """The number of the gRPC code of that name; 2, UNKNOWN, for a name that gRPC has not."""
+    number: int = code_pb2.Code.DESCRIPTOR.values_by_name["UNKNOWN"].number
+    found = code_pb2.Code.DESCRIPTOR.values_by_name.get(name)
+    return number if found is None else int(found.number)
+
+
+def error_to_status(error: BaseException) -> status_pb2.Status:
+    """The status of any exception."""
+    known = _of_the_tree(error)
+    kind = _named_class(known)
+    message = _shortened(known.message, MESSAGE_CHARACTERS)
+    status = status_pb2.Status(code=status_code_number(kind.status), message=message)
+    field = _shortened(known.field, _FIELD_CHARACTERS)
+    info = error_details_pb2.ErrorInfo(reason=kind.__name__, domain=DOMAIN)
+    info.metadata["field"] = field
+    info.metadata["retryable"] = "true" if kind.retryable else "false"
+    status.details.add().Pack(info)
+    if field and isinstance(known, RequestError):
+        description = _shortened(known.message, _DESCRIPTION_CHARACTERS)
+        request = error_details_pb2.BadRequest()
+        request.field_violations.add(field=field, description=description)
+        status.details.add().Pack(request)
+    return status
+
+
+def status_to_error(status: status_pb2.Status | bytes) -> PullbackError:
+    """The error of a status, of the class it names, else of the class that its code stands for."""
+    if isinstance(status, bytes):
+        try:
+            status = status_pb2.Status.FromString(status)
+        except DecodeError:
+            return ServiceError("the server's error could not be read; try again")
+    name, field = _named(status)
+    kind = ERRORS.get(name) or _BY_CODE.get(status.code, PullbackError)
+    return kind(status.message or f"the server gave no reason (code {status.code})", field=field)
+
+
+def _named(status: status_pb2.Status) -> tuple[str, str]:
+    """Class name and field from the details, each empty where they say nothing of it."""
+    name = field = ""
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        try:
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                name, field = info.reason, info.metadata.get("field", "") or field
+            elif detail.Unpack(request) and request.field_violations:
+                field = field or request.field_violations[0].field
+        except DecodeError:
+            continue
+    return name, field
+
+
+def _of_the_tree(error: BaseException) -> PullbackError:
+    if isinstance(error, PullbackError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemory("the server ran out of memory; send less at once")
+    return ExecutionError("internal error; the server's log says more")
+
+
+def _named_class(error: PullbackError) -> type[PullbackError]:
+    """The error's class, or the nearest above it that the tree names."""
+    for kind in type(error).__mro__:
+        if ERRORS.get(kind.__name__) is kind:
+            return ERRORS[kind.__name__]
+    return PullbackError
+
+
+def _shortened(text: str, characters: int) -> str:
+    """At most so many characters, none of them one that UTF-8 has not."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= characters else text[: characters - 3] + "..."

@@ -1,0 +1,173 @@
+"""Tensors: a dtype, a shape and contiguous little-endian bytes. What they claim is checked first.
+
+Decoding shares the message's bytes: the array is a read-only view of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.errors import DTypeError, InputError, WireError
+from pullback_graph.fingerprint import DTYPE_NUMBERS, little_endian
+from pullback_graph.job import NDArray, Tensor, TensorHash
+from pullback_graph.limits import DEFAULT_LIMITS, Limits
+from pullback_graph.types import BOOL, DTYPE_NAMES, DTYPES, DType, Shape
+from pullback_proto.v1 import tensor_pb2
+
+HASH_BYTES = 32
+
+_DTYPES: dict[int, DType] = {number: DTYPES[name] for name, number in DTYPE_NUMBERS.items()}
+
+
+def encode_tensor(array: Any) -> tensor_pb2.Tensor:
+    """The message of an array or NumPy scalar.
+
+    Raises:
+        DTypeError: its dtype is not one of the language.
+    """
+    array = little_endian(array)
+    number: Any = DTYPE_NUMBERS[array.dtype.name]
+    return tensor_pb2.Tensor(dtype=number, shape=array.shape, data=array.tobytes())
+
+
+def decode_tensor(
+    message: tensor_pb2.Tensor, limits: Limits | None = None, field: str = "tensor"
+) -> NDArray:
+    """The array of a message: a read-only view of its bytes.
+
+    Raises:
+        DTypeError: the dtype is not one of the language.
+        WireError: sizes and bytes do not agree; found before anything is allocated.
+        LimitExceeded: it has more axes or elements than allowed.
+    """
+    dtype = decode_dtype(message.dtype, field)
+    shape = tuple(message.shape)
+    data = message.data
+    elements = 1
+    for size in shape:
+        elements *= size
+    if len(data) != elements * dtype.itemsize or elements == 0 or len(shape) > 1:
+        _check_shape(shape, dtype, len(data), limits or DEFAULT_LIMITS, field)
+    array = np.frombuffer(data, dtype)
+    if dtype is BOOL and array.size and array.view(np.uint8).max() > 1:
+        raise WireError("a bool element is neither 0 nor 1", field=f"{field}.data")
+    if not array.flags.aligned:
+        array = array.copy()
+        array.flags.writeable = False
+    return array if len(shape) == 1 else array.reshape(shape)
+
+
+def decode_dtype(number: int, field: str) -> DType:
+    """The dtype of that number.
+
+    Raises:
+        DTypeError: the language has none.
+    """
+    dtype = _DTYPES.get(number)
+    if dtype is None:
+        name = tensor_pb2.DType.Name(number) if number in tensor_pb2.DType.values() else number
+        raise DTypeError(
+            f"dtype {name} is not supported; use one of {', '.join(DTYPE_NAMES)}", field=field
+        )
+    return dtype
+
+
+def encode_named(message: Any, name: str, tensor: Tensor) -> None:
+    """Fill a NamedTensor with an array, or with the hash of one sent before."""
+    message.name = name
+    if isinstance(tensor, TensorHash):
+        message.sha256 = decode_hex(tensor.sha256, name)
+    else:
+        message.tensor.MergeFrom(encode_tensor(tensor))
+
+
+def decode_named(items: Iterable[Any], limits: Limits, field: str) -> dict[str, Tensor]:
+    """The arrays and hashes of NamedTensors, by name.
+
+    Raises:
+        InputError: a name is doubled, or comes without a tensor.
+        WireError, DTypeError, LimitExceeded: as `decode_tensor` says.
+    """
+    found: dict[str, Tensor] = {}
+    for item in items:
+        name, source = item.name, item.WhichOneof("source")
+        if name in found:
+            raise InputError(f"{name!r} is given twice", field=f"{field}.{name}")
+        if source == "tensor":
+            found[name] = decode_tensor(item.tensor, limits, f"{field}.{name}")
+        elif source == "sha256":
+            found[name] = TensorHash(encode_hex(item.sha256, f"{field}.{name}.sha256"))
+        else:
+            raise InputError(
+                f"{name!r} comes with neither a tensor nor a hash", field=f"{field}.{name}"
+            )
+    return found
+
+
+def decode_arrays(items: Iterable[Any], field: str) -> dict[str, NDArray]:
+    """The arrays of NamedTensors that are all inline, by name.
+
+    Raises:
+        WireError: one is not inline, or does not decode.
+    """
+    found: dict[str, NDArray] = {}
+    for item in items:
+        if item.WhichOneof("source") != "tensor":
+            raise WireError("the array is not inline", field=f"{field}.{item.name}")
+        found[item.name] = decode_tensor(item.tensor, None, f"{field}.{item.name}")
+    return found
+
+
+def encode_arrays(target: Any, arrays: Mapping[str, NDArray]) -> None:
+    """Append a NamedTensor per array."""
+    for name, array in arrays.items():
+        target.add(name=name, tensor=encode_tensor(array))
+
+
+def encode_hex(data: bytes, field: str) -> str:
+    """The hexadecimal digits of a SHA-256.
+
+    Raises:
+        WireError: it is not 32 bytes long.
+    """
+    if len(data) != HASH_BYTES:
+        raise WireError(f"a SHA-256 is {HASH_BYTES} bytes, got {len(data)}", field=field)
+    return data.hex()
+
+
+def decode_hex(digits: str, field: str) -> bytes:
+    """The bytes of a SHA-256 given as 64 hexadecimal digits.
+
+    Raises:
+        WireError: it is something else.
+    """
+    try:
+        data = bytes.fromhex(digits)
+    except ValueError:
+        data = b""
+    if len(data) != HASH_BYTES:
+        raise WireError(f"{digits[:80]!r} is not 64 hexadecimal digits", field=field)
+    return data
+
+
+def _check_shape(
+    shape: Sequence[int], dtype: DType, size_bytes: int, limits: Limits, field: str
+) -> None:
+    """Refuse a shape that is over the limits, or that the bytes do not fill."""
+    limits.check_tensor(shape, f"{field}.shape")
+    needed = dtype.itemsize * _elements(shape)
+    if needed != size_bytes:
+        listed = ",".join(map(str, shape))
+        raise WireError(
+            f"{dtype.name}[{listed}] takes {needed} bytes, got {size_bytes}", field=f"{field}.data"
+        )
+
+
+def _elements(shape: Shape | Sequence[int]) -> int:
+    elements = 1
+    for size in shape:
+        elements *= size
+    return elements

@@ -1,0 +1,113 @@
+"""Fingerprints: SHA-256 over canonical bytes of our own. Equal graphs, and only they, print alike.
+
+A graph's canonical bytes are ASCII lines, one a part, with the bytes of constants between them.
+NaN is one value, whatever its sign and payload; -0.0 is not 0.0; a constant over LARGE_BYTES stands
+for itself by its own hash. Tensors are hashed apart and by the bit: see `tensor_hash`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from struct import pack
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.graph import Graph, Node
+from pullback_graph.types import DTYPES, as_dtype
+
+VERSION_TAG = b"pullback graph 1\n"
+LARGE_BYTES = 1 << 16
+
+DTYPE_NUMBERS: dict[str, int] = {
+    "bool": 1,
+    "int8": 2,
+    "int16": 3,
+    "int32": 4,
+    "int64": 5,
+    "uint8": 6,
+    "uint16": 7,
+    "uint32": 8,
+    "uint64": 9,
+    "float32": 11,
+    "float64": 12,
+}
+"""The dtypes' numbers on the wire and in tensor hashes; they never change."""
+
+
+def fingerprint(graph: Graph) -> str:
+    """SHA-256 of the graph's canonical bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(b"".join(_canonical(graph))).hexdigest()
+
+
+def tensor_hash(array: Any) -> str:
+    """SHA-256 that names a tensor on the wire, 64 hexadecimal digits; equal hashes, equal bits.
+
+    Over, with every integer little-endian: the dtype's number (uint32), the rank (uint32), each
+    size (uint64), then the elements in C order.
+    """
+    array = little_endian(array)
+    shape = array.shape
+    header = pack(f"<II{len(shape)}Q", DTYPE_NUMBERS[array.dtype.name], len(shape), *shape)
+    state = hashlib.sha256(header)
+    state.update(raw_bytes(array))
+    return state.hexdigest()
+
+
+def little_endian(value: Any) -> np.ndarray[Any, Any]:
+    """The array with little-endian elements of a dtype of the language, in C order.
+
+    Raises:
+        DTypeError: its dtype is not one of the language.
+    """
+    array: np.ndarray[Any, Any] = np.asarray(value)
+    if array.dtype != DTYPES.get(array.dtype.name):
+        array = array.astype(as_dtype(array.dtype))
+    return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def raw_bytes(array: np.ndarray[Any, Any]) -> memoryview | bytes:
+    """The bytes of a C-ordered array, without a copy where they are many."""
+    return array.tobytes() if array.nbytes <= LARGE_BYTES else array.reshape(-1).view(np.uint8).data
+
+
+# --- the parts ------------------------------------------------------------------------------------
+
+
+def _canonical(graph: Graph) -> Iterator[bytes]:
+    yield VERSION_TAG
+    for name, type in graph.inputs:
+        shape = tuple([int(size) for size in type.shape])
+        yield f"input {name!a} {type.dtype.name} {shape}\n".encode()
+    for array in graph.constants:
+        yield f"constant {array.dtype.name} {array.shape} ".encode()
+        yield _constant_bytes(array)
+    yield "".join(map(_node_line, graph.nodes)).encode()
+    for name, value in graph.outputs:
+        yield f"output {name!a} {value}\n".encode()
+
+
+def _node_line(node: Node) -> str:
+    """`add (0, 1)`, then name and value of each attribute; dtypes print as words."""
+    attributes = node.attributes
+    if not attributes:
+        return f"{node.op.name} {node.operands}\n"
+    listed = [f"{name}={_value_text(value)}" for name, value in attributes.items()]
+    return f"{node.op.name} {node.operands} {' '.join(listed)}\n"
+
+
+def _value_text(value: Any) -> str:
+    return value.name if isinstance(value, np.dtype) else ascii(value)
+
+
+def _constant_bytes(array: np.ndarray[Any, Any]) -> bytes:
+    """The elements with one NaN, or, of a large array, their hash."""
+    array = little_endian(array)
+    if array.dtype.kind == "f":
+        nan = np.isnan(array)
+        if nan.any():
+            array = np.where(nan, array.dtype.type(np.nan), array)
+    if array.nbytes > LARGE_BYTES:
+        return b"sha256 " + hashlib.sha256(raw_bytes(array)).digest()
+    return b"raw " + array.tobytes()
