@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,52 +16,51 @@ from pullback_graph import memory
 from pullback_graph.errors import Cancelled, ExecutionError, InputError, OutOfMemory
 from pullback_graph.graph import Graph
 from pullback_graph.op import Op
+from pullback_worker.buffer_reuse import overwritten
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.numpy_kernels import NUMPY
-from pullback_worker.registers import Registers
+from pullback_worker.registers import Places, Registers
 
 UNARY, GENERAL, SEVERAL = -1, -2, -3
 """What may stand for a second operand: there is one; `a` is a tuple; `z` is a tuple as well."""
 _SEGMENT_STEPS = 64
 _SEGMENT_BYTES = 1 << 18
-_REUSED_BYTES = 1 << 14
-"""Size from which an array is worth writing a result into when it is read for the last time."""
 
 
-class Step(NamedTuple):
-    """One node: `registers[z] = function(registers[a], registers[b])`, then drop `dead`."""
-
-    function: Callable[..., Any]
-    a: Any
-    b: int
-    z: Any
-    dead: tuple[int, ...]
-    node: int
-
-
-Segment: TypeAlias = "list[Step]"
+Step: TypeAlias = tuple[Callable[..., Any], Any, int, Any, tuple[int, ...], int]
+"""Function, a, b, z, dead, node: `registers[z] = function(registers[a], registers[b])` of a node,
+then drop the `dead`. A plain tuple, as those unpack fastest."""
+Segment: TypeAlias = list[Step]
 """Steps between two looks at the cancel flag."""
 
 
 class NumpyExecutor:
-    """Compiles graphs to NumPy programs."""
+    """Compiles graphs to NumPy programs.
+
+    Arrays of at least `overwrite_bytes` that nothing needs any more are written over by the next
+    result of their type; below that, allocating is as fast.
+    """
 
     name = "numpy"
     version = f"1/numpy-{np.__version__}"
 
+    def __init__(self, overwrite_bytes: int = 1 << 16) -> None:
+        self._overwrite_bytes = overwrite_bytes
+
     def compile(self, graph: Graph) -> NumpyProgram:
         """The program of `graph`; time and memory linear in its nodes."""
-        return NumpyProgram(graph)
+        return NumpyProgram(graph, self._overwrite_bytes)
 
 
 class NumpyProgram:
     """A graph ready to run. Safe to call from several threads at once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, overwrite_bytes: int) -> None:
         self.graph = graph
         functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
         registers = Registers(graph)
-        self._segments = _segments(graph, functions, registers)
+        targets = overwritten(graph, functions, overwrite_bytes)
+        self._segments = _segments(graph, functions, registers, targets)
         self._inputs = len(graph.inputs)
         held = len(graph.inputs) + len(graph.constants)
         self._rest = [*graph.constants, *([None] * (registers.count - held))]
@@ -108,8 +107,9 @@ class NumpyProgram:
                     results = function(*[registers[i] for i in a])
                     for register, result in zip(z, results, strict=True):
                         registers[register] = result
-                for register in dead:
-                    registers[register] = None
+                if dead:
+                    for register in dead:
+                        registers[register] = None
         except MemoryError as error:
             raise self._failure(OutOfMemory, node, f"not enough memory: {error}") from error
         except (ValueError, TypeError, IndexError, ArithmeticError) as error:
@@ -130,15 +130,18 @@ def fold(op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, Any]) -> li
 
 
 def _segments(
-    graph: Graph, functions: list[Callable[..., Any]], registers: Registers
+    graph: Graph,
+    functions: Sequence[Callable[..., Any]],
+    registers: Registers,
+    targets: Sequence[int],
 ) -> list[Segment]:
     """The steps of all nodes, cut where the time since the last cut may matter to a caller."""
     segments: list[Segment] = []
     current: Segment = []
     touched, types = 0, graph.types
-    for position, function in enumerate(functions):
-        node = graph.nodes[position]
-        current.append(_step(position, function, registers))
+    for position, node in enumerate(graph.nodes):
+        target = registers.of[targets[position]] if targets[position] >= 0 else None
+        current.append(_step(position, functions[position], registers.places[position], target))
         for index in node.operands:
             touched += types[index].size_bytes
         touched += node.types[0].size_bytes
@@ -148,15 +151,18 @@ def _segments(
     return [*segments, current] if current else segments
 
 
-def _step(position: int, function: Callable[..., Any], registers: Registers) -> Step:
-    operands, results, dead = registers.places[position]
+def _step(position: int, function: Callable[..., Any], places: Places, target: int | None) -> Step:
+    """The step of one node; a ufunc with a target gets it as its last operand."""
+    operands, results, dead = places
     if len(results) > 1:
-        return Step(function, operands, SEVERAL, results, dead, position)
+        return function, operands, SEVERAL, results, dead, position
+    if target is not None:
+        return function, (*operands, target), GENERAL, results[0], dead, position
     if len(operands) == 2:
-        return Step(function, operands[0], operands[1], results[0], dead, position)
+        return function, operands[0], operands[1], results[0], dead, position
     if len(operands) == 1:
-        return Step(function, operands[0], UNARY, results[0], dead, position)
-    return Step(function, operands, GENERAL, results[0], dead, position)
+        return function, operands[0], UNARY, results[0], dead, position
+    return function, operands, GENERAL, results[0], dead, position
 
 
 def _fresh(values: list[Any], foreign: Sequence[NDArray]) -> list[NDArray]:

@@ -1,0 +1,58 @@
+"""Which nodes may write their result over an operand: those whose operand nobody else can see.
+
+A NumPy ufunc returns a new array and keeps no view of its operands. So an array that a ufunc made,
+and that ufuncs alone have read, is visible through its own value only; when an elementwise ufunc
+reads that value for the last time, its result can take the array's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.graph import Graph
+from pullback_graph.memory import last_uses
+
+
+def overwritten(
+    graph: Graph, functions: Sequence[Callable[..., Any]], least_bytes: int
+) -> list[int]:
+    """Per node, the number of the value its result is written over, or -1.
+
+    Args:
+        functions: what each node runs.
+        least_bytes: size from which an array is worth it.
+    """
+    last, types = last_uses(graph), graph.types
+    visible = _seen_by_others(graph, functions)
+    chosen = []
+    for position, node in enumerate(graph.nodes):
+        choice = -1
+        if _is_elementwise(functions[position]) and len(node.types) == 1:
+            result = node.types[0]
+            if result.size_bytes >= least_bytes:
+                for i in node.operands:
+                    if last[i] == position and not visible[i] and types[i] == result:
+                        choice = i
+                        break
+        chosen.append(choice)
+    return chosen
+
+
+def _seen_by_others(graph: Graph, functions: Sequence[Callable[..., Any]]) -> list[bool]:
+    """Per value, whether something else than the value itself may share its memory."""
+    visible = [True] * len(graph.types)
+    for first, node, function in zip(graph.first_results, graph.nodes, functions, strict=True):
+        if isinstance(function, np.ufunc):
+            for offset in range(len(node.types)):
+                visible[first + offset] = False
+        else:
+            for i in node.operands:
+                visible[i] = True
+    return visible
+
+
+def _is_elementwise(function: Callable[..., Any]) -> bool:
+    return isinstance(function, np.ufunc) and function.signature is None and function.nout == 1
