@@ -158,13 +158,15 @@ class Builder:
         order += [first + k for first, node in nodes for k in range(len(node.types))]
         for number, index in enumerate(order):
             numbers[index] = number
+        if order != list(range(len(order))):  # else every node stays as it is
+            nodes = [
+                (first, node._replace(operands=tuple([numbers[i] for i in node.operands])))
+                for first, node in nodes
+            ]
         return Graph(
             inputs=tuple(Input(name, self.types[i]) for i, name in inputs),
             constants=tuple(self._constants[i] for i in constants),
-            nodes=tuple(
-                node._replace(operands=tuple([numbers[i] for i in node.operands]))
-                for _, node in nodes
-            ),
+            nodes=tuple(node for _, node in nodes),
             outputs=tuple(Output(name, numbers[ref.index]) for name, ref in pairs),
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.graph import Graph, Node
-from pullback_graph.types import DTYPES, as_dtype
+from pullback_graph.types import DTYPES, DType, as_dtype
 
 VERSION_TAG = b"pullback graph 1\n"
 LARGE_BYTES = 1 << 16
@@ -34,6 +34,9 @@ DTYPE_NUMBERS: dict[str, int] = {
     "float64": 12,
 }
 """The dtypes' numbers on the wire and in tensor hashes; they never change."""
+NUMBERS: dict[DType, int] = {DTYPES[name]: number for name, number in DTYPE_NUMBERS.items()}
+"""The same by dtype: a look-up of its own, since NumPy takes its time to say a dtype's name."""
+_NAMES: dict[DType, str] = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def fingerprint(graph: Graph) -> str:
@@ -49,7 +52,7 @@ def tensor_hash(array: Any) -> str:
     """
     array = little_endian(array)
     shape = array.shape
-    header = pack(f"<II{len(shape)}Q", DTYPE_NUMBERS[array.dtype.name], len(shape), *shape)
+    header = pack(f"<II{len(shape)}Q", NUMBERS[array.dtype], len(shape), *shape)
     state = hashlib.sha256(header)
     state.update(raw_bytes(array))
     return state.hexdigest()
@@ -62,7 +65,7 @@ def little_endian(value: Any) -> np.ndarray[Any, Any]:
         DTypeError: its dtype is not one of the language.
     """
     array: np.ndarray[Any, Any] = np.asarray(value)
-    if array.dtype != DTYPES.get(array.dtype.name):
+    if array.dtype not in NUMBERS:
         array = array.astype(as_dtype(array.dtype))
     return array if array.flags.c_contiguous else array.copy(order="C")
 
@@ -79,9 +82,10 @@ def _canonical(graph: Graph) -> Iterator[bytes]:
     yield VERSION_TAG
     for name, type in graph.inputs:
         shape = tuple([int(size) for size in type.shape])
-        yield f"input {name!a} {type.dtype.name} {shape}\n".encode()
+        yield f"input {name!a} {_NAMES[type.dtype]} {shape}\n".encode()
     for array in graph.constants:
-        yield f"constant {array.dtype.name} {array.shape} ".encode()
+        array = little_endian(array)
+        yield f"constant {_NAMES[array.dtype]} {array.shape} ".encode()
         yield _constant_bytes(array)
     yield "".join(map(_node_line, graph.nodes)).encode()
     for name, value in graph.outputs:
@@ -98,12 +102,11 @@ def _node_line(node: Node) -> str:
 
 
 def _value_text(value: Any) -> str:
-    return value.name if isinstance(value, np.dtype) else ascii(value)
+    return _NAMES[value] if isinstance(value, np.dtype) else ascii(value)
 
 
 def _constant_bytes(array: np.ndarray[Any, Any]) -> bytes:
     """The elements with one NaN, or, of a large array, their hash."""
-    array = little_endian(array)
     if array.dtype.kind == "f":
         nan = np.isnan(array)
         if nan.any():

@@ -30,6 +30,7 @@ DTYPE_NAMES = (
 )
 DTYPES: dict[str, DType] = {name: np.dtype(name) for name in DTYPE_NAMES}
 """The dtypes of the language, by name."""
+_CANONICAL: dict[DType, DType] = {dtype: dtype for dtype in DTYPES.values()}
 BOOL, INT64 = DTYPES["bool"], DTYPES["int64"]
 FLOAT32, FLOAT64 = DTYPES["float32"], DTYPES["float64"]
 MAX_RANK = 32
@@ -71,6 +72,8 @@ def as_dtype(value: object) -> DType:
     Raises:
         DTypeError: the language has no such dtype.
     """
+    if isinstance(value, np.dtype) and value in _CANONICAL:
+        return _CANONICAL[value]  # much faster than asking a dtype for its name
     try:
         dtype = np.dtype(value)  # type: ignore[call-overload]
     except TypeError:

@@ -9,7 +9,7 @@ from typing import Any
 from pullback_graph.attributes import TUPLE_KINDS, Kind
 from pullback_graph.codec.tensors import decode_dtype
 from pullback_graph.errors import AttributeFault
-from pullback_graph.fingerprint import DTYPE_NUMBERS
+from pullback_graph.fingerprint import NUMBERS
 from pullback_graph.limits import Limits
 from pullback_graph.op import Op
 
@@ -36,7 +36,7 @@ def encode_attributes(target: Any, op: Op, attributes: Mapping[str, Any]) -> Non
             item.ints_value.values.extend(value)
             item.ints_value.SetInParent()
         elif member == "dtype_value":
-            item.dtype_value = DTYPE_NUMBERS[value.name]
+            item.dtype_value = NUMBERS[value]
         else:
             setattr(item, member, value)
 

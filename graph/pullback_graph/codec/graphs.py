@@ -18,7 +18,7 @@ from pullback_graph.errors import (
     UnknownOp,
     UnsupportedError,
 )
-from pullback_graph.fingerprint import DTYPE_NUMBERS
+from pullback_graph.fingerprint import NUMBERS
 from pullback_graph.graph import Graph
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
 from pullback_graph.op import Op
@@ -44,7 +44,7 @@ def write_graph(message: graph_pb2.Graph, graph: Graph) -> None:
     message.op_table_version = OP_TABLE_VERSION
     try:
         for name, type in graph.inputs:
-            dtype = DTYPE_NUMBERS[type.dtype.name]
+            dtype = NUMBERS[type.dtype]
             message.inputs.add(name=name, type={"dtype": dtype, "shape": type.shape})
         message.constants.extend([encode_tensor(array) for array in graph.constants])
         for name, value in graph.outputs:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.errors import DTypeError, InputError, WireError
-from pullback_graph.fingerprint import DTYPE_NUMBERS, little_endian
+from pullback_graph.fingerprint import NUMBERS, little_endian
 from pullback_graph.job import NDArray, Tensor, TensorHash
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
-from pullback_graph.types import BOOL, DTYPE_NAMES, DTYPES, DType, Shape
+from pullback_graph.types import BOOL, DTYPE_NAMES, DType, Shape
 from pullback_proto.v1 import tensor_pb2
 
 HASH_BYTES = 32
 
-_DTYPES: dict[int, DType] = {number: DTYPES[name] for name, number in DTYPE_NUMBERS.items()}
+_DTYPES: dict[int, DType] = {number: dtype for dtype, number in NUMBERS.items()}
 
 
 def encode_tensor(array: Any) -> tensor_pb2.Tensor:
@@ -29,7 +29,7 @@ def encode_tensor(array: Any) -> tensor_pb2.Tensor:
         DTypeError: its dtype is not one of the language.
     """
     array = little_endian(array)
-    number: Any = DTYPE_NUMBERS[array.dtype.name]
+    number: Any = NUMBERS[array.dtype]
     return tensor_pb2.Tensor(dtype=number, shape=array.shape, data=array.tobytes())
 
 
