@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pullback_graph.errors import Cancelled, DeadlineExceeded, ExecutionError
-from pullback_server.planner.plan import JobInput, Phase, Plan, TaskOutput
+from pullback_server.planner.plan import JobInput, Phase, Plan, Task, TaskOutput
 from pullback_server.scheduler import (
     Cancel,
     Dependencies,
@@ -29,7 +29,8 @@ GRACE_S = 1.0
 @st.composite
 def random_plans(draw: st.DrawFn) -> Plan:
     """DAGs of up to twelve tasks with one or two outputs each, and some of them as results."""
-    tasks, values = [], []
+    tasks: list[Task] = []
+    values: list[TaskOutput] = []
     for number in range(draw(st.integers(1, 12))):
         operands = draw(st.lists(st.sampled_from(values), max_size=3)) if values else []
         outputs = draw(st.integers(1, 2))

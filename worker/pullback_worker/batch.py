@@ -1,0 +1,112 @@
+"""What a worker is told to run, and what it tells back: plain data, picklable, without Ray.
+
+A worker knows jobs and tasks by number only; where things run is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from pullback_graph.errors import PullbackError
+from pullback_graph.graph import Graph
+from pullback_worker.executor import NDArray
+
+
+class InputOperand(NamedTuple):
+    """Elements start:stop along `axis` of a job's input; all of it where the axis is -1."""
+
+    position: int
+    axis: int = -1
+    start: int = 0
+    stop: int = 0
+
+
+class ValueKey(NamedTuple):
+    """An output of a task: a value that workers hold and hand on."""
+
+    task: int
+    output: int
+
+
+Operand: TypeAlias = "InputOperand | ValueKey"
+
+
+class Call(NamedTuple):
+    """One task to run.
+
+    Attributes:
+        keep: outputs to hold for later batches.
+        send: outputs to hand back.
+        peak_bytes: estimated memory while it runs.
+    """
+
+    task: int
+    fingerprint: str
+    operands: tuple[Operand, ...]
+    keep: tuple[int, ...] = ()
+    send: tuple[int, ...] = ()
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tasks of one job, to run in order.
+
+    Attributes:
+        number: rises from batch to batch of a worker.
+        graphs: those the worker was not given before.
+        opens: whether the job's inputs come along, which they do once.
+        fetched: the values that come along, in order.
+        apart: values to hand back each by itself; the rest is small and goes in the report.
+        freed: what to drop first: a job, and its values or None for all it has.
+    """
+
+    number: int
+    job: int
+    calls: tuple[Call, ...]
+    graphs: tuple[Graph, ...] = ()
+    opens: bool = False
+    fetched: tuple[ValueKey, ...] = ()
+    apart: tuple[ValueKey, ...] = ()
+    freed: tuple[Freed, ...] = ()
+
+
+class Freed(NamedTuple):
+    """Values of a job that nobody needs any more; None: nothing of the job is needed."""
+
+    job: int
+    values: tuple[ValueKey, ...] | None
+
+
+class TaskReport(NamedTuple):
+    """How a task ran."""
+
+    task: int
+    running_s: float
+    compiling_s: float
+    program_cache_hit: bool
+    peak_bytes: int
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a batch.
+
+    Attributes:
+        done: the tasks that ran, in order.
+        sent: the outputs handed back.
+        failed: the task whose program raised, and what; nothing of the batch ran after it.
+        lost: values that were to be here and were not; what needs them did not run.
+        unknown_graphs: fingerprints without a graph; nothing ran, send the batch with them.
+        busy_s, transferring_s: time the batch took, and fetching for it before.
+    """
+
+    number: int
+    done: list[TaskReport] = field(default_factory=list)
+    sent: dict[ValueKey, NDArray] = field(default_factory=dict)
+    failed: tuple[int, PullbackError] | None = None
+    lost: list[ValueKey] = field(default_factory=list)
+    unknown_graphs: list[str] = field(default_factory=list)
+    busy_s: float = 0.0
+    transferring_s: float = 0.0

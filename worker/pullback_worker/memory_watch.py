@@ -1,0 +1,88 @@
+"""Watches this process's own memory against a cap, so that a task fails before the system kills it.
+
+Only private memory counts: arrays in shared memory belong to the node.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pullback_worker.executor import CancelFlag
+
+INTERVAL_S = 0.02
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def private_bytes() -> int:
+    """Resident memory of this process that it shares with no other."""
+    with open("/proc/self/statm", "rb") as file:
+        _, resident, shared, *_ = file.read().split()
+    return (int(resident) - int(shared)) * _PAGE_BYTES
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was seen while something ran; `peak_bytes` is over what the process had at its start."""
+
+    flag: CancelFlag
+    peak_bytes: int = 0
+    exceeded: bool = False
+
+
+class MemoryWatch:
+    """Looks at the memory every few milliseconds while something runs.
+
+    Args:
+        cap_bytes: the most private memory the process may have; 0 for no cap.
+        read: how much it has now.
+    """
+
+    def __init__(self, cap_bytes: int = 0, read: Callable[[], int] = private_bytes) -> None:
+        self.cap_bytes = cap_bytes
+        self._read = read
+        self._floor_bytes = read()
+        self._watched: Watched | None = None
+        self._busy = threading.Event()
+
+    def start(self) -> None:
+        """Look from a thread of its own; without it, only `look` does."""
+        threading.Thread(target=self._loop, name="memory watch", daemon=True).start()
+
+    @contextmanager
+    def over(self, flag: CancelFlag) -> Iterator[Watched]:
+        """Watch until the block ends; the flag is set when the cap is crossed."""
+        watched = self._watched = Watched(flag)
+        self.look()
+        self._busy.set()
+        try:
+            yield watched
+        finally:
+            self._busy.clear()
+            self.look()
+            self._watched = None
+
+    def room_for(self, size_bytes: int) -> bool:
+        """Whether so much more would stay under the cap."""
+        return not self.cap_bytes or self._read() + size_bytes <= self.cap_bytes
+
+    def look(self) -> None:
+        """Look once."""
+        watched = self._watched
+        if watched is None:
+            return
+        now_bytes = self._read()
+        watched.peak_bytes = max(watched.peak_bytes, now_bytes - self._floor_bytes)
+        if self.cap_bytes and now_bytes > self.cap_bytes:
+            watched.exceeded = True
+            watched.flag.set()
+
+    def _loop(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._busy.wait()
+            self.look()
+            pause.wait(INTERVAL_S)

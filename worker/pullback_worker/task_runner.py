@@ -1,0 +1,293 @@
+"""Runs batches of tasks in one process: holds their values, compiles graphs, can be stopped.
+
+No Ray here: the actor hands it arrays and hands its report on. `run` is called from one thread at a
+time; `cancel`, `free` and `export` may come from another meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple, TypeAlias
+
+from pullback_graph.errors import Cancelled, ExecutionError, OutOfMemory, PullbackError
+from pullback_graph.graph import Graph
+from pullback_worker.batch import (
+    Batch,
+    Call,
+    Freed,
+    InputOperand,
+    Operand,
+    Report,
+    TaskReport,
+    ValueKey,
+)
+from pullback_worker.executor import CancelFlag, NDArray, Program
+from pullback_worker.memory_watch import MemoryWatch
+
+MOST_GRAPHS = 4096
+
+
+class Compiled(NamedTuple):
+    """A program, and whether it was there already."""
+
+    program: Program
+    hit: bool
+
+
+Compile: TypeAlias = Callable[[Graph], Compiled]
+
+
+class _Missing(Exception):
+    """Operands that are not here."""
+
+    def __init__(self, keys: list[ValueKey]) -> None:
+        super().__init__(keys)
+        self.keys = keys
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A batch while it runs; `passing` are outputs that later tasks of it read."""
+
+    job: int
+    flag: CancelFlag
+    report: Report
+    last_reader: Mapping[ValueKey, int]
+    passing: dict[ValueKey, NDArray] = field(default_factory=dict)
+
+
+class TaskRunner:
+    """The state of one worker.
+
+    Args:
+        compile: gives the program of a graph.
+        memory: watches what the process takes.
+    """
+
+    def __init__(self, compile: Compile, memory: MemoryWatch | None = None) -> None:
+        self._compile = compile
+        self._memory = memory or MemoryWatch()
+        self._lock = threading.Lock()
+        self._graphs: OrderedDict[str, Graph] = OrderedDict()
+        self._inputs: dict[int, Sequence[NDArray]] = {}
+        self._values: dict[int, dict[ValueKey, NDArray]] = {}
+        self._flags: dict[int, CancelFlag] = {}
+        self._last_ended = -1
+
+    # --- what the actor calls ---------------------------------------------------------------------
+
+    def run(
+        self,
+        batch: Batch,
+        inputs: Sequence[NDArray] = (),
+        fetched: Sequence[NDArray | None] = (),
+    ) -> Report:
+        """Run a batch.
+
+        Args:
+            inputs: the job's inputs, if the batch opens the job.
+            fetched: an array per value of `batch.fetched`, or None for one that is lost.
+        """
+        started_s = perf_counter()
+        report = Report(batch.number)
+        self.free(batch.freed)
+        self._take_in(batch, inputs, fetched, report)
+        unknown = {c.fingerprint for c in batch.calls if c.fingerprint not in self._graphs}
+        report.unknown_graphs = sorted(unknown)
+        if not unknown:
+            self._run_calls(batch, report)
+        self._end(batch)
+        report.busy_s = perf_counter() - started_s
+        return report
+
+    def cancel(self, number: int) -> None:
+        """Stop a batch, running or still to come."""
+        with self._lock:
+            if number > self._last_ended:
+                self._flags.setdefault(number, CancelFlag()).set()
+
+    def free(self, freed: Iterable[Freed]) -> None:
+        """Drop values."""
+        with self._lock:
+            for job, keys in freed:
+                if keys is None:
+                    self._inputs.pop(job, None)
+                    self._values.pop(job, None)
+                    continue
+                values = self._values.get(job, {})
+                for key in keys:
+                    values.pop(key, None)
+
+    def export(self, job: int, keys: Sequence[ValueKey]) -> list[NDArray | None]:
+        """Values that are held, to hand to another worker; None for one that is not."""
+        with self._lock:
+            values = self._values.get(job, {})
+            return [values.get(key) for key in keys]
+
+    @property
+    def held(self) -> int:
+        """How many values and inputs are held."""
+        values = sum(len(values) for values in self._values.values())
+        return values + sum(len(inputs) for inputs in self._inputs.values())
+
+    # --- a batch ----------------------------------------------------------------------------------
+
+    def _take_in(
+        self,
+        batch: Batch,
+        inputs: Sequence[NDArray],
+        fetched: Sequence[NDArray | None],
+        report: Report,
+    ) -> None:
+        """Store what came along."""
+        for graph in batch.graphs:
+            self._graphs[graph.fingerprint] = graph
+        with self._lock:
+            if batch.opens:
+                self._inputs[batch.job] = tuple(inputs)
+            values = self._values.setdefault(batch.job, {})
+            for key, array in zip(batch.fetched, fetched, strict=True):
+                if array is None:
+                    report.lost.append(key)
+                else:
+                    values[key] = array
+
+    def _run_calls(self, batch: Batch, report: Report) -> None:
+        with self._lock:
+            flag = self._flags.setdefault(batch.number, CancelFlag())
+        last_reader = {key: call.task for call in batch.calls for key in _keys(call.operands)}
+        under_way = _UnderWay(batch.job, flag, report, last_reader)
+        for call in batch.calls:
+            if flag.is_set:
+                return
+            try:
+                self._run_call(call, under_way)
+            except _Missing as missing:
+                report.lost += [key for key in missing.keys if key not in report.lost]
+            except Cancelled:
+                return
+            except PullbackError as error:
+                report.failed = call.task, error
+                return
+
+    def _run_call(self, call: Call, under_way: _UnderWay) -> None:
+        """Run one task; its outputs go where the call says.
+
+        Raises:
+            Cancelled: the flag was set meanwhile.
+            OutOfMemory: the memory cap does not allow it.
+            PullbackError: the program failed.
+        """
+        operands = self._operands(call, under_way)
+        started_s = perf_counter()
+        program, hit = self._compiled(call)
+        compiled_s = perf_counter()
+        outputs, peak_bytes = self._execute(call, program, operands, under_way.flag)
+        running_s = perf_counter() - compiled_s
+        self._place(call, outputs, under_way)
+        done = TaskReport(call.task, running_s, compiled_s - started_s, hit, peak_bytes)
+        under_way.report.done.append(done)
+
+    def _place(self, call: Call, outputs: Sequence[NDArray], under_way: _UnderWay) -> None:
+        """Put outputs where they are wanted, and drop operands read for the last time."""
+        last_reader, passing = under_way.last_reader, under_way.passing
+        for key in _keys(call.operands):
+            if last_reader[key] == call.task:
+                passing.pop(key, None)
+        with self._lock:
+            held = self._values.setdefault(under_way.job, {})
+            for output, array in enumerate(outputs):
+                key = ValueKey(call.task, output)
+                if key in last_reader:
+                    passing[key] = array
+                if output in call.keep:
+                    held[key] = array
+                if output in call.send:
+                    under_way.report.sent[key] = array
+
+    def _operands(self, call: Call, under_way: _UnderWay) -> list[NDArray]:
+        keys = _keys(call.operands)
+        with self._lock:
+            inputs, held = self._inputs.get(under_way.job, ()), self._values.get(under_way.job, {})
+            sources = [under_way.passing if key in under_way.passing else held for key in keys]
+            found = {key: source.get(key) for key, source in zip(keys, sources, strict=True)}
+        missing = [key for key, array in found.items() if array is None]
+        if missing:
+            raise _Missing(missing)
+        arrays = {key: array for key, array in found.items() if array is not None}
+        return [
+            _block(inputs[operand.position], operand)
+            if isinstance(operand, InputOperand)
+            else arrays[operand]
+            for operand in call.operands
+        ]
+
+    def _compiled(self, call: Call) -> Compiled:
+        self._graphs.move_to_end(call.fingerprint)
+        try:
+            return self._compile(self._graphs[call.fingerprint])
+        except PullbackError:
+            raise
+        except Exception as error:
+            raise _broken(call, "could not be compiled", error) from error
+
+    def _execute(
+        self, call: Call, program: Program, operands: list[NDArray], flag: CancelFlag
+    ) -> tuple[list[NDArray], int]:
+        """The outputs, and the most private memory the process had meanwhile."""
+        if not self._memory.room_for(call.peak_bytes):
+            raise self._too_large(call)
+        with self._memory.over(flag) as watched:
+            try:
+                outputs = program(operands, flag)
+            except Cancelled:
+                if watched.exceeded:
+                    raise self._too_large(call) from None
+                raise
+            except PullbackError:
+                raise
+            except MemoryError as error:
+                raise self._too_large(call) from error
+            except Exception as error:
+                raise _broken(call, "failed", error) from error
+        own_bytes = sum(array.nbytes for array in (*operands, *outputs))
+        return outputs, max(watched.peak_bytes, own_bytes)
+
+    def _too_large(self, call: Call) -> OutOfMemory:
+        cap = f" of {self._memory.cap_bytes} bytes" if self._memory.cap_bytes else ""
+        return OutOfMemory(
+            f"task {call.task}, estimated at {call.peak_bytes} bytes, does not fit in its worker's "
+            f"memory{cap}; use smaller inputs or more shards"
+        )
+
+    def _end(self, batch: Batch) -> None:
+        with self._lock:
+            self._last_ended = batch.number
+            for number in [n for n in self._flags if n <= batch.number]:
+                del self._flags[number]
+            if not self._values.get(batch.job, True):
+                del self._values[batch.job]
+        while len(self._graphs) > MOST_GRAPHS:
+            self._graphs.popitem(last=False)
+
+
+def _keys(operands: Iterable[Operand]) -> list[ValueKey]:
+    return [operand for operand in operands if isinstance(operand, ValueKey)]
+
+
+def _block(array: NDArray, operand: InputOperand) -> NDArray:
+    """The part of an input that an operand names: a view."""
+    if operand.axis < 0:
+        return array
+    before = (slice(None),) * operand.axis
+    return array[(*before, slice(operand.start, operand.stop))]
+
+
+def _broken(call: Call, what: str, error: Exception) -> ExecutionError:
+    return ExecutionError(
+        f"the program of task {call.task} {what}: {type(error).__name__}: {error}"
+    )
