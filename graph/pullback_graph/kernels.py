@@ -18,6 +18,9 @@ from pullback_graph.types import Array, DType, Shape
 Index: TypeAlias = "tuple[slice | Array, ...]"
 """One entry per leading axis: a slice, or an integer array (which broadcast, as in NumPy)."""
 
+Slices: TypeAlias = "tuple[slice, ...]"
+"""A slice per axis."""
+
 
 class Kernels(Protocol):
     """Array functions of one executor, named as in NumPy; all return fresh arrays or views."""
@@ -52,8 +55,11 @@ class Kernels(Protocol):
     def index_add(self, x: Array, index: Index, y: Array) -> Array:
         """`x` with `y` added at `index`, repeated places adding up."""
 
+    def sum_at_slices(self, shape: Shape, places: Sequence[Slices], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its place."""
+
     def sum_at(self, shape: Shape, indices: Sequence[Index], ys: Sequence[Array]) -> Array:
-        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its index."""
+        """The same at indices that hold an integer array or more, repeated places adding up."""
 
     def sum_along_axes(
         self, shape: Shape, axes: Sequence[int], indices: Sequence[Array], ys: Sequence[Array]

@@ -14,7 +14,7 @@ import jax.scipy.special
 import numpy as np
 from jax import lax
 
-from pullback_graph.kernels import Index
+from pullback_graph.kernels import Index, Slices
 from pullback_graph.types import DType, Shape
 
 Array = Any
@@ -70,8 +70,15 @@ class JaxKernels:
         """`x` with `y` added at `index`, repeated places adding up."""
         return x.at[_in_range_index(index, x.shape)].add(y, mode="drop")
 
+    def sum_at_slices(self, shape: Shape, places: Sequence[Slices], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its place."""
+        z = jnp.zeros(shape, ys[0].dtype)
+        for place, y in zip(places, ys, strict=True):
+            z = z.at[place].add(y)
+        return z
+
     def sum_at(self, shape: Shape, indices: Sequence[Index], ys: Sequence[Array]) -> Array:
-        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its index."""
+        """The same at indices that hold an integer array or more, repeated places adding up."""
         z = jnp.zeros(shape, ys[0].dtype)
         for index, y in zip(indices, ys, strict=True):
             z = self.index_add(z, index, y)
@@ -81,12 +88,10 @@ class JaxKernels:
         self, shape: Shape, axes: Sequence[int], indices: Sequence[Array], ys: Sequence[Array]
     ) -> Array:
         """Zeros of `shape` with each of `ys` added where `take_along_axis` would take it from."""
-        z = jnp.zeros(shape, ys[0].dtype)
-        for axis, index, y in zip(axes, indices, ys, strict=True):
-            grid: list[Array] = list(jnp.ix_(*map(jnp.arange, shape)))
+        grids: list[list[Array]] = [list(jnp.ix_(*map(jnp.arange, shape))) for _ in axes]
+        for grid, axis, index in zip(grids, axes, indices, strict=True):
             grid[axis] = index
-            z = self.index_add(z, tuple(grid), y)
-        return z
+        return self.sum_at(shape, [tuple(grid) for grid in grids], ys)
 
     def dynamic_slice(self, x: Array, starts: Array, sizes: Shape) -> Array:
         """The block of `sizes` at `starts`, an integer vector clamped so that the block fits."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pullback_graph.kernels import Index
+from pullback_graph.kernels import Index, Slices
 from pullback_graph.types import DType, Shape
 from pullback_worker.numpy_einsum import contraction
-from pullback_worker.numpy_scatter import add_at, in_range, in_range_index
+from pullback_worker.numpy_scatter import in_range, in_range_index, sum_at
 
 Array = Any
 _SMALL = 1024
@@ -68,33 +68,41 @@ class NumpyKernels:
 
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """The entries of `x` along `axis`, chosen anew for every position of the other axes."""
-        return x[_along_axis(x.shape, in_range(indices, x.shape[axis]), axis)]
+        return self.index(x, _along_axis(x.shape, indices, axis))
 
     def index(self, x: Array, index: Index) -> Array:
         """`x[index]`."""
+        if not any([type(entry) is not slice and entry.dtype == np.uint64 for entry in index]):
+            try:
+                return x[index]
+            except IndexError:  # out of range
+                pass
         return x[in_range_index(index, x.shape)]
 
     def index_add(self, x: Array, index: Index, y: Array) -> Array:
         """`x` with `y` added at `index`, repeated places adding up."""
-        z = np.array(x)
-        add_at(z, index, y)
+        return x + sum_at(x.shape, [index], [y])
+
+    def sum_at_slices(self, shape: Shape, places: Sequence[Slices], ys: Sequence[Array]) -> Array:
+        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its place."""
+        z = np.zeros(shape, ys[0].dtype)
+        if not shape:
+            return z + sum(ys)
+        for place, y in zip(places, ys, strict=True):
+            view = z[place]
+            view += y
         return z
 
     def sum_at(self, shape: Shape, indices: Sequence[Index], ys: Sequence[Array]) -> Array:
-        """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its index."""
-        z = np.zeros(shape, ys[0].dtype)
-        for index, y in zip(indices, ys, strict=True):
-            add_at(z, index, y)
-        return z
+        """The same at indices that hold an integer array or more, repeated places adding up."""
+        return sum_at(shape, indices, ys)
 
     def sum_along_axes(
         self, shape: Shape, axes: Sequence[int], indices: Sequence[Array], ys: Sequence[Array]
     ) -> Array:
         """Zeros of `shape` with each of `ys` added where `take_along_axis` would take it from."""
-        z = np.zeros(shape, ys[0].dtype)
-        for axis, index, y in zip(axes, indices, ys, strict=True):
-            add_at(z, _along_axis(shape, in_range(index, shape[axis]), axis), y)
-        return z
+        pairs = zip(indices, axes, strict=True)
+        return sum_at(shape, [_along_axis(shape, index, axis) for index, axis in pairs], ys)
 
     def dynamic_slice(self, x: Array, starts: Array, sizes: Shape) -> Array:
         """The block of `sizes` at `starts`, an integer vector clamped so that the block fits."""
@@ -136,9 +144,13 @@ def _truncated(x: Array, dtype: DType) -> Array:
 
 def _along_axis(shape: Shape, indices: Array, axis: int) -> Index:
     """The full integer index that pairs `indices` along `axis` with every other position."""
-    grid: list[Array] = list(np.ix_(*map(np.arange, shape)))
-    grid[axis] = indices
-    return tuple(grid)
+    rank = len(shape)
+    return tuple(
+        [
+            indices if i == axis else np.arange(size).reshape((size,) + (1,) * (rank - 1 - i))
+            for i, size in enumerate(shape)
+        ]
+    )
 
 
 def _block(shape: Shape, starts: Array, sizes: Shape) -> tuple[slice, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pullback_graph.attributes import Attribute, Kind
 from pullback_graph.errors import ShapeError
-from pullback_graph.kernels import Index, Kernels
+from pullback_graph.kernels import Kernels, Slices
 from pullback_graph.op import (
     VARIADIC,
     Axes,
@@ -182,10 +182,10 @@ _UNSLICING = Placing("unslice", ("starts", "steps"), _unslice_groups, _slice_bac
 
 def _run_unslice(k: Kernels, *, shape: Shape, starts: Shape, steps: Shape) -> Callable[..., Array]:
     rank = len(shape)
-    known: list[Index] = []  # the operands' shapes, hence the places, are the same in every call
+    known: list[Slices] = []  # the operands' shapes, hence the places, are the same in every call
 
-    def places(ys: Sequence[Array]) -> list[Index]:
-        indices: list[Index] = []
+    def places(ys: Sequence[Array]) -> list[Slices]:
+        indices: list[Slices] = []
         for position, y in enumerate(ys):
             own = slice(position * rank, (position + 1) * rank)
             triples = zip(starts[own], y.shape, steps[own], strict=True)
@@ -195,7 +195,7 @@ def _run_unslice(k: Kernels, *, shape: Shape, starts: Shape, steps: Shape) -> Ca
     def run(*ys: Array) -> Array:
         if not known:
             known[:] = places(ys)
-        return k.sum_at(shape, known, ys)
+        return k.sum_at_slices(shape, known, ys)
 
     return run
 
