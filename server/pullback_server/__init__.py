@@ -1,0 +1,1 @@
+"""The server room: front end, planner, dispatcher with scheduler and pool, metrics."""

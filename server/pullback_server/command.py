@@ -1,0 +1,88 @@
+"""`pullback serve`: flags to a ServerConfig, logging, and a clear line when it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from pullback_graph.errors import PullbackError
+from pullback_graph.limits import Limits
+from pullback_server.config import ServerConfig
+
+DEFAULT = ServerConfig()
+LIMITS = Limits()
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = DEFAULT.host,
+    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = DEFAULT.port,
+    http_host: Annotated[
+        str, typer.Option(help="Address of the metrics and live page.")
+    ] = DEFAULT.http_host,
+    http_port: Annotated[
+        int, typer.Option(help="Port of the metrics and live page; 0 takes a free one.")
+    ] = DEFAULT.http_port,
+    workers: Annotated[
+        int, typer.Option(help="Ray workers; 0 runs everything in this process, without Ray.")
+    ] = DEFAULT.workers,
+    ray_address: Annotated[
+        str, typer.Option(help="A Ray cluster to join, host:port; empty starts a local one.")
+    ] = DEFAULT.ray_address,
+    gpus_per_worker: Annotated[
+        float, typer.Option(help="GPUs, or a fraction of one, for each worker.")
+    ] = DEFAULT.gpus_per_worker,
+    threads: Annotated[int, typer.Option(help="Threads for small jobs.")] = DEFAULT.threads,
+    queue_jobs: Annotated[
+        int, typer.Option(help="Jobs held at once; more are refused, or wait on their stream.")
+    ] = DEFAULT.queue_jobs,
+    message_bytes: Annotated[
+        int, typer.Option(help="Largest request message.")
+    ] = DEFAULT.message_bytes,
+    memory_bytes: Annotated[
+        int, typer.Option(help="Largest estimated memory of one task.")
+    ] = DEFAULT.memory_bytes,
+    graph_store_bytes: Annotated[
+        int, typer.Option(help="Graphs sent before are kept up to this much.")
+    ] = DEFAULT.graph_store_bytes,
+    tensor_store_bytes: Annotated[
+        int, typer.Option(help="Tensors sent before are kept up to this much.")
+    ] = DEFAULT.tensor_store_bytes,
+    max_nodes: Annotated[int, typer.Option(help="Nodes of one graph.")] = LIMITS.max_nodes,
+    max_elements: Annotated[int, typer.Option(help="Elements of one array.")] = LIMITS.max_elements,
+    grace_s: Annotated[
+        float, typer.Option(help="Seconds a stop waits for what runs.")
+    ] = DEFAULT.grace_s,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve gradient jobs over gRPC until stopped."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    from pullback_server.server import run  # noqa: PLC0415  (keeps `pullback --help` light)
+
+    try:
+        config = ServerConfig(
+            host=host,
+            port=port,
+            http_host=http_host,
+            http_port=http_port,
+            workers=workers,
+            ray_address=ray_address,
+            gpus_per_worker=gpus_per_worker,
+            threads=threads,
+            queue_jobs=queue_jobs,
+            message_bytes=message_bytes,
+            memory_bytes=memory_bytes,
+            graph_store_bytes=graph_store_bytes,
+            tensor_store_bytes=tensor_store_bytes,
+            grace_s=grace_s,
+            limits=replace(LIMITS, max_nodes=max_nodes, max_elements=max_elements),
+        )
+        asyncio.run(run(config))
+    except PullbackError as error:
+        typer.echo(f"pullback serve: {error.message}", err=True)
+        raise typer.Exit(2) from None

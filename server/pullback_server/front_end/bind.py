@@ -1,0 +1,97 @@
+"""Binds a job's arrays to its program's inputs, checking each, and its outputs to names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.errors import InputError, NonFiniteError
+from pullback_graph.graph import Input
+from pullback_graph.job import Job, NDArray, Tensor, TensorHash
+from pullback_graph.types import type_of
+from pullback_graph.want import seed_name
+from pullback_server.front_end.prepare import Prepared
+from pullback_server.front_end.stores import ContentStore
+
+
+def bind_inputs(
+    prepared: Prepared, job: Job, tensors: ContentStore[NDArray]
+) -> tuple[list[NDArray], int]:
+    """The arrays of the lowered graph's inputs, in order, and how many came from the store.
+
+    Raises:
+        InputError: an input or seed is missing, unknown, or of another type than the graph's.
+        NotFoundError: a tensor named by hash is not stored here.
+    """
+    given: dict[str, Tensor] = dict(job.inputs)
+    for number, seed in enumerate(job.seeds):
+        given.update({seed_name(number, name): tensor for name, tensor in seed.items()})
+    wanted = prepared.lowered.graph.inputs
+    if len(given) != len(wanted) or any(item.name not in given for item in wanted):
+        _check_names(given, [item.name for item in wanted])
+    arrays, hits = [], 0
+    for item in wanted:
+        tensor = given[item.name]
+        if isinstance(tensor, TensorHash):
+            tensor = tensors.get(tensor.sha256)
+            hits += 1
+        if tensor.dtype != item.type.dtype or tensor.shape != item.type.shape:
+            raise _wrong_type(item, tensor)
+        arrays.append(tensor)
+    return arrays, hits
+
+
+def non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
+    """How many NaN and infinities each floating array holds, where it holds any."""
+    found = {}
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "f" and not _all_finite(array):
+            found[name] = int(array.size - np.count_nonzero(np.isfinite(array)))
+    return {name: count for name, count in found.items() if count}
+
+
+def check_finite(counts: Mapping[str, int]) -> None:
+    """Refuse results that hold NaN or infinities.
+
+    Raises:
+        NonFiniteError: one does; the message names it.
+    """
+    for name, count in counts.items():
+        raise NonFiniteError(
+            f"{name!r} holds {count} NaN or infinite element(s) and the job's check is `finite`; "
+            "look at the inputs, or set check to `none`",
+            field=name,
+        )
+
+
+def _all_finite(array: NDArray) -> bool:
+    """Whether all elements are finite; one pass of sums, and False when they overflow."""
+    if array.ndim == 0:
+        return isfinite(array.item())
+    with np.errstate(all="ignore"):
+        return isfinite(float(array.sum(dtype=np.float64)))
+
+
+def _check_names(given: Mapping[str, Any], wanted: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        raise InputError(
+            f"input {missing[0]!r} is missing; the graph takes: {', '.join(wanted) or 'none'}",
+            field=f"inputs.{missing[0]}",
+        )
+    unknown = next(name for name in given if name not in set(wanted))
+    raise InputError(
+        f"the graph has no input {unknown!r}; it takes: {', '.join(wanted) or 'none'}",
+        field=f"inputs.{unknown}",
+    )
+
+
+def _wrong_type(item: Input, tensor: NDArray) -> InputError:
+    return InputError(
+        f"input {item.name!r} is {type_of(tensor)}, the graph takes {item.type}; cast or reshape "
+        "it, or retype the graph with with_shapes",
+        field=f"inputs.{item.name}",
+    )

@@ -1,0 +1,122 @@
+"""What a server says of itself and of a plan: ServerInfo and PlanReply."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+
+from pullback_graph.table import OP_TABLE_VERSION, OPS
+from pullback_graph.types import DTYPE_NAMES
+from pullback_graph.want import DerivativeKey
+from pullback_proto.v1 import plan_pb2, server_info_pb2
+from pullback_server.config import ServerConfig
+from pullback_server.front_end.evaluation import Evaluation
+from pullback_server.front_end.prepare import Prepared
+from pullback_server.front_end.streams import BATCH_JOBS
+from pullback_server.planner import COST_TABLE, Task, TaskOutput
+
+WANTS = ("value", "gradient", "vjp", "jvp", "hvp", "jacobian", "hessian")
+CHUNK_BYTES = 1 << 20
+
+
+def describe_plan(prepared: Prepared) -> plan_pb2.PlanReply:
+    """The answer of a dry run."""
+    plan = prepared.plan
+    return plan_pb2.PlanReply(
+        nodes=prepared.nodes,
+        adjoint_evaluations=prepared.lowered.adjoints,
+        flops=prepared.flops,
+        size_bytes=sum(task.size_bytes for task in plan.tasks),
+        peak_bytes=prepared.peak_bytes,
+        split=str(plan.split),
+        split_reason=plan.reason,
+        tasks=[_summary(task) for task in plan.tasks],
+        estimated_s=plan.estimated_s,
+        executor="numpy",
+        digest=prepared.digest,
+        front_end=prepared.program is not None,
+        text=plan_text(prepared),
+    )
+
+
+def plan_text(prepared: Prepared) -> str:
+    """The plan for people, a line a fact."""
+    plan = prepared.plan
+    where = "the front end" if prepared.program is not None else "the workers"
+    lines = [
+        f"{prepared.nodes} nodes, {prepared.lowered.adjoints} adjoints, "
+        f"{prepared.flops:.3g} FLOPs, about {plan.estimated_s * 1e3:.3g} ms on one core",
+        f"split {plan.split}: {plan.reason}",
+        f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB",
+        *[_title(key) for key in prepared.lowered.derivatives[:20]],
+    ]
+    return "\n".join(lines)
+
+
+def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info_pb2.ServerInfo:
+    """Versions, table, limits, executors, devices and workers."""
+    limits = server_info_pb2.Limits(
+        message_bytes=config.message_bytes,
+        nodes=config.limits.max_nodes,
+        elements=config.limits.max_elements,
+        memory_bytes=config.memory_bytes,
+        tensor_bytes=config.tensor_store_bytes,
+        chunk_bytes=CHUNK_BYTES,
+        batch_jobs=BATCH_JOBS,
+        queued_jobs=config.queue_jobs,
+    )
+    executor = evaluation.runner.preparer.executor
+    return server_info_pb2.ServerInfo(
+        version=version("pullback"),
+        op_table_version=OP_TABLE_VERSION,
+        ops=sorted(OPS),
+        cost_table_version=COST_TABLE.version,
+        dtypes=[f"DTYPE_{name.upper()}" for name in DTYPE_NAMES],
+        wants=WANTS,
+        limits=limits,
+        executors=[server_info_pb2.ExecutorInfo(name=executor.name, version=executor.version)],
+        devices=[
+            server_info_pb2.DeviceInfo(
+                placement=plan_pb2.PLACEMENT_CPU,
+                model=platform.processor() or platform.machine(),
+                count=os.cpu_count() or 1,
+                memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            )
+        ],
+        workers=_workers(evaluation),
+    )
+
+
+def _workers(evaluation: Evaluation) -> list[server_info_pb2.WorkerKind]:
+    """The workers of each kind, as the dispatcher last said."""
+    if evaluation.link is None:
+        return []
+    snapshot = evaluation.link.snapshot()
+    kinds = sorted({kind for kind, _ in snapshot.workers})
+    return [
+        server_info_pb2.WorkerKind(
+            placement=f"PLACEMENT_{kind.upper()}",
+            ready=snapshot.workers.get((kind, "idle"), 0) + snapshot.workers.get((kind, "busy"), 0),
+            busy=snapshot.workers.get((kind, "busy"), 0),
+        )
+        for kind in kinds
+    ]
+
+
+def _summary(task: Task) -> plan_pb2.TaskSummary:
+    before = {source.task for source in task.operands if isinstance(source, TaskOutput)}
+    return plan_pb2.TaskSummary(
+        phase=f"PHASE_{task.phase.name}",
+        placement=f"PLACEMENT_{task.placement.name}",
+        nodes=len(task.graph.nodes),
+        flops=task.flops,
+        size_bytes=task.size_bytes,
+        peak_bytes=task.peak_bytes,
+        depends_on=sorted(before),
+    )
+
+
+def _title(key: DerivativeKey) -> str:
+    by = "".join(f" by {name}" for name in (key.input, key.second_input) if name)
+    return f"derivative of {key.output}{by}" + (f", seed {key.seed}" if key.seed else "")

@@ -1,0 +1,220 @@
+"""Where a job runs: on the event loop, on the front end's threads, or on the cluster.
+
+The event loop runs only what is estimated under INLINE_S; everything else leaves it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias, TypeVar
+
+from pullback_server.dispatcher_link import DispatcherLink, Outcome
+
+from pullback_graph.codec import error_to_status
+from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
+from pullback_proto.v1 import job_pb2
+from pullback_server.front_end.accounting import Accounting
+from pullback_server.front_end.job_flag import JobFlag
+from pullback_server.front_end.job_threads import JobThreads
+from pullback_server.front_end.run_job import Answer, Arrival, BoundJob, JobRunner, finish
+
+INLINE_BYTES = 4096
+"""Requests over this are not even parsed on the event loop."""
+
+Result = TypeVar("Result")
+Done: TypeAlias = "Answer | BoundJob | PullbackError"
+LOG = logging.getLogger(__name__)
+
+
+class Evaluation:
+    """Runs jobs from bytes to bytes; belongs to one event loop.
+
+    Attributes:
+        held: jobs taken in and not yet answered.
+    """
+
+    def __init__(
+        self,
+        runner: JobRunner,
+        threads: JobThreads,
+        link: DispatcherLink | None,
+        accounting: Accounting,
+        queue_jobs: int,
+    ) -> None:
+        self.runner = runner
+        self.threads = threads
+        self.link = link
+        self.accounting = accounting
+        self.queue_jobs = queue_jobs
+        self.held = 0
+        self._left = asyncio.Event()
+
+    # --- one job ----------------------------------------------------------------------------------
+
+    async def evaluate(self, arrival: Arrival) -> bytes:
+        """The serialised JobResult of a job.
+
+        Raises:
+            PullbackError: what is wrong with the job, or went wrong; it has been counted.
+        """
+        if self.held >= self.queue_jobs:
+            self.accounting.rejected("queue_full")
+            raise ServiceError(
+                f"the server holds {self.held} jobs, as many as it may; try again, or raise "
+                "--queue-jobs"
+            )
+        with self._holding([arrival]):
+            try:
+                answer = await self._answer(arrival)
+            except asyncio.CancelledError as error:
+                self.accounting.failed(arrival, error)
+                raise
+            except Exception as error:
+                typed = _typed(error)
+                self.accounting.failed(arrival, typed)
+                raise typed from None
+            self.accounting.answered(arrival, answer.metrics)
+            return answer.data
+
+    async def _answer(self, arrival: Arrival) -> Answer:
+        """The answer of a job, from wherever it runs."""
+        if len(arrival.data) <= INLINE_BYTES:
+            answer = self.runner.answer_at_once(arrival)
+            if answer is not None:
+                return answer
+        call = partial(self.runner.answer, arrival)
+        done = await _within(arrival.flag, self.threads.run(arrival.priority, call))
+        return await self._on_cluster(done) if isinstance(done, BoundJob) else done
+
+    async def _on_cluster(self, bound: BoundJob) -> Answer:
+        """Have the dispatcher run a bound job, and finish it on a thread."""
+        assert self.link is not None, "only a server with workers hands jobs on"
+        flag, plan = bound.arrival.flag, bound.prepared.plan
+        flag.check()
+        run = self.link.run(
+            plan, bound.arrays, deadline_s=flag.remaining_s, priority=bound.job.options.priority
+        )
+        outcome = await _within(flag, run)
+        _measured(bound, outcome)
+        call = partial(finish, bound, outcome.results)
+        return await self.threads.run(bound.job.options.priority, call)
+
+    # --- many jobs --------------------------------------------------------------------------------
+
+    async def room_for(self, count: int) -> None:
+        """Wait until `count` more jobs may be held: how a full server stops reading a stream."""
+        while self.held and self.held + count > self.queue_jobs:
+            self._left.clear()
+            await self._left.wait()
+
+    async def evaluate_chunk(
+        self, arrivals: Sequence[Arrival], emit: Callable[[list[bytes]], None]
+    ) -> None:
+        """Answer several jobs: one visit to a thread for all that run here, the rest as they end.
+
+        Args:
+            emit: takes serialised JobReplies.
+        """
+        with self._holding(arrivals):
+            done = await self.threads.run(0, partial(self._chunk, arrivals))
+            ended = [item for item in zip(arrivals, done, strict=True) if _has_ended(item[1])]
+            if ended:
+                emit([self._reply(arrival, item) for arrival, item in ended])
+            bound = [item for item in done if isinstance(item, BoundJob)]
+            async with asyncio.TaskGroup() as group:
+                for job in bound:
+                    group.create_task(self._emit_from_cluster(job, emit))
+
+    def _chunk(self, arrivals: Sequence[Arrival]) -> list[Done]:
+        """Every job of a chunk answered, handed back, or its error caught; on a thread."""
+        return [self._caught_answer(arrival) for arrival in arrivals]
+
+    def _caught_answer(self, arrival: Arrival) -> Done:
+        try:
+            return self.runner.answer(arrival)
+        except Exception as error:
+            return _typed(error)
+
+    async def _emit_from_cluster(
+        self, bound: BoundJob, emit: Callable[[list[bytes]], None]
+    ) -> None:
+        done: Done
+        try:
+            done = await self._on_cluster(bound)
+        except Exception as error:
+            done = _typed(error)
+        emit([self._reply(bound.arrival, done)])
+
+    def _reply(self, arrival: Arrival, done: Done) -> bytes:
+        """One job's serialised JobReply; the job is counted."""
+        reply = job_pb2.JobReply(id=arrival.id, position=arrival.position)
+        if isinstance(done, Answer):
+            self.accounting.answered(arrival, done.metrics)
+            reply.result.MergeFromString(done.data)
+        else:
+            assert isinstance(done, PullbackError)
+            self.accounting.failed(arrival, done)
+            reply.error.CopyFrom(error_to_status(done))
+        data: bytes = reply.SerializeToString()
+        return data
+
+    # --- what is held -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
+        self.held += len(arrivals)
+        for arrival in arrivals:
+            self.accounting.entered(arrival)
+        try:
+            yield
+        finally:
+            self.held -= len(arrivals)
+            self._left.set()
+
+
+async def _within(flag: JobFlag, work: Awaitable[Result]) -> Result:
+    """The result of `work` before the job's deadline; the flag is set when the caller is gone."""
+    try:
+        async with asyncio.timeout(flag.remaining_s):
+            return await work
+    except TimeoutError:
+        flag.set()
+        raise DeadlineExceeded(
+            "the job's deadline passed before its result was there; allow more time, or split it"
+        ) from None
+    except asyncio.CancelledError:
+        flag.set()
+        raise
+
+
+def _typed(error: Exception) -> PullbackError:
+    """The error a client sees; of a fault of ours its class and none of its inner workings."""
+    if isinstance(error, PullbackError):
+        return error
+    LOG.error("a job failed by a fault of the server", exc_info=error)
+    return ExecutionError(
+        f"the server failed with {type(error).__name__}; its log says more; please report it"
+    )
+
+
+def _has_ended(done: Done) -> bool:
+    return not isinstance(done, BoundJob)
+
+
+def _measured(bound: BoundJob, outcome: Outcome) -> None:
+    """Take over what the dispatcher measured."""
+    metrics = bound.metrics
+    metrics.queued_s = outcome.queued_s
+    metrics.compiling_s += outcome.compiling_s
+    metrics.forward_s = outcome.phase_s.get("forward", 0.0)
+    metrics.backward_s = outcome.phase_s.get("backward", 0.0)
+    metrics.fused_s = outcome.phase_s.get("fused", 0.0)
+    metrics.reducing_s = outcome.phase_s.get("reduce", 0.0)
+    metrics.transferring_s = outcome.transferring_s
+    metrics.workers = outcome.workers
+    metrics.retries = outcome.retries
+    metrics.peak_bytes = outcome.peak_bytes or metrics.peak_bytes

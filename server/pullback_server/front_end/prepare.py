@@ -1,0 +1,162 @@
+"""From a graph and a want to what can be run: lowered, planned, compiled; kept by content.
+
+Preparing is a function of (graph, want, split, executor): a job that comes again finds it done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+from pullback_graph.derivative import Lowered, lower
+from pullback_graph.errors import LimitExceeded, UnsupportedError
+from pullback_graph.graph import Graph
+from pullback_graph.job import Options
+from pullback_graph.table import OP_TABLE_VERSION
+from pullback_graph.want import Value, Want
+from pullback_server.planner import COST_TABLE, Plan, make_plan
+from pullback_worker.executor import Program
+from pullback_worker.numpy_executor import NumpyExecutor, fold
+
+INLINE_S = 100e-6
+"""Jobs estimated under this run on the event loop itself."""
+LOCAL_CALL_S = 50e-3
+"""A job whose largest single call is estimated over this never runs in the front end."""
+LOCAL_JOB_S = 0.5
+"""Nor does a job estimated over this in all: it would hold a front-end thread too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job's graph, differentiated, planned, and (where the front end runs it) compiled."""
+
+    graph: Graph
+    lowered: Lowered
+    plan: Plan
+    program: Program | None
+    planning_s: float
+    compiling_s: float
+    flops: float
+    peak_bytes: int
+    digest: str
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the graph that runs, derivatives included."""
+        return len(self.lowered.graph.nodes)
+
+    @property
+    def runs_inline(self) -> bool:
+        """Whether it is small enough for the event loop."""
+        return self.program is not None and self.plan.estimated_s < INLINE_S
+
+
+class Preparer:
+    """Prepares jobs, keeping the results; safe from several threads.
+
+    Args:
+        capacity: prepared jobs (with their programs) kept, least recently used out first.
+        memory_bytes: largest estimated memory of one task.
+        cluster: whether there are workers for what the front end must not run.
+    """
+
+    def __init__(self, capacity: int, memory_bytes: int, *, cluster: bool) -> None:
+        self.executor = NumpyExecutor()
+        self._capacity = capacity
+        self._memory_bytes = memory_bytes
+        self._cluster = cluster
+        self._kept: OrderedDict[Any, Prepared] = OrderedDict()
+        self._lock = Lock()
+
+    def kept(self, fingerprint: str, want: Want, options: Options) -> Prepared | None:
+        """What was prepared before for this very job, or None."""
+        key = _key(fingerprint, want, options)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    def prepare(self, graph: Graph, want: Want, options: Options) -> Prepared:
+        """Lower, plan and compile.
+
+        Raises:
+            RequestError: the want does not fit the graph, or an option is not offered.
+            LimitExceeded: a task is estimated to need more memory than allowed.
+        """
+        if options.executor not in ("", "auto", "numpy"):
+            raise UnsupportedError(
+                f"executor {options.executor!r} is not offered by this server; use auto or numpy",
+                field="options.executor",
+            )
+        start = perf_counter()
+        lowered = lower(graph, want, fold=fold)
+        plan = self._planned(lowered, want, options)
+        self._check_memory(plan, options)
+        planned = perf_counter()
+        program = None
+        if self._is_local(plan):
+            program = self.executor.compile(plan.tasks[0].graph)
+        prepared = Prepared(
+            graph=graph,
+            lowered=lowered,
+            plan=plan,
+            program=program,
+            planning_s=planned - start,
+            compiling_s=perf_counter() - planned,
+            flops=sum(task.flops for task in plan.tasks),
+            peak_bytes=max(task.peak_bytes for task in plan.tasks),
+            digest=self._digest(graph, want, plan),
+        )
+        with self._lock:
+            self._kept[_key(graph.fingerprint, want, options)] = prepared
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return prepared
+
+    def _planned(self, lowered: Lowered, want: Want, options: Options) -> Plan:
+        if not self._cluster:
+            kind = options.split.kind
+            if kind not in ("auto", "none"):
+                raise UnsupportedError(
+                    f"split {kind!r} needs workers, and this server was started with --workers 0",
+                    field="options.split",
+                )
+            options = Options(split=type(options.split)("none"))
+        return make_plan(lowered.graph, options, differentiated=not isinstance(want, Value))
+
+    def _digest(self, graph: Graph, want: Want, plan: Plan) -> str:
+        """Names what decides the bits: graph, want, tables, and the split they lead to; executor.
+
+        A plan is a function of those, so its tasks need not be hashed.
+        """
+        versions = f"{OP_TABLE_VERSION}|{COST_TABLE.version}"
+        job = f"{graph.fingerprint}|{want}|{plan.split}|{versions}"
+        digest = hashlib.sha256(job.encode()).hexdigest()[:16]
+        return f"{digest}/{self.executor.name}-{self.executor.version}"
+
+    def _is_local(self, plan: Plan) -> bool:
+        if len(plan.tasks) > 1:
+            return False
+        return not self._cluster or (
+            plan.largest_call_s <= LOCAL_CALL_S and plan.estimated_s <= LOCAL_JOB_S
+        )
+
+    def _check_memory(self, plan: Plan, options: Options) -> None:
+        allowed = min(self._memory_bytes, options.memory_cap_bytes or self._memory_bytes)
+        needed = max(task.peak_bytes for task in plan.tasks)
+        if needed > allowed:
+            flag = "--memory-bytes" if allowed == self._memory_bytes else "memory_cap_bytes"
+            raise LimitExceeded(
+                f"a task is estimated to need {needed} bytes, {flag} allows {allowed}; "
+                "split the job into more shards, or raise the limit",
+                field="options.memory_cap_bytes",
+            )
+
+
+def _key(fingerprint: str, want: Want, options: Options) -> Any:
+    return fingerprint, want, options.split, options.executor, options.memory_cap_bytes

@@ -1,0 +1,221 @@
+"""The way of one job through the front end, up to where it needs the cluster: plain functions.
+
+decode -> find or prepare -> bind -> run here, or hand back what the dispatcher should run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from google.protobuf.message import DecodeError
+
+from pullback_graph.codec import decode_job, encode_result
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
+from pullback_graph.limits import Limits
+from pullback_graph.want import want_name
+from pullback_proto.v1 import job_pb2
+from pullback_server.front_end.bind import bind_inputs, check_finite, non_finite
+from pullback_server.front_end.job_flag import JobFlag, earlier
+from pullback_server.front_end.prepare import Prepared, Preparer
+from pullback_server.front_end.stores import ContentStore
+from pullback_worker.executor import CancelFlag
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """A serialised job, when it came, and what is known of it so far.
+
+    Attributes:
+        received_s: `perf_counter()` when its bytes arrived.
+        want: the want's name once decoded, for counting; `unknown` before.
+        state: `queued`, `planning` or `running`, for counting.
+    """
+
+    data: bytes
+    deadline_s: float | None = None
+    caller: CancelFlag | None = None
+    position: int = 0
+    received_s: float = field(default_factory=perf_counter)
+    id: str = ""
+    want: str = "unknown"
+    state: str = "queued"
+    priority: int = 0
+    flag: JobFlag = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.flag = JobFlag(self.deadline_s, self.caller)
+
+    def is_of(self, job: Job) -> None:
+        """Note what the decoded job says of itself."""
+        self.id, self.want = job.id, want_name(job.want)
+        self.priority = job.options.priority
+        if job.options.deadline_s is not None:
+            spent_s = perf_counter() - self.received_s
+            own_s = job.options.deadline_s - spent_s
+            self.flag = JobFlag(earlier(self.flag.remaining_s, own_s), self.caller)
+
+
+@dataclass(slots=True)
+class BoundJob:
+    """A job ready to run: prepared, its arrays bound, its metrics begun."""
+
+    arrival: Arrival
+    job: Job
+    prepared: Prepared
+    arrays: list[NDArray]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished job: its metrics and its serialised JobResult."""
+
+    metrics: Metrics
+    data: bytes
+
+
+class JobRunner:
+    """Runs jobs on the calling thread; safe from several threads at once."""
+
+    def __init__(
+        self,
+        preparer: Preparer,
+        graphs: ContentStore[Graph],
+        tensors: ContentStore[NDArray],
+        limits: Limits,
+    ) -> None:
+        self.preparer = preparer
+        self.graphs = graphs
+        self.tensors = tensors
+        self.limits = limits
+
+    def answer_at_once(self, arrival: Arrival) -> Answer | None:
+        """The answer of a job small enough for the event loop, or None for any other.
+
+        Only a job whose graph came by fingerprint and was prepared before can be that small.
+        """
+        try:
+            message = job_pb2.Job.FromString(arrival.data)
+        except DecodeError:
+            return None  # `answer` says what is wrong with it
+        if message.WhichOneof("computation") != "fingerprint":
+            return None
+        job = decode_job(message, self.limits)
+        arrival.is_of(job)
+        prepared = self._kept(job)
+        if prepared is None or not prepared.runs_inline:
+            return None
+        return self.run(self._bound(arrival, job, prepared, hit=True))
+
+    def answer(self, arrival: Arrival) -> Answer | BoundJob:
+        """Decode, prepare, bind and run a job; one that needs the cluster is handed back bound.
+
+        Raises:
+            PullbackError: whatever is wrong with the job, or went wrong.
+        """
+        arrival.flag.check()
+        arrival.state = "planning"
+        job = decode_job(arrival.data, self.limits)
+        arrival.is_of(job)
+        bound = self.bind(arrival, job)
+        return bound if bound.prepared.program is None else self.run(bound)
+
+    def bind(self, arrival: Arrival, job: Job) -> BoundJob:
+        """Find or prepare what the job needs and bind its arrays.
+
+        Raises:
+            RequestError: as lowering, planning and binding say.
+        """
+        prepared = self._kept(job)
+        hit = prepared is not None
+        if prepared is None:
+            prepared = self.preparer.prepare(self.graph(job), job.want, job.options)
+        return self._bound(arrival, job, prepared, hit=hit)
+
+    def graph(self, job: Job) -> Graph:
+        """The job's graph, from the store where it came by fingerprint."""
+        if isinstance(job.graph, GraphHash):
+            return self.graphs.get(job.graph.fingerprint)
+        return job.graph
+
+    def run(self, bound: BoundJob) -> Answer:
+        """Run a bound job here.
+
+        Raises:
+            DeadlineExceeded, Cancelled: the flag was set on the way.
+            ExecutionError: the program failed, or a check of its results did.
+        """
+        program, flag, metrics = bound.prepared.program, bound.arrival.flag, bound.metrics
+        assert program is not None, "a job for the cluster came to run in the front end"
+        bound.arrival.state = "running"
+        start = perf_counter()
+        flag.check()
+        try:
+            results = program(bound.arrays, flag)
+        except Exception:
+            flag.check()
+            raise
+        elapsed_s = perf_counter() - start
+        if bound.prepared.lowered.derivatives:
+            metrics.fused_s = elapsed_s
+        else:
+            metrics.forward_s = elapsed_s
+        before_s = start - bound.arrival.received_s
+        metrics.queued_s = max(0.0, before_s - metrics.planning_s - metrics.compiling_s)
+        return finish(bound, results)
+
+    def _kept(self, job: Job) -> Prepared | None:
+        graph = job.graph
+        fingerprint = graph.fingerprint
+        return self.preparer.kept(fingerprint, job.want, job.options)
+
+    def _bound(self, arrival: Arrival, job: Job, prepared: Prepared, *, hit: bool) -> BoundJob:
+        arrays, tensor_hits = bind_inputs(prepared, job, self.tensors)
+        metrics = _begun(prepared, hit)
+        metrics.graph_cache_hit = hit or isinstance(job.graph, GraphHash)
+        metrics.tensor_cache_hits = tensor_hits
+        return BoundJob(arrival, job, prepared, arrays, metrics)
+
+
+def finish(bound: BoundJob, results: list[NDArray]) -> Answer:
+    """The answer with names, and with the metrics that are known only now.
+
+    Raises:
+        NonFiniteError: the job's check is `finite` and a result is not.
+    """
+    lowered, metrics = bound.prepared.lowered, bound.metrics
+    names, count = lowered.graph.output_names, lowered.value_count
+    counts = non_finite(names, results)
+    if bound.job.options.check == "finite":
+        check_finite(counts)
+    metrics.non_finite = {**non_finite(lowered.graph.input_names, bound.arrays), **counts}
+    metrics.total_s = perf_counter() - bound.arrival.received_s
+    result = Result(
+        outputs=dict(zip(names[:count], results[:count], strict=True)),
+        derivatives=dict(zip(lowered.derivatives, results[count:], strict=True)),
+        metrics=metrics,
+        id=bound.job.id,
+    )
+    return Answer(metrics, encode_result(result))
+
+
+def _begun(prepared: Prepared, hit: bool) -> Metrics:
+    """Metrics that follow from the plan alone."""
+    plan, lowered = prepared.plan, prepared.lowered
+    return Metrics(
+        planning_s=0.0 if hit else prepared.planning_s,
+        compiling_s=0.0 if hit else prepared.compiling_s,
+        nodes=prepared.nodes,
+        adjoint_evaluations=lowered.adjoints,
+        flops=prepared.flops,
+        peak_bytes=prepared.peak_bytes,
+        tasks=len(plan.tasks),
+        executor="numpy",
+        split=str(plan.split),
+        split_reason=plan.reason,
+        program_cache_hit=hit,
+        digest=prepared.digest,
+        independent_inputs=lowered.independent,
+    )

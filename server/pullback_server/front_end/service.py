@@ -1,0 +1,154 @@
+"""The RPCs of GradientService, raw bytes to raw bytes, so that garbage gets a typed error too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import grpc
+
+from pullback_graph.codec import decode_graph, decode_job, error_to_status
+from pullback_graph.errors import PullbackError
+from pullback_graph.graph import Graph
+from pullback_proto.v1 import service_pb2
+from pullback_server.config import ServerConfig
+from pullback_server.front_end.accounting import Accounting
+from pullback_server.front_end.describe import describe_plan, describe_server
+from pullback_server.front_end.evaluation import Evaluation
+from pullback_server.front_end.run_job import Arrival
+from pullback_server.front_end.streams import JobStream
+from pullback_server.front_end.tensor_upload import TensorUpload
+
+SERVICE = "pullback.v1.GradientService"
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+
+
+class GradientService:
+    """The handlers. Each gives its reply's bytes or ends the call with a rich status."""
+
+    def __init__(
+        self, evaluation: Evaluation, accounting: Accounting, config: ServerConfig
+    ) -> None:
+        self._evaluation = evaluation
+        self._config = config
+        self._accounting = accounting
+        self._runner = evaluation.runner
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """All RPCs, for `server.add_generic_rpc_handlers`."""
+        unary, stream_in = grpc.unary_unary_rpc_method_handler, grpc.stream_unary_rpc_method_handler
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Evaluate": unary(self.evaluate),
+                "EvaluateStream": grpc.stream_stream_rpc_method_handler(self.evaluate_stream),
+                "PutGraph": unary(self._guarded(self._put_graph)),
+                "PutTensor": stream_in(self._guarded(self._put_tensor)),
+                "Plan": unary(self._guarded(self._plan)),
+                "GetServerInfo": unary(self._guarded(self._server_info)),
+            },
+        )
+
+    async def evaluate(self, data: bytes, context: Context) -> bytes:
+        """Run one job."""
+        self._accounting.received(len(data))
+        try:
+            reply = await self._evaluation.evaluate(Arrival(data, _remaining_s(context)))
+        except PullbackError as error:
+            await abort(context, error)
+            raise
+        self._accounting.sent(len(reply))
+        return reply
+
+    async def evaluate_stream(
+        self, requests: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[bytes]:
+        """Run many jobs, answering as they finish."""
+        stream = JobStream(self._evaluation, _remaining_s(context))
+        try:
+            async for reply in stream.replies(self._counted(requests)):
+                self._accounting.sent(len(reply))
+                yield reply
+        except* PullbackError as group:
+            await abort(context, _first(group))
+
+    async def _counted(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for data in requests:
+            self._accounting.received(len(data))
+            yield data
+
+    async def _put_graph(self, data: bytes, _: Context) -> bytes:
+        graph: Graph = await self._on_thread(partial(decode_graph, data, self._runner.limits))
+        fingerprint = await self._on_thread(lambda: graph.fingerprint)
+        stored = self._runner.graphs.put(fingerprint, graph)
+        return service_pb2.GraphHandle(
+            fingerprint=bytes.fromhex(fingerprint), already_stored=stored
+        ).SerializeToString()
+
+    async def _put_tensor(self, requests: AsyncIterator[bytes], _: Context) -> bytes:
+        upload = TensorUpload(self._runner.tensors, self._runner.limits)
+        async for data in requests:
+            self._accounting.received(len(data))
+            if upload.take(data):
+                break
+        handle: service_pb2.TensorHandle = await self._on_thread(upload.finish)
+        return handle.SerializeToString()
+
+    async def _plan(self, data: bytes, _: Context) -> bytes:
+        runner = self._runner
+
+        def plan() -> bytes:
+            job = decode_job(data, runner.limits)
+            prepared = runner.preparer.kept(job.graph.fingerprint, job.want, job.options)
+            if prepared is None:
+                prepared = runner.preparer.prepare(runner.graph(job), job.want, job.options)
+            return describe_plan(prepared).SerializeToString()
+
+        reply: bytes = await self._on_thread(plan)
+        return reply
+
+    async def _server_info(self, _: bytes, __: Context) -> bytes:
+        return describe_server(self._evaluation, self._config).SerializeToString()
+
+    async def _on_thread(self, call: Callable[[], Any]) -> Any:
+        return await self._evaluation.threads.run(0, call)
+
+    def _guarded(
+        self, handler: Callable[[Any, Context], Awaitable[bytes]]
+    ) -> Callable[[Any, Context], Awaitable[bytes]]:
+        """The handler, its errors turned into rich statuses and counted."""
+
+        async def guarded(request: Any, context: Context) -> bytes:
+            try:
+                reply = await handler(request, context)
+            except PullbackError as error:
+                self._accounting.rejected(type(error).status.lower())
+                await abort(context, error)
+                raise
+            self._accounting.sent(len(reply))
+            return reply
+
+        return guarded
+
+
+async def abort(context: Context, error: PullbackError) -> None:
+    """End the call with the error's gRPC status, the rich status in the trailing metadata."""
+    status = error_to_status(error)
+    code = getattr(grpc.StatusCode, type(error).status)
+    details = (("grpc-status-details-bin", status.SerializeToString()),)
+    await context.abort(code, error.message[:4096], details)
+
+
+def _remaining_s(context: Context) -> float | None:
+    remaining = context.time_remaining()
+    return None if remaining is None else max(0.0, remaining)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> PullbackError:
+    """The first error in a group of them, however deep."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, PullbackError)
+    return error

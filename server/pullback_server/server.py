@@ -1,0 +1,161 @@
+"""One server: the front end's parts put together, started, and stopped in order.
+
+Small jobs are answered as soon as the port listens; the dispatcher and its workers come up behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from types import TracebackType
+
+import grpc
+import typer
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from threadpoolctl import threadpool_limits
+
+from pullback_graph.errors import RequestError
+from pullback_server.config import ServerConfig
+from pullback_server.dispatcher_link import DispatcherLink
+from pullback_server.front_end.accounting import Accounting
+from pullback_server.front_end.evaluation import Evaluation
+from pullback_server.front_end.job_threads import JobThreads
+from pullback_server.front_end.prepare import Preparer
+from pullback_server.front_end.run_job import JobRunner
+from pullback_server.front_end.service import SERVICE, GradientService
+from pullback_server.front_end.stores import ContentStore, graph_bytes
+from pullback_server.metrics import MetricsServer, ServiceCounters
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a running server listens."""
+
+    grpc: str
+    http: str
+
+
+class Server:
+    """A running server; use as `async with Server(config) as server`.
+
+    Raises:
+        RequestError: a port is taken; the message names the flag.
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.address = Address("", "")
+        self.counters = ServiceCounters()
+        self._stopping = False
+        self._link = DispatcherLink(config, self.counters) if config.workers else None
+        self._threads = JobThreads(config.threads)
+        accounting = Accounting(self.counters)
+        self._evaluation = Evaluation(
+            _runner(config), self._threads, self._link, accounting, config.queue_jobs
+        )
+        self._service = GradientService(self._evaluation, accounting, config)
+        self._health = health.aio.HealthServicer()
+        self._metrics = MetricsServer(
+            self.counters, config.http_host, config.http_port, unready=self._unready
+        )
+        self._grpc = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", config.message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+
+    async def __aenter__(self) -> Server:
+        threadpool_limits(1)  # a task is one BLAS thread: parallelism is the scheduler's
+        self._grpc.add_generic_rpc_handlers((self._service.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection(
+            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        )
+        port = self._bind()
+        self._metrics.start()
+        self.address = Address(f"{self.config.host}:{port}", self._metrics.url)
+        await self._grpc.start()
+        await self._tell_health(health_pb2.HealthCheckResponse.SERVING)
+        if self._link is not None:
+            await self._link.start()
+        gc.freeze()  # what start-up made stays: collections need not walk it again
+        LOG.info("gRPC on %s, metrics and live page on %s", self.address.grpc, self.address.http)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop in order: refuse new calls, finish what runs, then end workers and threads."""
+        LOG.info("stopping: %d job(s) to finish", self._evaluation.held)
+        self._stopping = True
+        await self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._grpc.stop(self.config.grace_s)
+        if self._link is not None:
+            await self._link.stop(self.config.grace_s)
+        self._threads.close()
+        self._metrics.stop()
+        LOG.info("stopped")
+
+    def _bind(self) -> int:
+        """Take the gRPC port."""
+        address = f"{self.config.host}:{self.config.port}"
+        try:
+            port = self._grpc.add_insecure_port(address)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise RequestError(
+                f"cannot listen on {address}; is another server there? give --port another "
+                "number, or 0 for a free one",
+                field="--port",
+            )
+        return int(port)
+
+    async def _tell_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+    def _unready(self) -> str:
+        """Why the server takes no jobs; empty when it does. Workers may still be starting."""
+        return "stopping" if self._stopping else ""
+
+
+def _runner(config: ServerConfig) -> JobRunner:
+    """The front end's runner with its stores and caches."""
+    preparer = Preparer(config.programs, config.memory_bytes, cluster=config.workers > 0)
+    return JobRunner(
+        preparer,
+        graphs=ContentStore("graph", config.graph_store_bytes, graph_bytes),
+        tensors=ContentStore("tensor", config.tensor_store_bytes, lambda array: array.nbytes),
+        limits=config.limits,
+    )
+
+
+async def run(config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal does not wait."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Server(config) as server:
+        typer.echo(f"listening on {server.address.grpc}, {server.address.http}")
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _exit_now)
+
+
+def _exit_now() -> None:
+    """End without waiting; the dispatcher and its workers see their parent go."""
+    os._exit(130)
