@@ -56,7 +56,7 @@ def _unary(term: str, output: str) -> Callable[[Array], Array]:
         if diagonal is not None:
             x = np.einsum(diagonal, x)
         if summed:
-            x = np.add.reduce(x, axis=summed)
+            x = np.add.reduce(x, axis=summed, dtype=x.dtype)
         return x.transpose(order) if reorder else x
 
     return run

@@ -86,10 +86,8 @@ class NumpyKernels:
     def sum_at_slices(self, shape: Shape, places: Sequence[Slices], ys: Sequence[Array]) -> Array:
         """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its place."""
         z = np.zeros(shape, ys[0].dtype)
-        if not shape:
-            return z + sum(ys)
         for place, y in zip(places, ys, strict=True):
-            view = z[place]
+            view = z[place or ...]
             view += y
         return z
 

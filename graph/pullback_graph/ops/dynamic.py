@@ -24,7 +24,7 @@ from pullback_graph.op import (
     Transpose,
 )
 from pullback_graph.ops.placing import Attributes, Group, Placing, check_groups, placing_cost
-from pullback_graph.ops.rules import INTEGER, check_kind, check_same_dtype, copy_cost
+from pullback_graph.ops.rules import INTEGER, NUMERIC, check_kind, check_same_dtype, copy_cost
 from pullback_graph.ops.shape import SHAPE, checked_shape
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType, Shape
@@ -99,6 +99,7 @@ _DYNAMIC_SLICE = Op(
 
 def _undynamic_type(*operands: ArrayType, shape: Shape) -> ArrayType:
     check_groups(len(operands), 2)
+    check_kind(operands[1], NUMERIC)
     check_same_dtype(*operands[1::2])
     checked_shape(shape)
     for starts, y in zip(operands[::2], operands[1::2], strict=True):

@@ -32,7 +32,7 @@ from pullback_graph.ops.indexing import (
     take_shape,
 )
 from pullback_graph.ops.placing import Attributes, Group, Placing, check_groups, placing_cost
-from pullback_graph.ops.rules import AXIS, check_same_dtype, moved_bytes
+from pullback_graph.ops.rules import AXIS, NUMERIC, check_kind, check_same_dtype, moved_bytes
 from pullback_graph.ops.shape import SHAPE, checked_shape
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import Array, ArrayType, Shape, broadcast_shapes
@@ -72,6 +72,7 @@ def _checked_groups(
 def _ungather_type(*operands: ArrayType, shape: Shape, axes: Shape, counts: Shape) -> ArrayType:
     checked_shape(shape)
     groups = _checked_groups(operands, axes, counts)
+    check_kind(groups[0][2], NUMERIC)
     check_same_dtype(*[y for _, _, y in groups])
     for position, (own, indices, y) in enumerate(groups):
         expected, _ = gather_shape(shape, indices, own)
@@ -180,6 +181,7 @@ def _take_back(g: Ref, group: Group) -> Ref:
 def _untake_type(*operands: ArrayType, shape: Shape, axes: Shape) -> ArrayType:
     checked_shape(shape)
     check_groups(len(operands), 2)
+    check_kind(operands[1], NUMERIC)
     check_same_dtype(*operands[1::2])
     if 2 * len(axes) != len(operands):
         raise ArityError(f"{len(operands)} operands for axes {axes}; give indices and y per axis")
@@ -233,6 +235,7 @@ _UNTAKE_ALONG_AXIS = Op(
 
 
 def _scatter_type(x: ArrayType, indices: ArrayType, y: ArrayType, *, axis: int) -> ArrayType:
+    check_kind(x, NUMERIC)
     check_same_dtype(x, y)
     expected = take_shape(x.shape, indices, axis)
     if y.shape != expected:

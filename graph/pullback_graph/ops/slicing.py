@@ -20,6 +20,8 @@ from pullback_graph.op import (
 )
 from pullback_graph.ops.placing import Attributes, Group, Placing, placing_cost
 from pullback_graph.ops.rules import (
+    NUMERIC,
+    check_kind,
     check_same_dtype,
     reals,
     view_cost,
@@ -134,6 +136,7 @@ _SLICE = Op(
 
 
 def _unslice_type(*ys: ArrayType, shape: Shape, starts: Shape, steps: Shape) -> ArrayType:
+    check_kind(ys[0], NUMERIC)
     check_same_dtype(*ys)
     rank = len(checked_shape(shape))
     if not len(starts) == len(steps) == rank * len(ys) or any(y.rank != rank for y in ys):
