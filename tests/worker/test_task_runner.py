@@ -16,7 +16,8 @@ from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.batch import Batch, Call, Freed, InputOperand, ValueKey
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.memory_watch import MemoryWatch, private_bytes
-from pullback_worker.task_runner import Compiled, TaskRunner
+from pullback_worker.program_cache import Lookup
+from pullback_worker.task_runner import TaskRunner
 
 GIB = 1 << 30
 Function: TypeAlias = "Callable[[Sequence[NDArray], CancelFlag | None], list[NDArray]]"
@@ -54,11 +55,13 @@ class Programs:
         self.functions = {self.graphs[name].fingerprint: f for name, (_, _, f) in functions.items()}
         self.seen: set[str] = set()
 
-    def __call__(self, graph: Graph) -> Compiled:
+    def __call__(self, graph: Graph) -> Lookup:
         """The program, a hit from the second time on."""
         hit = graph.fingerprint in self.seen
         self.seen.add(graph.fingerprint)
-        return Compiled(FakeProgram(graph, self.functions[graph.fingerprint]), hit)
+        return Lookup(
+            FakeProgram(graph, self.functions[graph.fingerprint]), hit, 0.0 if hit else 1.0
+        )
 
     def call(self, name: str, task: int, operands, **more) -> Call:
         """A call of one of the graphs."""

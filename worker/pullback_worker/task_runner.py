@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from pullback_graph.errors import Cancelled, ExecutionError, OutOfMemory, PullbackError
 from pullback_graph.graph import Graph
@@ -27,18 +27,12 @@ from pullback_worker.batch import (
 )
 from pullback_worker.executor import CancelFlag, NDArray, Program
 from pullback_worker.memory_watch import MemoryWatch
+from pullback_worker.program_cache import Lookup
 
 MOST_GRAPHS = 4096
 
 
-class Compiled(NamedTuple):
-    """A program, and whether it was there already."""
-
-    program: Program
-    hit: bool
-
-
-Compile: TypeAlias = Callable[[Graph], Compiled]
+Compile: TypeAlias = Callable[[Graph], Lookup]
 
 
 class _Missing(Exception):
@@ -183,13 +177,12 @@ class TaskRunner:
             PullbackError: the program failed.
         """
         operands = self._operands(call, under_way)
+        program, hit, compile_s = self._compiled(call)
         started_s = perf_counter()
-        program, hit = self._compiled(call)
-        compiled_s = perf_counter()
         outputs, peak_bytes = self._execute(call, program, operands, under_way.flag)
-        running_s = perf_counter() - compiled_s
+        running_s = perf_counter() - started_s
         self._place(call, outputs, under_way)
-        done = TaskReport(call.task, running_s, compiled_s - started_s, hit, peak_bytes)
+        done = TaskReport(call.task, running_s, compile_s, hit, peak_bytes)
         under_way.report.done.append(done)
 
     def _place(self, call: Call, outputs: Sequence[NDArray], under_way: _UnderWay) -> None:
@@ -226,7 +219,7 @@ class TaskRunner:
             for operand in call.operands
         ]
 
-    def _compiled(self, call: Call) -> Compiled:
+    def _compiled(self, call: Call) -> Lookup:
         self._graphs.move_to_end(call.fingerprint)
         try:
             return self._compile(self._graphs[call.fingerprint])

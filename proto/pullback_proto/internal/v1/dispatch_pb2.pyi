@@ -20,7 +20,7 @@ class DispatchRequest(_message.Message):
     def __init__(self, submit: _Optional[_Union[Submit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
 
 class Submit(_message.Message):
-    __slots__ = ("job", "plan", "inputs", "deadline_s", "priority", "executor", "reproducible")
+    __slots__ = ("job", "plan", "inputs", "deadline_s", "priority", "executor", "reproducible", "plan_key", "dropped")
     JOB_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,8 @@ class Submit(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     REPRODUCIBLE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_KEY_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     job: int
     plan: bytes
     inputs: _containers.RepeatedCompositeFieldContainer[OperandTensor]
@@ -35,7 +37,9 @@ class Submit(_message.Message):
     priority: int
     executor: str
     reproducible: bool
-    def __init__(self, job: _Optional[int] = ..., plan: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., reproducible: bool = ...) -> None: ...
+    plan_key: bytes
+    dropped: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, job: _Optional[int] = ..., plan: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., reproducible: bool = ..., plan_key: _Optional[bytes] = ..., dropped: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("job",)
@@ -44,26 +48,26 @@ class Cancel(_message.Message):
     def __init__(self, job: _Optional[int] = ...) -> None: ...
 
 class OperandTensor(_message.Message):
-    __slots__ = ("inline", "shared")
+    __slots__ = ("inline", "shared", "kept")
     INLINE_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     inline: _tensor_pb2.Tensor
     shared: SharedTensor
-    def __init__(self, inline: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., shared: _Optional[_Union[SharedTensor, _Mapping]] = ...) -> None: ...
+    kept: int
+    def __init__(self, inline: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., shared: _Optional[_Union[SharedTensor, _Mapping]] = ..., kept: _Optional[int] = ...) -> None: ...
 
 class SharedTensor(_message.Message):
-    __slots__ = ("path", "offset", "dtype", "shape", "sha256")
+    __slots__ = ("path", "offset", "dtype", "shape")
     PATH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     SHAPE_FIELD_NUMBER: _ClassVar[int]
-    SHA256_FIELD_NUMBER: _ClassVar[int]
     path: str
     offset: int
     dtype: _tensor_pb2.DType
     shape: _containers.RepeatedScalarFieldContainer[int]
-    sha256: bytes
-    def __init__(self, path: _Optional[str] = ..., offset: _Optional[int] = ..., dtype: _Optional[_Union[_tensor_pb2.DType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., offset: _Optional[int] = ..., dtype: _Optional[_Union[_tensor_pb2.DType, str]] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Plan(_message.Message):
     __slots__ = ("graphs", "tasks", "inputs", "results", "split", "reason", "estimated_s", "largest_call_s")

@@ -1,0 +1,125 @@
+"""The Ray actor around a TaskRunner: resolves references, hands values back, decides nothing.
+
+Calls of `run` queue up and run one at a time; every other method has a thread of its own, so that
+it is answered while a batch runs.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from threadpoolctl import threadpool_limits
+
+from pullback_worker.batch import Batch, Freed, ValueKey
+from pullback_worker.executor import NDArray
+from pullback_worker.memory_watch import MemoryWatch
+from pullback_worker.numpy_executor import NumpyExecutor
+from pullback_worker.program_cache import ProgramCache
+from pullback_worker.task_runner import TaskRunner
+
+FETCH_TIMEOUT_S = 60.0
+"""A value that does not arrive within this time counts as lost."""
+CONCURRENCY_GROUPS = {"control": 1, "export": 1, "watch": 1}
+"""Threads besides the one that runs batches."""
+BLAS_THREADS = ("OPENBLAS", "OMP", "MKL", "BLIS", "NUMEXPR")
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in BLAS_THREADS}
+"""Environment of a worker: a task is one thread, whichever BLAS there is."""
+
+
+class WorkerSettings(NamedTuple):
+    """What a worker is started with: its memory cap (0: none) and how many programs it keeps."""
+
+    memory_cap_bytes: int = 0
+    programs: int = 4096
+
+
+class WorkerIdentity(NamedTuple):
+    """Who answers: the process, its machine, and what it computes with."""
+
+    pid: int
+    host: str
+    node: str
+    executor: str
+    executor_version: str
+
+
+class WorkerActor:
+    """One worker process."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._limits = threadpool_limits(1)  # also for libraries loaded before the environment
+        programs, executor = ProgramCache(settings.programs), NumpyExecutor()
+        self._executor = executor.name, executor.version
+        memory = MemoryWatch(settings.memory_cap_bytes)
+        memory.start()
+        self._runner = TaskRunner(lambda graph: programs.get(graph, executor), memory)
+
+    @ray.method(concurrency_group="control")
+    def identity(self) -> WorkerIdentity:
+        """Who this is; the first answer says that the worker is up."""
+        node = ray.get_runtime_context().get_node_id()
+        return WorkerIdentity(os.getpid(), platform.node(), node, *self._executor)
+
+    def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
+        """Run a batch; `carried` are the job's inputs, if it opens the job, and fetched values.
+
+        Each is an array or a reference to one. The report comes first, then the values of
+        `batch.apart`, None for one that was not computed.
+        """
+        started_s = perf_counter()
+        arrays = _resolved(carried)
+        transferring_s = perf_counter() - started_s
+        split = len(arrays) - len(batch.fetched)
+        inputs = [array for array in arrays[:split] if array is not None]
+        report = self._runner.run(batch, inputs, arrays[split:])
+        report.transferring_s = transferring_s
+        report.busy_s += transferring_s
+        apart = [report.sent.pop(key, None) for key in batch.apart]
+        return (report, *apart) if apart else report
+
+    @ray.method(concurrency_group="control")
+    def cancel(self, number: int) -> None:
+        """Stop a batch, running or still to come."""
+        self._runner.cancel(number)
+
+    @ray.method(concurrency_group="control")
+    def free(self, freed: Sequence[Freed]) -> None:
+        """Drop values."""
+        self._runner.free(freed)
+
+    @ray.method(concurrency_group="export")
+    def export(self, job: int, keys: Sequence[ValueKey]) -> Any:
+        """Values by themselves, to hand to another worker; None for one that is not here."""
+        arrays = self._runner.export(job, keys)
+        return arrays[0] if len(keys) == 1 else tuple(arrays)
+
+    @ray.method(concurrency_group="watch")
+    def watch(self) -> None:
+        """Never answer: the failure of this call tells at once that the worker is gone."""
+        threading.Event().wait()
+
+
+def _resolved(carried: Sequence[Any]) -> list[NDArray | None]:
+    """Arrays as they are, references as the arrays they name, None for those that are lost."""
+    references = [item for item in carried if isinstance(item, ray.ObjectRef)]
+    if not references:
+        return list(carried)
+    try:
+        found = iter(ray.get(references, timeout=FETCH_TIMEOUT_S))
+    except (RayError, GetTimeoutError):
+        found = iter([_or_none(reference) for reference in references])
+    return [next(found) if isinstance(item, ray.ObjectRef) else item for item in carried]
+
+
+def _or_none(reference: Any) -> Any:
+    try:
+        return ray.get(reference, timeout=FETCH_TIMEOUT_S)
+    except (RayError, GetTimeoutError):
+        return None
