@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TypeAlias
 
+import numpy as np
+
 from pullback_graph.errors import Cancelled, ExecutionError, OutOfMemory, PullbackError
 from pullback_graph.graph import Graph
 from pullback_worker.batch import (
@@ -273,11 +275,14 @@ def _keys(operands: Iterable[Operand]) -> list[ValueKey]:
 
 
 def _block(array: NDArray, operand: InputOperand) -> NDArray:
-    """The part of an input that an operand names: a view."""
+    """The part of an input that an operand names, contiguous: a view where the axis is the first.
+
+    Layout decides bits, so it is the same here as wherever else a plan runs.
+    """
     if operand.axis < 0:
         return array
     before = (slice(None),) * operand.axis
-    return array[(*before, slice(operand.start, operand.stop))]
+    return np.ascontiguousarray(array[(*before, slice(operand.start, operand.stop))])
 
 
 def _broken(call: Call, what: str, error: Exception) -> ExecutionError:
