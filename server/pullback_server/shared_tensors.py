@@ -54,7 +54,7 @@ class SharedTensors:
         """Write an array; None where it is small or shared memory has no room: send it inline."""
         if array.nbytes < self._least_bytes:
             return None
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         shared = SharedArray(f"{self._prefix}-{next(self._numbers)}", array.dtype, array.shape)
         path = self._folder / shared.name
         try:
