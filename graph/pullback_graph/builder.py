@@ -14,7 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pullback_graph.attributes import canonical
-from pullback_graph.errors import ArityError, GraphError, PullbackError, UnknownOp
+from pullback_graph.errors import (
+    ArityError,
+    GraphError,
+    PullbackError,
+    ShapeError,
+    UnknownOp,
+)
 from pullback_graph.graph import Graph, Input, Node, Output
 from pullback_graph.op import VARIADIC, Op
 from pullback_graph.ref import Ref
@@ -22,7 +28,7 @@ from pullback_graph.table import OPS
 from pullback_graph.types import MAX_RANK, ArrayType, as_dtype, type_of
 
 Results: TypeAlias = "tuple[int, ...]"
-Rewrite: TypeAlias = "Callable[[Builder, Op, tuple[int, ...], dict[str, Any]], Ref | None]"
+Rewrite: TypeAlias = "Callable[[Builder, Op, tuple[int, ...], Mapping[str, Any]], Ref | None]"
 """Sees a node about to be added; answers with a value to use in its place, or None."""
 
 _SHARED_CONSTANT_BYTES = 1024
@@ -93,33 +99,55 @@ class Builder:
         op = OPS.get(name)
         if op is None:
             raise UnknownOp(unknown_op(name))
-        results = self.append(op, tuple(operand.index for operand in operands), attributes)
-        refs = tuple(Ref(self, index) for index in results)
-        return refs[0] if len(refs) == 1 else refs
+        results = self.append(op, tuple([operand.index for operand in operands]), attributes)
+        if len(results) == 1:
+            return Ref(self, results[0])
+        return tuple([Ref(self, index) for index in results])
 
     def append(self, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any]) -> Results:
         """Add a node by row and operand numbers; the numbers of its results."""
         try:
             attributes = canonical(op.attributes, attributes)
             _check_arity(op, len(operands))
-            if self._rewrite is not None:
-                replacement = self._rewrite(self, op, operands, attributes)
-                if replacement is not None:
-                    return (replacement.index,)
-            if self._reuse:
-                key = (op, operands, *attributes.values())
-                found = self._seen.get(key)
-                if found is not None:
-                    return found
-            typed = op.type(*[self.types[i] for i in operands], **attributes)
+            return self._append(op, operands, attributes, None)
         except PullbackError as error:
             raise self._located(error, op, operands) from None
-        types = (typed,) if isinstance(typed, ArrayType) else typed
-        results = tuple(self._number(result) for result in types)
+
+    def replay(self, node: Node, operands: tuple[int, ...]) -> Results:
+        """Add a node of a checked graph on operands of the very types it had there.
+
+        Row and attributes are as checked then, and a type rule is a function, so the types stand.
+        """
+        return self._append(node.op, operands, node.attributes, node.types)
+
+    def _append(
+        self,
+        op: Op,
+        operands: tuple[int, ...],
+        attributes: Mapping[str, Any],
+        types: tuple[ArrayType, ...] | None,
+    ) -> Results:
+        """Rewrite, share, or add; types that are not known yet come from the row."""
+        if self._rewrite is not None:
+            replacement = self._rewrite(self, op, operands, attributes)
+            if replacement is not None:
+                return (replacement.index,)
+        key = None
+        if self._reuse:
+            key = (op, operands, *attributes.values()) if attributes else (op, operands)
+            found = self._seen.get(key)
+            if found is not None:
+                return found
+        if types is None:
+            typed = op.type(*[self.types[i] for i in operands], **attributes)
+            types = (typed,) if isinstance(typed, ArrayType) else typed
+        first = len(self.types)
+        self.types += types
+        results = (first,) if len(types) == 1 else tuple(range(first, first + len(types)))
         for index in results:
             self._node_of[index] = len(self._nodes)
-        self._nodes.append((results[0], Node(op, operands, attributes, types)))
-        if self._reuse:
+        self._nodes.append((first, Node(op, operands, attributes, types)))
+        if key is not None:
             self._seen[key] = results
         return results
 
@@ -202,12 +230,19 @@ def unknown_op(name: str) -> str:
 
 
 def copy_values(builder: Builder, graph: Graph, inputs: Sequence[Ref]) -> list[Ref]:
-    """Replay `graph` into `builder` on `inputs`; a Ref per value of the graph, by number."""
+    """Replay `graph` into `builder` on `inputs`; a Ref per value of the graph, by number.
+
+    Raises:
+        ShapeError: an input is not of the type the graph gives it.
+    """
+    for item, ref in zip(graph.inputs, inputs, strict=True):
+        if ref.type != item.type:
+            raise ShapeError(f"input {item.name!r} is {item.type}, not {ref.type}")
     numbers = [ref.index for ref in inputs]
     numbers += [builder.constant(array).index for array in graph.constants]
-    append = builder.append
+    replay = builder.replay
     for node in graph.nodes:
-        numbers += append(node.op, tuple([numbers[i] for i in node.operands]), node.attributes)
+        numbers += replay(node, tuple([numbers[i] for i in node.operands]))
     return [Ref(builder, number) for number in numbers]
 
 

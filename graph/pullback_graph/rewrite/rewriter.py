@@ -40,7 +40,7 @@ def rewriter(fold: Fold | None = None) -> Rewrite:
     """The rewrite hook of a simplifying builder."""
 
     def rewrite(
-        builder: Builder, op: Op, operands: tuple[int, ...], attributes: dict[str, Any]
+        builder: Builder, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any]
     ) -> Ref | None:
         if fold is not None:
             folded = _folded(builder, op, operands, attributes, fold)
@@ -65,7 +65,7 @@ def _result_type(builder: Builder, op: Op, operands: Sequence[int], attributes: 
 
 
 def _fits(
-    builder: Builder, op: Op, refs: list[Ref], attributes: dict[str, Any], replacement: Ref
+    builder: Builder, op: Op, refs: list[Ref], attributes: Mapping[str, Any], replacement: Ref
 ) -> bool:
     """Whether the replacement has the very type the node would have."""
     wanted = _result_type(builder, op, [ref.index for ref in refs], attributes)
@@ -73,7 +73,7 @@ def _fits(
 
 
 def _folded(
-    builder: Builder, op: Op, operands: tuple[int, ...], attributes: dict[str, Any], fold: Fold
+    builder: Builder, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any], fold: Fold
 ) -> Ref | None:
     """The node's result as a constant, where all operands are constants and it stays small."""
     arrays = []
@@ -92,7 +92,7 @@ def _folded(
 
 
 def _without_broadcast(
-    builder: Builder, op: Op, operands: tuple[int, ...], attributes: dict[str, Any]
+    builder: Builder, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any]
 ) -> Ref | None:
     """An elementwise node on what its operands were before an explicit broadcast, where it fits."""
     sources = tuple([_broadcast_source(builder, i) for i in operands])

@@ -117,7 +117,8 @@ def _permute_dims(x: Ref, axes: tuple[int, ...]) -> Ref | None:
     if node is None:
         return None
     inner = node.attributes["axes"]
-    return do.permute_dims(_operand(x, node), axes=tuple(inner[axis] for axis in axes))
+    composed: Ref = do.permute_dims(_operand(x, node), axes=tuple(inner[axis] for axis in axes))
+    return composed
 
 
 def _astype(x: Ref, dtype: DType) -> Ref | None:
