@@ -24,7 +24,7 @@ class JaxKernels:
     """Array functions on `jax.Array`. Making one turns JAX's 64-bit mode on."""
 
     name = "jax"
-    xp = jnp
+    xp: Any = jnp
 
     def __init__(self) -> None:
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]

@@ -24,7 +24,7 @@ class NumpyKernels:
     """Array functions on `numpy.ndarray`."""
 
     name = "numpy"
-    xp = np
+    xp: Any = np
 
     @property
     def special(self) -> Any:

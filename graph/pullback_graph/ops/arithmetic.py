@@ -6,6 +6,7 @@ In derivatives `t` is a tangent or a cotangent, `z` the result, `x` and `y` the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Op, Partials, Zero
@@ -69,17 +70,31 @@ def _run_remainder(k: Kernels) -> Callable[..., Array]:
 
 
 def _run_pow(k: Kernels) -> Callable[..., Array]:
+    """The namespace's own for floats; for integers NumPy's, which wraps around for any exponent."""
     xp = k.xp
-    power = xp.power
+    own = k.name == "numpy"
 
     def run(x: Array, y: Array) -> Array:
-        if x.dtype.kind != "i":
-            return power(x, y)
+        if x.dtype.kind == "f":
+            return xp.power(x, y)
+        signed = x.dtype.kind == "i"
+        exponent = xp.maximum(y, 0) if signed else y
+        whole = xp.power(x, exponent) if own else _by_squaring(xp, x, exponent)
+        if not signed:
+            return whole
         root = xp.where((y & 1) == 0, x * x, x)
-        inverse = xp.where((x == 1) | (x == -1), root, 0)
-        return xp.where(y < 0, inverse, power(x, xp.maximum(y, 0)))
+        return xp.where(y < 0, xp.where((x == 1) | (x == -1), root, 0), whole)
 
     return run
+
+
+def _by_squaring(xp: Any, x: Array, y: Array) -> Array:
+    """Integer x to the power y ≥ 0, a bit of y at a time."""
+    z = xp.ones_like(x * y)
+    for _ in range(8 * y.dtype.itemsize):
+        z = xp.where((y & 1) == 1, z * x, z)
+        x, y = x * x, y >> 1
+    return z
 
 
 def _pow_dx(t: Ref, z: Ref, x: Ref, y: Ref) -> Ref:
