@@ -68,7 +68,7 @@ def _histogram(metric: Metric, reading: Reading) -> Family:
 
 
 def _info(metric: Metric, reading: Reading) -> Family:
-    family = InfoMetricFamily(metric.name, metric.help)
+    family = InfoMetricFamily(metric.name.removesuffix("_info"), metric.help)
     for values, _ in metric.read(reading):
         family.add_metric((), dict(zip(metric.labels, values, strict=True)))
     return family
