@@ -66,6 +66,13 @@ def several_rounds() -> tuple[Graph, Want]:
     return b.build({"loss": total}), Gradient(("w", "x"))
 
 
+def blocked() -> tuple[Graph, Want]:
+    """A row that needs the whole axis stands between sharded work."""
+    b = Builder()
+    x = _input(b, "x", ROWS)
+    return b.build({"loss": do.logsumexp(do.sin(x), axes=(0,), keepdims=False)}), Gradient(("x",))
+
+
 def constants_cut() -> tuple[Graph, Want]:
     """Data captured as constants is cut along with the input it meets."""
     b = Builder()
@@ -95,6 +102,7 @@ JOBS = [
     per_example,
     two_layers,
     several_rounds,
+    blocked,
     constants_cut,
     vjp_seed,
     reshaped,

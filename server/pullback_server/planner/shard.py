@@ -117,15 +117,22 @@ class ShardSplit:
     # --- which nodes and values -------------------------------------------------------------------
 
     def _repeated(self, round: int) -> list[int]:
-        """Whole nodes of the round that its shards need, if repeating them is cheap; else none."""
+        """Whole nodes of the round that its shards need, where repeating them is cheap."""
         graph, whole = self.graph, set(self._nodes(round, sharded=False))
         shard_nodes = self._nodes(round, sharded=True)
         read = {i for position in shard_nodes for i in graph.nodes[position].operands}
         nodes = self._needed(sorted(whole), sorted(read))
+        if any(self._reads_blocks(position) for position in nodes):
+            return []  # a shard has its own block of what they need all of
         seconds = COST_TABLE.seconds
         cost = sum(seconds(graph.node_costs[p]) for p in nodes)
         work = sum(seconds(graph.node_costs[p]) for p in shard_nodes) / len(self.ranges)
         return nodes if cost <= max(REPLICATED_SHARE * work, 20e-6) else []
+
+    def _reads_blocks(self, position: int) -> bool:
+        """Whether a whole node reads a sharded value, which is gathered for it."""
+        operands = self.graph.nodes[position].operands
+        return any(self.labels.values[i].kind is Kind.SHARDED for i in operands)
 
     def _needed(self, nodes: Sequence[int], values: Sequence[int]) -> list[int]:
         """Those of `nodes` that `values` depend on, ascending."""

@@ -1,0 +1,105 @@
+"""Shards of random graphs: whatever the planner cuts computes what one task computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from pullback_graph.builder import Builder
+from pullback_graph.derivative import lower
+from pullback_graph.errors import RequestError
+from pullback_graph.graph import Graph
+from pullback_graph.job import Options, Split
+from pullback_graph.ref import Ref, do
+from pullback_graph.types import FLOAT64, ArrayType
+from pullback_graph.want import Gradient
+from pullback_server.planner import make_plan
+from pullback_worker.numpy_executor import NumpyExecutor, fold
+from tests.server.plan_interpreter import run_plan
+
+ROWS, COLUMNS = 6, 3
+Step = Callable[[Ref], Ref]
+
+
+def _mixed(x: Ref) -> Ref:
+    """A value back to at most two axes of bounded size, so that steps compose."""
+    return x if x.type.size <= 200 and len(x.shape) <= 2 else do.sum(x, axes=(0,), keepdims=False)
+
+
+STEPS: dict[str, Step] = {
+    "sin": lambda x: do.sin(x),
+    "square": lambda x: do.square(x),
+    "negative": lambda x: -x,
+    "sum first": lambda x: do.sum(x, axes=(0,), keepdims=False) if x.shape else x,
+    "sum last, kept": lambda x: (
+        do.sum(x, axes=(len(x.shape) - 1,), keepdims=True) if x.shape else x
+    ),
+    "max first": lambda x: do.max(x, axes=(0,), keepdims=True) if x.shape else x,
+    "cumsum first": lambda x: do.cumsum(x, axis=0) if x.shape else x,
+    "cumsum last": lambda x: do.cumsum(x, axis=len(x.shape) - 1) if x.shape else x,
+    "transpose": lambda x: do.permute_dims(x, axes=tuple(range(len(x.shape)))[::-1]),
+    "flatten": lambda x: do.reshape(x, shape=(x.type.size,)),
+    "expand": lambda x: do.expand_dims(x, axes=(0,)) if len(x.shape) < 2 else x,
+    "flip first": lambda x: do.flip(x, axes=(0,)) if x.shape else x,
+    "head": lambda x: (
+        do.slice(x, starts=(0,) * len(x.shape), stops=(1, *x.shape[1:]), steps=(1,) * len(x.shape))
+        if x.shape
+        else x
+    ),
+    "broadcast": lambda x: do.broadcast_to(x, shape=(2, *x.shape)) if len(x.shape) < 2 else x,
+    "pair": lambda x: do.concat(x, do.cos(x), axis=0) if x.shape else x,
+    "gram": lambda x: do.matmul(x, do.permute_dims(x, axes=(1, 0))) if len(x.shape) == 2 else x,
+    "logsumexp": lambda x: do.logsumexp(x, axes=(0,), keepdims=False) if x.shape else x,
+}
+BINARY = ("add", "multiply", "subtract", "maximum")
+
+
+@st.composite
+def batched_graphs(draw: st.DrawFn) -> Graph:
+    """A graph of a batch, a matrix of parameters and a vector, ending in a scalar and a value."""
+    b = Builder()
+    values = [
+        b.input("x", ArrayType(FLOAT64, (ROWS, COLUMNS))),
+        b.input("w", ArrayType(FLOAT64, (COLUMNS, COLUMNS))),
+        b.input("v", ArrayType(FLOAT64, (COLUMNS,))),
+        b.constant(np.linspace(-1.0, 1.0, ROWS * COLUMNS).reshape(ROWS, COLUMNS)),
+    ]
+    values.append(do.matmul(values[0], values[1]))
+    for _ in range(draw(st.integers(2, 9))):
+        x = values[draw(st.integers(0, len(values) - 1))]
+        if draw(st.booleans()):
+            values.append(_mixed(STEPS[draw(st.sampled_from(sorted(STEPS)))](x)))
+            continue
+        others = [y for y in values if _broadcast(x, y)]
+        y = others[draw(st.integers(0, len(others) - 1))]
+        values.append(_mixed(getattr(do, draw(st.sampled_from(BINARY)))(x, y)))
+    last = values[-1]
+    loss = do.sum(last, axes=tuple(range(len(last.shape))), keepdims=False)
+    return b.build({"loss": do.tanh(loss * 0.01), "last": last})
+
+
+def _broadcast(x: Ref, y: Ref) -> bool:
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return False
+    return True
+
+
+@settings(max_examples=300)
+@given(batched_graphs(), st.integers(2, 6))
+def test_any_split_equals_one_task(graph: Graph, count: int) -> None:
+    """Value and gradient of a random graph are the same for every number of shards."""
+    lowered = lower(graph, Gradient(("x", "w", "v"), "loss"), fold=fold).graph
+    try:
+        plan = make_plan(lowered, Options(split=Split("shard", count)))
+    except RequestError:
+        assume(False)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=item.type.shape) for item in lowered.inputs]
+    whole = NumpyExecutor().compile(lowered)(arrays)
+    for one, other in zip(whole, run_plan(plan, arrays), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9)
