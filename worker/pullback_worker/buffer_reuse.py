@@ -32,7 +32,7 @@ def overwritten(
         choice = -1
         if _is_elementwise(functions[position]) and len(node.types) == 1:
             result = node.types[0]
-            if result.size_bytes >= least_bytes:
+            if result.shape and result.size_bytes >= least_bytes:
                 for i in node.operands:
                     if last[i] == position and not visible[i] and types[i] == result:
                         choice = i

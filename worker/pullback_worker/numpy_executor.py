@@ -21,8 +21,9 @@ from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.numpy_kernels import NUMPY
 from pullback_worker.registers import Places, Registers
 
-UNARY, GENERAL, SEVERAL = -1, -2, -3
-"""What may stand for a second operand: there is one; `a` is a tuple; `z` is a tuple as well."""
+UNARY, GENERAL, OVER, SEVERAL = -1, -2, -3, -4
+"""What may stand for a second operand: there is one; `a` is a tuple; it ends with the register to
+write over; `z` is a tuple as well."""
 _SEGMENT_STEPS = 64
 _SEGMENT_BYTES = 1 << 18
 
@@ -103,6 +104,9 @@ class NumpyProgram:
                     registers[z] = function(registers[a])
                 elif b == GENERAL:
                     registers[z] = function(*[registers[i] for i in a])
+                elif b == OVER:
+                    *operands, out = [registers[i] for i in a]
+                    registers[z] = function(*operands, out=out)
                 else:
                     results = function(*[registers[i] for i in a])
                     for register, result in zip(z, results, strict=True):
@@ -110,16 +114,19 @@ class NumpyProgram:
                 if dead:
                     for register in dead:
                         registers[register] = None
-        except MemoryError as error:
-            raise self._failure(OutOfMemory, node, f"not enough memory: {error}") from error
-        except (ValueError, TypeError, IndexError, ArithmeticError) as error:
-            raise self._failure(ExecutionError, node, str(error)) from error
+        except (MemoryError, ValueError, TypeError, IndexError, ArithmeticError) as error:
+            raise self._failure(node, error) from error
 
-    def _failure(self, kind: type[ExecutionError], position: int, what: str) -> ExecutionError:
+    def _failure(self, position: int, error: Exception) -> ExecutionError:
+        """What went wrong at a node, naming it and its operands."""
         node = self.graph.nodes[position]
         listed = ", ".join(str(self.graph.types[i]) for i in node.operands[:6])
-        message = f"node {position} {node.op.name}({listed}): {what}"
-        return kind(message, field=f"graph.nodes[{position}]")
+        where = f"node {position} {node.op.name}({listed})"
+        field = f"graph.nodes[{position}]"
+        if isinstance(error, MemoryError):
+            what = f"not enough memory for {node.types[0]}; split the job, or use smaller arrays"
+            return OutOfMemory(f"{where}: {what}", field=field)
+        return ExecutionError(f"{where}: {error}", field=field)
 
 
 def fold(op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, Any]) -> list[NDArray]:
@@ -152,12 +159,12 @@ def _segments(
 
 
 def _step(position: int, function: Callable[..., Any], places: Places, target: int | None) -> Step:
-    """The step of one node; a ufunc with a target gets it as its last operand."""
+    """The step of one node; one with a target is a ufunc, which writes over it."""
     operands, results, dead = places
     if len(results) > 1:
         return function, operands, SEVERAL, results, dead, position
     if target is not None:
-        return function, (*operands, target), GENERAL, results[0], dead, position
+        return function, (*operands, target), OVER, results[0], dead, position
     if len(operands) == 2:
         return function, operands[0], operands[1], results[0], dead, position
     if len(operands) == 1:

@@ -144,12 +144,18 @@ def _roll_back(g: Ref, x: Ref, *, shifts: Shape, axes: Shape) -> Ref:
     return back
 
 
+def _run_roll(k: Kernels, *, shifts: Shape, axes: Shape) -> Callable[[Array], Array]:
+    if not axes:  # NumPy refuses to roll a 0-d array
+        return lambda x: x
+    return lambda x: k.xp.roll(x, shifts, axes)
+
+
 _ROLL = Op(
     "roll",
     operands=1,
     attributes=(Attribute("shifts", Kind.INTS), AXES),
     type=_roll_type,
-    run=lambda k, *, shifts, axes: lambda x: k.xp.roll(x, shifts, axes),
+    run=_run_roll,
     derivative=Transpose(_roll_back),
     axes=whole_along,
     cost=copy_cost,
@@ -160,6 +166,7 @@ _ROLL = Op(
             Example(((2, 3),), {"shifts": (-1, 4), "axes": (0, 1)}),
             Example(((3,),), {"shifts": (), "axes": ()}),
             Example(((0, 2),), {"shifts": (1,), "axes": (0,)}),
+            Example(((),), {"shifts": (), "axes": ()}),
         ],
     ),
     doc="Elements moved by `shifts` along `axes`; those pushed out come in at the other end.",
