@@ -1,0 +1,129 @@
+"""From what users write to a Job: keywords to a want and to options. The same for every service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from math import isfinite
+from typing import Any, TypeAlias, TypedDict
+
+from pullback_graph.errors import InputError, RequestError
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, Options, Split
+from pullback_graph.want import Gradient, Value, Want
+
+Arrays: TypeAlias = Mapping[str, Any]
+"""Numbers, lists, arrays of any library, or handles of arrays sent before, by name."""
+Names: TypeAlias = "str | Iterable[str]"
+
+SPLIT_KINDS = ("auto", "none", "shard", "branch", "stage")
+CHECKS = ("none", "finite")
+EXECUTORS = ("auto", "numpy", "tape", "xla")
+
+
+class OptionFields(TypedDict, total=False):
+    """Keywords that say how a job runs; see `pullback_graph.job.Options`."""
+
+    deadline_s: float | None
+    priority: int
+    executor: str
+    split: str | Split
+    reproducible: bool
+    memory_cap_bytes: int | None
+    check: str
+
+
+_DEFAULTS = Options()
+_NAMES = tuple(item.name for item in fields(Options))
+_SPLIT = re.compile(r"(\w+)(?:\((\d+)\))?")
+
+
+def make_job(
+    graph: Graph | GraphHash,
+    inputs: Arrays,
+    *,
+    gradient: Names | None = None,
+    want: Want | None = None,
+    seeds: Sequence[Arrays] = (),
+    options: Mapping[str, Any] = {},
+    id: str = "",
+) -> Job:
+    """The job of `evaluate`'s arguments; neither `gradient` nor `want` asks for the value.
+
+    Raises:
+        InputError: the graph or the inputs are none, or two wants are given.
+        RequestError: an option is unknown or out of its range.
+    """
+    if not isinstance(graph, Graph | GraphHash):
+        raise InputError(
+            f"a {type(graph).__name__} is no graph; pass pullback.trace(function, ...) or the "
+            "handle that put_graph gave",
+            field="graph",
+        )
+    if not isinstance(inputs, Mapping):
+        raise InputError(
+            f"inputs must be arrays by name, got a {type(inputs).__name__}; pass a dict",
+            field="inputs",
+        )
+    if gradient is not None:
+        if want is not None:
+            raise InputError("give gradient or want, not both", field="want")
+        want = Gradient(as_names(gradient))
+    return Job(graph, inputs, want or _VALUE, tuple(seeds), make_options(options), id)
+
+
+def make_options(given: Mapping[str, Any]) -> Options:
+    """The options of keywords.
+
+    Raises:
+        RequestError: one is unknown or out of its range; the message says what is known.
+    """
+    if not given:
+        return _DEFAULTS
+    for name in given:
+        if name not in _NAMES:
+            raise RequestError(
+                f"there is no option {name!r}; known are {', '.join(_NAMES)}", field=name
+            )
+    options = Options(**{**given, "split": make_split(given.get("split", "auto"))})
+    _one_of(options.executor, EXECUTORS, "executor")
+    _one_of(options.check, CHECKS, "check")
+    deadline_s = options.deadline_s
+    if deadline_s is not None and not (isfinite(deadline_s) and deadline_s > 0):
+        raise RequestError(
+            f"deadline_s must be a positive number of seconds, got {deadline_s}", field="deadline_s"
+        )
+    return options
+
+
+def make_split(value: str | Split) -> Split:
+    """The split written as `shard`, or `shard(4)` for four of them.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if isinstance(value, Split):
+        return value
+    found = _SPLIT.fullmatch(value.strip())
+    if found is None or found[1] not in SPLIT_KINDS:
+        raise RequestError(
+            f"{value!r} is no split; write one of {', '.join(SPLIT_KINDS)}, or shard(4) for four",
+            field="split",
+        )
+    return Split(found[1], int(found[2] or 0))
+
+
+def as_names(names: Names) -> tuple[str, ...]:
+    """One name or several, as a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+_VALUE = Value()
+
+
+def _one_of(value: str, known: Sequence[str], name: str) -> None:
+    if value not in known:
+        raise RequestError(
+            f"{name} {value!r} is unknown; use one of {', '.join(known)}", field=name
+        )

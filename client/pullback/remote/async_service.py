@@ -1,0 +1,120 @@
+"""The remote service for asyncio: what `Service` does, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias, Unpack
+
+from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.remote.async_map_jobs import async_map_jobs
+from pullback.remote.async_transport import AsyncTransport
+from pullback.remote.channel import Connection
+from pullback.remote.conversation import Conversation
+from pullback.remote.descriptions import PlanReport, ServerInfo
+from pullback.remote.job_window import IN_FLIGHT, Outcome, WindowSize
+from pullback.remote.map_items import map_job_maker
+from pullback.remote.map_steps import map_steps
+from pullback.remote.progress import acounted, is_shown
+from pullback.remote.remote_tensor import RemoteTensor
+from pullback.verbs import Verbs
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Result
+from pullback_graph.want import Want
+
+Awaited: TypeAlias = "Coroutine[Any, Any, Result]"
+
+
+class AsyncService(Verbs[Awaited]):
+    """A service far away, for one event loop. Connects on first use.
+
+    Use with `async with`, or await `close()`. Methods mean what they mean in `Service`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._address = connection.address
+        self._conversation = Conversation(connection.address, connection.retry)
+        self._transport = AsyncTransport(connection)
+
+    async def evaluate(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> Result:
+        """Run one job; see `Service.evaluate`. Cancelling the call cancels the job."""
+        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        return await self._transport.run(self._conversation.evaluate(job))
+
+    async def plan(
+        self,
+        graph: Graph | GraphHash,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> PlanReport:
+        """What the service would do with a job, without doing it."""
+        job = make_job(graph, {}, gradient=gradient, want=want, seeds=seeds, options=options)
+        return await self._transport.run(self._conversation.plan(job))
+
+    def map(
+        self,
+        jobs: Iterable[Any] | AsyncIterable[Any],
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        in_flight: int = IN_FLIGHT,
+        progress: bool | None = None,
+        **options: Unpack[OptionFields],
+    ) -> AsyncIterator[Outcome]:
+        """Run many jobs in parallel, for `async for`; see `Service.map`. `jobs` may be async too.
+
+        Close the iterator (`aclose()`, or `contextlib.aclosing`) when leaving it before its end.
+        """
+        make = map_job_maker(gradient, want, options)
+        size = WindowSize(jobs=max(1, in_flight))
+        steps = map_steps(self._conversation, size, make)
+        outcomes = async_map_jobs(self._transport, steps, jobs)
+        return acounted(outcomes, jobs) if is_shown(progress) else outcomes
+
+    async def put_graph(self, graph: Graph, *, deadline_s: float | None = None) -> GraphHash:
+        """Store a graph; the hash stands for it. `evaluate` does this by itself."""
+        return await self._transport.run(self._conversation.put_graph(graph, deadline_s))
+
+    async def put_tensor(self, array: Any, *, deadline_s: float | None = None) -> RemoteTensor:
+        """Store an array; the handle stands for it as an input or seed, and is not even hashed."""
+        return await self._transport.run(self._conversation.put_tensor(array, deadline_s))
+
+    put = put_tensor
+
+    async def server_info(self, *, deadline_s: float | None = None) -> ServerInfo:
+        """What the service is and what it takes."""
+        return await self._transport.run(self._conversation.server_info(deadline_s))
+
+    async def wait_until_ready(self, deadline_s: float = 30.0) -> None:
+        """Return when the service answers; ServiceError if it does not in time."""
+        await self._transport.run(self._conversation.wait_until_ready(deadline_s))
+
+    async def close(self) -> None:
+        """End the connection; calls under way fail."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncService({str(self._address)!r})"

@@ -1,0 +1,291 @@
+"""What both clients say to a service and when: requests, what must go before them, what is retried.
+
+Pure but for the clock and the dice it is given: every method is a generator of effects (`Steps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import random
+from time import monotonic
+from typing import Any
+from weakref import WeakValueDictionary
+
+from pullback.remote.address import Address
+from pullback.remote.descriptions import PlanReport, ServerInfo, parse_plan, parse_server_info
+from pullback.remote.remote_tensor import RemoteTensor, Upload
+from pullback.remote.reply import parse_graph_handle, parse_result
+from pullback.remote.request import JobEncoder, Prepared, Request, as_array, as_tensor
+from pullback.remote.retry import RetryPolicy
+from pullback.remote.sent import Entry, Sent
+from pullback.remote.steps import Call, Compute, Pause, Steps
+from pullback_graph.codec import encode_graph, tensor_hash
+from pullback_graph.errors import DeadlineExceeded, NotFoundError, ServiceError
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, NDArray, Result, TensorHash
+
+LARGE_BYTES = 256 * 1024
+"""Inputs from this size on are stored with the service once and then named by their hash."""
+
+_POLL_S = 0.1
+
+
+class Conversation:
+    """One client's side of a connection. Safe to use from several threads at once.
+
+    Args:
+        clock: seconds that only grow.
+        draw: uniform random numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        retry: RetryPolicy,
+        clock: Callable[[], float] = monotonic,
+        draw: Callable[[], float] = random,
+    ) -> None:
+        self.address = str(address)
+        self.retry = retry
+        self.clock = clock
+        self.draw = draw
+        self._encoder = JobEncoder()
+        self._sent = Sent()
+        self._travelled = Sent()
+        self._graphs: WeakValueDictionary[str, Graph] = WeakValueDictionary()
+
+    # --- what a client asks -----------------------------------------------------------------------
+
+    def evaluate(self, job: Job) -> Steps[Result]:
+        """The result of a job.
+
+        Raises:
+            PullbackError: what the service raised, or why it could not be reached.
+        """
+        until_s = self.until(job.options.deadline_s)
+        data = yield from self._answered("Evaluate", job, until_s)
+        return parse_result(data, job.id, self.address)
+
+    def plan(self, job: Job) -> Steps[PlanReport]:
+        """What the service would do with a job, whose inputs may be left out."""
+        until_s = self.until(job.options.deadline_s)
+        data = yield from self._answered("Plan", job, until_s)
+        return parse_plan(data, self.address)
+
+    def server_info(self, deadline_s: float | None = None) -> Steps[ServerInfo]:
+        """What the service is and what it takes."""
+        data = yield from self.call("GetServerInfo", b"", self.until(deadline_s))
+        return parse_server_info(data, self.address)
+
+    def wait_until_ready(self, deadline_s: float) -> Steps[None]:
+        """Return when the service answers.
+
+        Raises:
+            ServiceError: it did not before the deadline.
+        """
+        until_s = self.clock() + deadline_s
+        while True:
+            try:
+                yield from self.call("GetServerInfo", b"", until_s, patient=False)
+            except ServiceError:
+                if self.clock() + _POLL_S >= until_s:
+                    raise
+            else:
+                return
+            yield Pause(_POLL_S)
+
+    def put_graph(self, graph: Graph, deadline_s: float | None = None) -> Steps[GraphHash]:
+        """Store a graph; the hash names it in jobs."""
+        entry = yield from self._graph_sent(graph, self.until(deadline_s), patient=True)
+        return GraphHash(entry.name)
+
+    def put_tensor(self, value: Any, deadline_s: float | None = None) -> Steps[RemoteTensor]:
+        """Store an array; the handle stands for it in jobs."""
+        array = as_array("tensor", value.array if isinstance(value, RemoteTensor) else value)
+        entry = yield from self._tensor_sent(array, self.until(deadline_s), patient=True)
+        return RemoteTensor(array, TensorHash(entry.name))
+
+    # --- one request, for the clients above and for the map ---------------------------------------
+
+    def request(
+        self, job: Job, until_s: float | None, *, named: bool = False, patient: bool = True
+    ) -> Steps[Request]:
+        """The bytes of a job; what they name has been sent before.
+
+        Args:
+            named: the graph must be named, and is sent first if need be. Otherwise a graph that
+                has not been sent yet travels inside the job.
+            patient: whether sending what goes before may be retried.
+        """
+        entries: list[Entry] = []
+        inputs = yield from self._prepared(job.inputs, job.graph, entries, until_s, patient)
+        if job.seeds:
+            seeds = []
+            for seed in job.seeds:
+                ready = yield from self._prepared(seed, job.graph, entries, until_s, patient)
+                seeds.append(ready)
+            job = Job(job.graph, job.inputs, job.want, tuple(seeds), job.options, job.id)
+        name = yield from self._graph_name(job.graph, entries, until_s, named, patient)
+        if name:
+            return Request(self._encoder.named(name, job, inputs), tuple(entries))
+        graph = job.graph
+        assert isinstance(graph, Graph), "a hash is a name already"
+        data = self._encoder.carrying(graph, job, inputs)
+        return Request(data, tuple(entries), graph.fingerprint)
+
+    def arrived(self, request: Request) -> None:
+        """Note that the service understood a request: the graph it carried is known there."""
+        if request.carries:
+            self._sent.add(request.carries, request.carries)
+
+    def forget(self, request: Request) -> bool:
+        """Note that the service lacks something a request named; whether sending it can help."""
+        for entry in request.entries:
+            self._sent.forget(entry)
+        return bool(request.entries)
+
+    def has_travelled(self, graph: Graph | GraphHash) -> bool:
+        """Whether a job with this graph has been asked about before; notes that it is now."""
+        if isinstance(graph, GraphHash):
+            return True
+        key = graph.fingerprint
+        if self._travelled.get(key):
+            return True
+        self._travelled.add(key, key)
+        return False
+
+    def call(
+        self, method: str, request: bytes | Upload, until_s: float | None, *, patient: bool = True
+    ) -> Steps[bytes]:
+        """The reply's bytes; tried again as the retry policy says.
+
+        Raises:
+            PullbackError: the call failed, for good or for too long.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            remaining_s = self._remaining_s(until_s)
+            try:
+                reply: bytes = yield Call(method, request, remaining_s)
+                return reply
+            except ServiceError as error:
+                remaining_s = None if until_s is None else until_s - self.clock()
+                wait_s = self.retry.wait_s(error, attempt, remaining_s, self.draw())
+                if wait_s is None or not patient:
+                    raise
+            yield Pause(wait_s)
+
+    def until(self, deadline_s: float | None) -> float | None:
+        """The moment, by the clock, of a deadline that starts now."""
+        return None if deadline_s is None else self.clock() + deadline_s
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _answered(self, method: str, job: Job, until_s: float | None) -> Steps[bytes]:
+        """The reply to a job; what the service has dropped is sent again, once."""
+        again = False
+        while True:
+            request = yield from self.request(job, until_s, named=again)
+            try:
+                reply = yield from self.call(method, request.data, until_s)
+            except NotFoundError:
+                if again or not self.forget(request):
+                    raise
+                again = True
+            else:
+                self.arrived(request)
+                return reply
+
+    def _prepared(
+        self,
+        tensors: Mapping[str, Any],
+        graph: Graph | GraphHash,
+        entries: list[Entry],
+        until_s: float | None,
+        patient: bool,
+    ) -> Steps[dict[str, Prepared]]:
+        """The tensors as they travel; the large ones are sent first, and added to `entries`."""
+        prepared: dict[str, Prepared] = {}
+        for name, value in tensors.items():
+            tensor = as_tensor(name, value, graph)
+            if isinstance(tensor, RemoteTensor):
+                entry = yield from self._still_sent(tensor, until_s, patient)
+            elif isinstance(tensor, TensorHash) or tensor.nbytes < LARGE_BYTES:
+                prepared[name] = tensor
+                continue
+            else:
+                entry = yield from self._tensor_sent(tensor, until_s, patient)
+            entries.append(entry)
+            prepared[name] = TensorHash(entry.name)
+        return prepared
+
+    def _graph_name(
+        self,
+        graph: Graph | GraphHash,
+        entries: list[Entry],
+        until_s: float | None,
+        named: bool,
+        patient: bool,
+    ) -> Steps[str]:
+        """How the service names the graph, or nothing where the job is to carry it."""
+        if isinstance(graph, GraphHash):
+            known = self._graphs.get(graph.fingerprint)
+            if known is None:
+                return graph.fingerprint
+            graph, named = known, True
+        entry = self._sent.get(graph.fingerprint)
+        if entry is None and named:
+            entry = yield from self._graph_sent(graph, until_s, patient)
+        if entry is None:
+            return ""
+        entries.append(entry)
+        return entry.name
+
+    def _graph_sent(self, graph: Graph, until_s: float | None, patient: bool) -> Steps[Entry]:
+        entry = self._sent.get(graph.fingerprint)
+        if entry is None:
+            data = encode_graph(graph).SerializeToString()
+            reply = yield from self.call("PutGraph", data, until_s, patient=patient)
+            name = parse_graph_handle(reply, self.address)
+            entry = self._sent.add(graph.fingerprint, name)
+        self._graphs[entry.name] = graph
+        return entry
+
+    def _tensor_sent(self, array: NDArray, until_s: float | None, patient: bool) -> Steps[Entry]:
+        digits = yield Compute(lambda: tensor_hash(array))
+        entry = self._sent.get(digits)
+        if entry is None:
+            upload = Upload(array, TensorHash(digits))
+            yield from self.call("PutTensor", upload, until_s, patient=patient)
+            entry = self._sent.add(digits, digits)
+        return entry
+
+    def _still_sent(
+        self, tensor: RemoteTensor, until_s: float | None, patient: bool
+    ) -> Steps[Entry]:
+        """The entry of a handle's array, which is sent again where the service dropped it.
+
+        Raises:
+            NotFoundError: it is to be sent again, but has been changed.
+        """
+        entry = self._sent.get(tensor.hash.sha256)
+        if entry is None:
+            entry = yield from self._tensor_sent(tensor.array, until_s, patient)
+            if entry.name != tensor.hash.sha256:
+                raise NotFoundError(
+                    f"the service has dropped {tensor!r}, and its array has been changed since; "
+                    "put the array again and use the new handle"
+                )
+        return entry
+
+    def _remaining_s(self, until_s: float | None) -> float | None:
+        if until_s is None:
+            return None
+        remaining_s = until_s - self.clock()
+        if remaining_s <= 0:
+            raise DeadlineExceeded(
+                f"the deadline passed before {self.address} could be asked; allow more with "
+                "deadline_s"
+            )
+        return remaining_s

@@ -1,0 +1,161 @@
+"""Jobs to bytes, fast: what repeats is encoded once. Serialised messages join by concatenation.
+
+A job is its head (graph, want, options: the same call after call, kept whole) and its arrays (an
+array's bytes end its message, so that what stands before them depends on name, dtype and shape
+alone, and is kept too). Everything else goes through the codec, whose bytes these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pullback.remote.remote_tensor import RemoteTensor
+from pullback.remote.sent import Entry
+from pullback_graph.codec import encode_job
+from pullback_graph.codec.tensors import encode_named
+from pullback_graph.errors import InputError, PullbackError
+from pullback_graph.fingerprint import little_endian
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, NDArray, TensorHash
+from pullback_graph.types import DType
+from pullback_proto.v1 import job_pb2
+
+Prepared: TypeAlias = "NDArray | TensorHash"
+"""An input as it travels: whole, or by name."""
+
+_KEPT = 4096
+"""Heads and array prefixes kept; all are dropped when there are more."""
+
+
+class Request(NamedTuple):
+    """A serialised job, and what the service must hold to understand it.
+
+    Attributes:
+        entries: what it names rather than carries.
+        carries: fingerprint of the graph it carries, or empty.
+    """
+
+    data: bytes
+    entries: tuple[Entry, ...] = ()
+    carries: str = ""
+
+
+class JobEncoder:
+    """Encodes jobs whose arrays are `Prepared`. Thread-safe: what it keeps is never changed."""
+
+    def __init__(self) -> None:
+        self._heads: dict[Any, bytes] = {}
+        self._prefixes: dict[Any, bytes] = {}
+
+    def named(self, name: str, job: Job, inputs: Mapping[str, Prepared]) -> bytes:
+        """A job whose graph is named, not carried.
+
+        Raises:
+            RequestError: something does not fit the wire.
+        """
+        if job.seeds:
+            return encode_job(
+                Job(GraphHash(name), inputs, job.want, job.seeds, job.options, job.id)
+            )
+        parts = [self._head(name, job)]
+        parts += [self._array(key, value) for key, value in inputs.items()]
+        if job.id:
+            parts.append(job_pb2.Job(id=job.id).SerializeToString())
+        return b"".join(parts)
+
+    def carrying(self, graph: Graph, job: Job, inputs: Mapping[str, Prepared]) -> bytes:
+        """A job with its graph inside.
+
+        Raises:
+            RequestError: something does not fit the wire.
+        """
+        return encode_job(Job(graph, inputs, job.want, job.seeds, job.options, job.id))
+
+    def _head(self, name: str, job: Job) -> bytes:
+        key = (name, job.want, job.options)
+        head = self._heads.get(key)
+        if head is None:
+            head = encode_job(Job(GraphHash(name), {}, job.want, (), job.options))
+            _keep(self._heads, key, head)
+        return head
+
+    def _array(self, name: str, value: Prepared) -> bytes:
+        if type(value) is TensorHash:
+            return _named_tensor(name, value)
+        array = little_endian(value)
+        key = (name, array.dtype, array.shape)
+        prefix = self._prefixes.get(key)
+        if prefix is None:
+            return self._measured(key, name, array)
+        return prefix + array.tobytes()
+
+    def _measured(self, key: Any, name: str, array: NDArray) -> bytes:
+        """The array's bytes on the wire; keeps what stands before its elements."""
+        whole, elements = _named_tensor(name, array), array.tobytes()
+        if whole.endswith(elements):
+            _keep(self._prefixes, key, whole[: len(whole) - len(elements)])
+        return whole
+
+
+def as_tensor(
+    name: str, value: Any, graph: Graph | GraphHash
+) -> NDArray | TensorHash | RemoteTensor:
+    """An input as an array or a handle; Python's numbers and lists take the graph's dtype.
+
+    Raises:
+        InputError: it is no array of numbers.
+    """
+    if type(value) is np.ndarray or isinstance(value, TensorHash | RemoteTensor):
+        return value
+    if not isinstance(value, bool | int | float | list | tuple):
+        return as_array(name, value)
+    dtype = None
+    if type(graph) is Graph:
+        for item in graph.inputs:
+            if item.name == name:
+                dtype = item.type.dtype
+                if type(value) is float and dtype.kind == "f":
+                    return np.asarray(value, dtype)
+    return as_array(name, value, dtype)
+
+
+def as_array(name: str, value: Any, dtype: DType | None = None) -> NDArray:
+    """The array of numbers that `value` is, of that dtype where no kind of number is lost.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        array = np.asarray(value)
+        if dtype is not None and np.can_cast(array.dtype, dtype, "same_kind"):
+            array = np.asarray(value, dtype)
+    except PullbackError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{name!r} is no array: {error}; pass numbers or arrays", field=f"inputs.{name}"
+        ) from None
+    if array.dtype.kind in "OSUV":
+        raise InputError(
+            f"{name!r} is a {type(value).__name__} and no array of numbers; pass numbers or arrays",
+            field=f"inputs.{name}",
+        )
+    return array
+
+
+def _named_tensor(name: str, value: Prepared) -> bytes:
+    message = job_pb2.Job()
+    try:
+        encode_named(message.inputs.add(), name, value)
+    except ValueError as error:
+        raise InputError(f"the input name {name!r} does not fit the wire: {error}") from None
+    return message.SerializeToString()
+
+
+def _keep(kept: dict[Any, bytes], key: Any, value: bytes) -> None:
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[key] = value

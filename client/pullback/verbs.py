@@ -1,0 +1,117 @@
+"""A verb per want, over whatever offers `evaluate`: a service far away, an async one, this process.
+
+A verb builds the want and hands it on; what comes back is what `evaluate` gives, a result or a
+coroutine of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar, Unpack
+
+from pullback.job_arguments import Arrays, Names, OptionFields, as_names
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash
+from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
+
+Reply = TypeVar("Reply", covariant=True)
+
+
+class Verbs(Generic[Reply]):
+    """The derivative verbs on graphs. Names are of the graph's inputs (`wrt`) and outputs."""
+
+    def evaluate(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """Run one job."""
+        raise NotImplementedError
+
+    def value(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        outputs: Names = (),
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """The outputs named, or all of them: `result.outputs[name]`."""
+        return self.evaluate(graph, inputs, want=Value(as_names(outputs)), **options)
+
+    def gradient(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        wrt: Names,
+        output: str = "",
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """The gradient of one scalar output (the only one, if not named): `result.gradients`."""
+        return self.evaluate(graph, inputs, want=Gradient(as_names(wrt), output), **options)
+
+    def vjp(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        wrt: Names,
+        *seeds: Arrays,
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """Cotangents of `wrt`, for each seed of cotangents by output: `result.seed(0)[name]`."""
+        want = Vjp(as_names(wrt), _names_of(seeds))
+        return self.evaluate(graph, inputs, want=want, seeds=seeds, **options)
+
+    def jvp(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        *seeds: Arrays,
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """Tangents of all outputs, for each seed of tangents by input: `result.seed(0)[name]`."""
+        return self.evaluate(graph, inputs, want=Jvp(_names_of(seeds)), seeds=seeds, **options)
+
+    def hvp(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        wrt: Names,
+        *seeds: Arrays,
+        output: str = "",
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """The Hessian of a scalar output times each seed, directions by input: `result.seed(0)`."""
+        want = Hvp(as_names(wrt), _names_of(seeds), output)
+        return self.evaluate(graph, inputs, want=want, seeds=seeds, **options)
+
+    def jacobian(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        wrt: Names,
+        outputs: Names = (),
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """Arrays of shape output.shape + input.shape: `result.jacobians[output, input]`."""
+        want = Jacobian(as_names(wrt), as_names(outputs))
+        return self.evaluate(graph, inputs, want=want, **options)
+
+    def hessian(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        wrt: Names,
+        output: str = "",
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """Arrays of shape first.shape + second.shape: `result.hessians[first, second]`."""
+        return self.evaluate(graph, inputs, want=Hessian(as_names(wrt), output), **options)
+
+
+def _names_of(seeds: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+    return tuple([tuple(seed) for seed in seeds])

@@ -1,0 +1,169 @@
+"""A service in this process that speaks the real wire: real codec, real derivatives, no network.
+
+What the next calls shall do instead can be put on its script, and what came is on record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.codec import (
+    decode_graph,
+    decode_job,
+    decode_tensor,
+    encode_result,
+    error_to_status,
+    tensor_hash,
+)
+from pullback_graph.derivative import lower
+from pullback_graph.errors import InputError, NotFoundError, PullbackError
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, TensorHash
+from pullback_graph.want import seed_name
+from pullback_proto.v1 import job_pb2, plan_pb2, server_info_pb2, service_pb2, tensor_pb2
+from pullback_worker.numpy_executor import NumpyExecutor, fold
+
+
+class FakeService:
+    """The six methods, from bytes to bytes.
+
+    Attributes:
+        calls: how often each method was called.
+        script: per method, what its next calls do: an error to raise, or bytes to answer.
+        jobs: every job that was decoded.
+        keeps_inline: whether a graph that came inside a job can be named later.
+        rename: how the service names graphs: fingerprints of its own, perhaps.
+    """
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.script: dict[str, deque[PullbackError | bytes]] = {}
+        self.jobs: list[Job] = []
+        self.graphs: dict[str, Graph] = {}
+        self.tensors: dict[str, NDArray] = {}
+        self.keeps_inline = True
+        self.rename: Callable[[str], str] = lambda fingerprint: fingerprint
+
+    def next(self, method: str, *outcomes: PullbackError | bytes) -> None:
+        """Have the next calls of a method fail or answer so."""
+        self.script.setdefault(method, deque()).extend(outcomes)
+
+    def restart(self) -> None:
+        """Forget everything that was sent."""
+        self.graphs.clear()
+        self.tensors.clear()
+
+    def handle(self, method: str, request: bytes | Iterable[bytes]) -> bytes:
+        """Answer one call, unary or PutTensor."""
+        self.calls[method] += 1
+        if self.script.get(method):
+            outcome = self.script[method].popleft()
+            if isinstance(outcome, bytes):
+                return outcome
+            raise outcome
+        handler: Callable[[Any], bytes] = getattr(self, method)
+        return handler(request)
+
+    # --- the methods ------------------------------------------------------------------------------
+
+    def Evaluate(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        job = decode_job(data)
+        self.jobs.append(job)
+        graph = self._graph(job)
+        given: dict[str, Any] = dict(job.inputs)
+        for number, seed in enumerate(job.seeds):
+            given.update({seed_name(number, name): value for name, value in seed.items()})
+        lowered = lower(graph, job.want, fold=fold)
+        arrays = [self._array(given.pop(i.name, None), i) for i in lowered.graph.inputs]
+        if given:
+            raise InputError(f"the graph has no input {next(iter(given))!r}", field="inputs")
+        results = NumpyExecutor().compile(lowered.graph)(arrays)
+        count, names = lowered.value_count, lowered.graph.output_names
+        result = Result(
+            dict(zip(names[:count], results[:count], strict=True)),
+            dict(zip(lowered.derivatives, results[count:], strict=True)),
+            Metrics(nodes=len(lowered.graph.nodes), executor="numpy"),
+        )
+        return encode_result(result)
+
+    def PutGraph(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        graph = decode_graph(data)
+        name = self.rename(graph.fingerprint)
+        self.graphs[name] = graph
+        return service_pb2.GraphHandle(fingerprint=bytes.fromhex(name)).SerializeToString()
+
+    def PutTensor(self, chunks: Iterable[bytes]) -> bytes:  # noqa: N802  (the wire's name)
+        first, *rest = [service_pb2.TensorChunk.FromString(chunk) for chunk in chunks]
+        header, data = first.header, b"".join(chunk.data for chunk in rest)
+        array = decode_tensor(
+            tensor_pb2.Tensor(dtype=header.dtype, shape=header.shape, data=data)
+        )
+        assert len(data) == header.size_bytes
+        assert tensor_hash(array) == header.sha256.hex()
+        self.tensors[header.sha256.hex()] = array
+        return service_pb2.TensorHandle(sha256=header.sha256).SerializeToString()
+
+    def Plan(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        graph = self._graph(decode_job(data))
+        return plan_pb2.PlanReply(
+            nodes=len(graph.nodes),
+            split="none",
+            split_reason="it is small",
+            executor="numpy",
+            tasks=[plan_pb2.TaskSummary(phase=plan_pb2.PHASE_FUSED, placement=77, depends_on=[0])],
+            front_end=True,
+            text="1 task",
+        ).SerializeToString()
+
+    def GetServerInfo(self, _: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        return server_info_pb2.ServerInfo(
+            version="1.2.3",
+            ops=["add"],
+            dtypes=[tensor_pb2.DTYPE_FLOAT64, 99],
+            limits=server_info_pb2.Limits(nodes=5),
+            devices=[server_info_pb2.DeviceInfo(placement=plan_pb2.PLACEMENT_CPU, count=2)],
+        ).SerializeToString()
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    def replies(self, batch: bytes, first_position: int) -> tuple[bytes, int]:
+        """The ReplyBatch for a JobBatch, its jobs in reverse order; and how many they are."""
+        replies = []
+        for offset, data in enumerate(job_pb2.JobBatch.FromString(batch).jobs):
+            reply = job_pb2.JobReply(position=first_position + offset)
+            try:
+                reply.result.MergeFromString(self.handle("Evaluate", data))
+            except PullbackError as error:
+                reply.error.CopyFrom(error_to_status(error))
+            replies.append(reply.SerializeToString())
+        return job_pb2.ReplyBatch(replies=replies[::-1]).SerializeToString(), len(replies)
+
+    def EvaluateStream(self, _: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        """A batch came; where the script says so, the stream fails instead."""
+        return b""
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _graph(self, job: Job) -> Graph:
+        if isinstance(job.graph, GraphHash):
+            if job.graph.fingerprint not in self.graphs:
+                raise NotFoundError("no such graph is stored here", field="fingerprint")
+            return self.graphs[job.graph.fingerprint]
+        if self.keeps_inline:
+            self.graphs[job.graph.fingerprint] = job.graph
+        return job.graph
+
+    def _array(self, value: Any, item: Any) -> NDArray:
+        if value is None:
+            raise InputError(f"input {item.name!r} is missing", field=f"inputs.{item.name}")
+        if isinstance(value, TensorHash):
+            if value.sha256 not in self.tensors:
+                raise NotFoundError("no such tensor is stored here", field=item.name)
+            value = self.tensors[value.sha256]
+        if value.dtype != item.type.dtype or value.shape != item.type.shape:
+            raise InputError(f"input {item.name!r} is not {item.type}", field=item.name)
+        return np.asarray(value)

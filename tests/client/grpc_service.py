@@ -1,0 +1,72 @@
+"""The fake service behind a real gRPC port of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from pullback_graph.codec import error_to_status
+from pullback_graph.errors import PullbackError
+from tests.client.fake_service import FakeService
+
+SERVICE = "pullback.v1.GradientService"
+
+
+@contextmanager
+def serving(service: FakeService, port: int = 0) -> Iterator[str]:
+    """Serve until the block ends; gives the address."""
+    with ThreadPoolExecutor(8) as threads:
+        server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers((_handlers(service),))
+        address = f"localhost:{server.add_insecure_port(f'localhost:{port}')}"
+        server.start()
+        try:
+            yield address
+        finally:
+            server.stop(None).wait()
+
+
+def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
+    def unary(method: str) -> Any:
+        def handle(request: Any, context: Any) -> bytes:
+            try:
+                return service.handle(method, request)
+            except PullbackError as error:
+                return abort(context, error)
+
+        return handle
+
+    def stream(batches: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        position = 0
+        for batch in batches:
+            try:
+                service.handle("EvaluateStream", batch)
+            except PullbackError as error:
+                abort(context, error)
+            reply, count = service.replies(batch, position)
+            position += count
+            yield reply
+
+    unary_methods = {
+        name: grpc.unary_unary_rpc_method_handler(unary(name))
+        for name in ("Evaluate", "PutGraph", "Plan", "GetServerInfo")
+    }
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            **unary_methods,
+            "PutTensor": grpc.stream_unary_rpc_method_handler(unary("PutTensor")),
+            "EvaluateStream": grpc.stream_stream_rpc_method_handler(stream),
+        },
+    )
+
+
+def abort(context: Any, error: PullbackError) -> Any:
+    """End a call as the server does: code, message, rich status."""
+    rich = error_to_status(error).SerializeToString()
+    context.set_trailing_metadata((("grpc-status-details-bin", rich),))
+    context.abort(getattr(grpc.StatusCode, type(error).status), error.message)
