@@ -61,10 +61,12 @@ class NumpyKernels:
 
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         """The entries of `x` at `indices` along `axis`; the indices' axes stand in its place."""
-        try:
-            return x.take(indices, axis)
-        except (IndexError, TypeError):  # out of range, or too wide an unsigned dtype
-            return x.take(in_range(indices, x.shape[axis]), axis)
+        if indices.dtype != np.uint64:  # which NumPy would wrap around
+            try:
+                return x.take(indices, axis)
+            except IndexError:  # out of range
+                pass
+        return x.take(in_range(indices, max(x.shape[axis], 1)), axis)
 
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """The entries of `x` along `axis`, chosen anew for every position of the other axes."""
