@@ -129,7 +129,7 @@ def check_same_dtype(*operands: ArrayType) -> None:
         DTypeError: they differ.
     """
     first = operands[0].dtype
-    if any(operand.dtype != first for operand in operands):
+    if any([operand.dtype != first for operand in operands]):
         listed = " and ".join(operand.dtype.name for operand in operands)
         raise DTypeError(f"dtypes {listed} differ; cast one operand with astype")
 
@@ -140,15 +140,15 @@ def check_axes(shape: Shape, axes: Sequence[int]) -> None:
     Raises:
         ShapeError: one is out of range or given twice.
     """
+    rank = len(shape)
     for axis in axes:
-        if not 0 <= axis < len(shape):
+        if not 0 <= axis < rank:
             raise ShapeError(
-                f"axis {axis} is out of range for shape {shape}; axes run from 0 to "
-                f"{len(shape) - 1}"
+                f"axis {axis} is out of range for shape {shape}; axes run from 0 to {rank - 1}"
                 if shape
                 else f"axis {axis} is out of range: a 0-d operand has no axes"
             )
-    if len(set(axes)) != len(axes):
+    if len(axes) > 1 and len(set(axes)) != len(axes):
         raise ShapeError(f"axes {tuple(axes)} name one axis twice; give each once")
 
 
@@ -159,7 +159,7 @@ def check_not_empty(x: ArrayType, axes: Sequence[int]) -> None:
         ShapeError: one of `axes` has size zero.
     """
     check_axes(x.shape, axes)
-    if any(x.shape[axis] == 0 for axis in axes):
+    if any([x.shape[axis] == 0 for axis in axes]):
         raise ShapeError(
             f"nothing to choose from: shape {x.shape} has no elements along axes {tuple(axes)}; "
             "concat a fallback element first"
@@ -174,13 +174,25 @@ def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
     """
     check_axes(shape, axes)
     if keepdims:
-        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+        return tuple([1 if axis in axes else size for axis, size in enumerate(shape)])
+    return tuple([size for axis, size in enumerate(shape) if axis not in axes])
 
 
 def _broadcast(*operands: ArrayType) -> ArrayType:
-    check_same_dtype(*operands)
-    return ArrayType(operands[0].dtype, broadcast_shapes([operand.shape for operand in operands]))
+    """The slower half of `elementwise`: mostly 0-d operands beside one of another shape."""
+    result = operands[0]
+    dtype = result.dtype
+    fits = True
+    for operand in operands:
+        if operand.dtype is not dtype and operand.dtype != dtype:
+            check_same_dtype(*operands)
+        if not result.shape:
+            result = operand
+        elif operand.shape and operand.shape != result.shape:
+            fits = False
+    if fits:
+        return result
+    return ArrayType(dtype, broadcast_shapes([operand.shape for operand in operands]))
 
 
 # --- derivative -----------------------------------------------------------------------------------
@@ -210,11 +222,11 @@ def restored(z: Ref, axes: tuple[int, ...], keepdims: bool) -> Ref:
 def broadcast_axes(operands: Sequence[ArrayType], results: Sequence[ArrayType], **_: Any) -> Axes:
     """Each result axis is a factor; operand axes align with them from the right."""
     shape = results[0].shape
-    if all(operand.shape == shape for operand in operands):
+    if all([operand.shape == shape for operand in operands]):
         return _all_kept(len(shape), len(operands), len(results))
     kept = tuple(range(len(shape)))
     return Axes(
-        operands=tuple(_aligned(operand.shape, shape) for operand in operands),
+        operands=tuple([_aligned(operand.shape, shape) for operand in operands]),
         results=(kept,) * len(results),
     )
 
@@ -228,7 +240,7 @@ def _all_kept(rank: int, operand_count: int, result_count: int) -> Axes:
 def _aligned(operand: Shape, result: Shape) -> Factors:
     offset = len(result) - len(operand)
     return tuple(
-        axis if size == result[axis] else None for axis, size in enumerate(operand, offset)
+        [axis if size == result[axis] else None for axis, size in enumerate(operand, offset)]
     )
 
 
@@ -275,8 +287,10 @@ def blocked_axis(
 def moved_bytes(operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> float:
     """Bytes of all operands read once and all results written once."""
     total = 0
-    for item in (*operands, *results):
-        total += prod(item.shape) * item.dtype.itemsize
+    for dtype, shape in operands:
+        total += prod(shape) * dtype.itemsize
+    for dtype, shape in results:
+        total += prod(shape) * dtype.itemsize
     return float(total)
 
 

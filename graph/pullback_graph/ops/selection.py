@@ -102,7 +102,7 @@ ROWS: tuple[Op, ...] = (
         "balanced_greater",
         _run_balanced_greater,
         Zero(),
-        3,
+        1,
         reals(2, special=_TIES),
         "1 where x > y, 1/2 where they are equal, else 0 (also beside a NaN), in the dtype of x: "
         "how maximum shares out its derivative. Its own derivative is zero.",
