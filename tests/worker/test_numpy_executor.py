@@ -22,6 +22,7 @@ from pullback_worker.buffer_reuse import overwritten
 from pullback_worker.executor import CancelFlag
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 from pullback_worker.numpy_kernels import NUMPY
+from pullback_worker.registers import Registers
 from tests.graph.interpreter import evaluate
 from tests.worker.random_graphs import graphs, operands
 
@@ -79,7 +80,7 @@ def written_over(make: object, shape: Shape = (4,)) -> list[int]:
     x = builder.input("x", ArrayType(FLOAT64, shape))
     graph = builder.build({"z": make(x)})  # type: ignore[operator]
     functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
-    return overwritten(graph, functions, 0)
+    return overwritten(graph, functions, Registers(graph), 0)
 
 
 def test_what_dies_unseen_is_written_over():

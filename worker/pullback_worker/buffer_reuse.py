@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.graph import Graph
-from pullback_graph.memory import last_uses
+from pullback_worker.registers import Registers
 
 
 def overwritten(
-    graph: Graph, functions: Sequence[Callable[..., Any]], least_bytes: int
+    graph: Graph,
+    functions: Sequence[Callable[..., Any]],
+    registers: Registers,
+    least_bytes: int,
 ) -> list[int]:
     """Per node, the number of the value its result is written over, or -1.
 
@@ -25,18 +28,17 @@ def overwritten(
         functions: what each node runs.
         least_bytes: size from which an array is worth it.
     """
-    last, types = last_uses(graph), graph.types
+    last, sizes, types = registers.last, registers.size_bytes, graph.types
     visible = _seen_by_others(graph, functions)
     chosen = []
-    for position, node in enumerate(graph.nodes):
+    for position, (first, node) in enumerate(zip(graph.first_results, graph.nodes, strict=True)):
         choice = -1
-        if _is_elementwise(functions[position]) and len(node.types) == 1:
-            result = node.types[0]
-            if result.shape and result.size_bytes >= least_bytes:
-                for i in node.operands:
-                    if last[i] == position and not visible[i] and types[i] == result:
-                        choice = i
-                        break
+        result = types[first]
+        if sizes[first] >= least_bytes and result.shape and _is_elementwise(functions[position]):
+            for i in node.operands:
+                if last[i] == position and not visible[i] and types[i] == result:
+                    choice = i
+                    break
         chosen.append(choice)
     return chosen
 

@@ -60,7 +60,7 @@ class NumpyProgram:
         self.graph = graph
         functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
         registers = Registers(graph)
-        targets = overwritten(graph, functions, overwrite_bytes)
+        targets = overwritten(graph, functions, registers, overwrite_bytes)
         self._segments = _segments(graph, functions, registers, targets)
         self._inputs = len(graph.inputs)
         held = len(graph.inputs) + len(graph.constants)
@@ -145,13 +145,13 @@ def _segments(
     """The steps of all nodes, cut where the time since the last cut may matter to a caller."""
     segments: list[Segment] = []
     current: Segment = []
-    touched, types = 0, graph.types
+    touched, sizes = 0, registers.size_bytes
     for position, node in enumerate(graph.nodes):
         target = registers.of[targets[position]] if targets[position] >= 0 else None
         current.append(_step(position, functions[position], registers.places[position], target))
         for index in node.operands:
-            touched += types[index].size_bytes
-        touched += node.types[0].size_bytes
+            touched += sizes[index]
+        touched += sizes[graph.first_results[position]]
         if touched >= _SEGMENT_BYTES or len(current) == _SEGMENT_STEPS:
             segments.append(current)
             current, touched = [], 0

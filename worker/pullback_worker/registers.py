@@ -26,6 +26,8 @@ class Registers:
     """The allocation for one graph.
 
     Attributes:
+        last: per value, the position of the last node that reads it (see `memory.last_uses`).
+        size_bytes: per value, its size.
         of: the register of every value, by number; inputs and constants keep their own numbers.
         places: the registers of every node, in order.
         count: how many there are.
@@ -33,25 +35,32 @@ class Registers:
 
     def __init__(self, graph: Graph) -> None:
         held = len(graph.inputs) + len(graph.constants)
+        self.last = last_uses(graph)
+        self.size_bytes = [type.size_bytes for type in graph.types]
         self.of = [*range(held), *([-1] * (len(graph.types) - held))]
         self.count = held
         self.places: list[Places] = []
         self._free: list[int] = []
-        types, last = graph.types, last_uses(graph)
+        of, last, places = self.of, self.last, self.places
         for position, (first, node) in enumerate(
             zip(graph.first_results, graph.nodes, strict=True)
         ):
-            operands = tuple([self.of[i] for i in node.operands])
-            dying = [i for i in dict.fromkeys(node.operands) if i >= held and last[i] == position]
-            self._free += [self.of[i] for i in dying]
+            operands = tuple([of[i] for i in node.operands])
+            dying = [i for i in node.operands if last[i] == position and i >= held]
+            large: list[int] = self._release(dying) if dying else []
             results = tuple([self._take() for _ in node.types])
-            self.of[first : first + len(results)] = results
-            unread = [i for i in range(first, first + len(results)) if last[i] < 0]
-            self._free += [self.of[i] for i in unread]
-            large = [self.of[i] for i in dying if types[i].size_bytes >= _DROPPED_BYTES]
-            self.places.append(
-                Places(operands, results, tuple([r for r in large if r not in results]))
-            )
+            of[first : first + len(results)] = results
+            dead = tuple([r for r in large if r not in results]) if large else ()
+            places.append(Places(operands, results, dead))
+            for i in range(first, first + len(results)):
+                if last[i] < 0:  # nobody reads it
+                    self._free.append(of[i])
+
+    def _release(self, dying: list[int]) -> list[int]:
+        """Free the registers of dying values; those to drop at once."""
+        distinct = dict.fromkeys(dying) if len(dying) > 1 else dying
+        self._free += [self.of[i] for i in distinct]
+        return [self.of[i] for i in distinct if self.size_bytes[i] >= _DROPPED_BYTES]
 
     def _take(self) -> int:
         if self._free:
