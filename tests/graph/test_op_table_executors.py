@@ -15,6 +15,7 @@ from tests.graph.drawing import (
     ALL_CASES,
     Case,
     draw,
+    generator,
     operand_types,
     results_of,
     special_operands,
@@ -89,6 +90,26 @@ def test_integers_agree_at_their_ends(op: Op, name: str):
     columns = zip(*product(points, repeat=op.operands), strict=True)
     arrays = [np.array(column, dtype) for column in columns]
     assert_agree(Case(op, tuple(a.shape for a in arrays), {}), arrays, dtype)
+
+
+NARROW = [case for case in spread(ALL_CASES, 2) if case.op.domain.examples]
+
+
+@pytest.mark.parametrize("case", NARROW, ids=str)
+def test_narrow_integers_agree(case: Case):
+    """Rows that take int8 keep it, and wrap around alike."""
+    try:
+        results_of(case.op, operand_types(case, DTYPES["int8"]), case.attributes)
+    except DTypeError:
+        return
+    rng = generator(case)
+    arrays = [
+        rng.integers(-128, 127, array.shape, np.int8, endpoint=True)
+        if array.dtype == np.int8
+        else array
+        for array in draw(case, DTYPES["int8"])
+    ]
+    assert_agree(case, [np.asarray(array) for array in arrays], DTYPES["int8"])
 
 
 def test_integer_corners_are_what_the_rows_say():

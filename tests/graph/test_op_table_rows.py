@@ -68,6 +68,16 @@ def test_the_type_rule_is_what_runs(case: Case):
         assert shown == list(result_types(case, dtype)), dtype
 
 
+@pytest.mark.parametrize("case", [c for c in ALL_CASES if () in c.shapes], ids=str)
+def test_a_0d_operand_may_be_a_scalar(case: Case):
+    """NumPy's own operations give scalars for 0-d arrays; rows take either, with equal results."""
+    arrays = draw(case)
+    scalars = [array[()] for array in arrays]
+    wanted = run_row(case.op, arrays, case.attributes)
+    for z, other in zip(run_row(case.op, scalars, case.attributes), wanted, strict=True):
+        np.testing.assert_array_equal(np.asarray(z), np.asarray(other), strict=True)
+
+
 @ROWS
 def test_operands_of_unequal_dtypes_are_refused(op: Op):
     """A node's operands have equal dtypes (conditions and indices apart): no silent cast."""
