@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from pullback_worker.batch import Batch, Freed, ValueKey
 from pullback_worker.executor import NDArray
-from pullback_worker.memory_watch import MemoryWatch
+from pullback_worker.memory_watch import MemoryWatch, machine_bytes
 from pullback_worker.numpy_executor import NumpyExecutor
 from pullback_worker.program_cache import ProgramCache
 from pullback_worker.task_runner import TaskRunner
@@ -34,9 +34,14 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in BLAS_THREADS}
 
 
 class WorkerSettings(NamedTuple):
-    """What a worker is started with: its memory cap (0: none) and how many programs it keeps."""
+    """What a worker is started with.
 
-    memory_cap_bytes: int = 0
+    Attributes:
+        memory_share: of its machine's memory, the part it may have to itself; 0 for no cap.
+        programs: how many compiled programs it keeps.
+    """
+
+    memory_share: float = 0.0
     programs: int = 4096
 
 
@@ -57,7 +62,7 @@ class WorkerActor:
         self._limits = threadpool_limits(1)  # also for libraries loaded before the environment
         programs, executor = ProgramCache(settings.programs), NumpyExecutor()
         self._executor = executor.name, executor.version
-        memory = MemoryWatch(settings.memory_cap_bytes)
+        memory = MemoryWatch(int(settings.memory_share * machine_bytes()))
         memory.start()
         self._runner = TaskRunner(lambda graph: programs.get(graph, executor), memory)
 

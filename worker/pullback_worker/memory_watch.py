@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from pullback_worker.executor import CancelFlag
 
@@ -22,6 +23,16 @@ def private_bytes() -> int:
     with open("/proc/self/statm", "rb") as file:
         _, resident, shared, *_ = file.read().split()
     return (int(resident) - int(shared)) * _PAGE_BYTES
+
+
+def machine_bytes() -> int:
+    """Memory of this machine, or of the container it is cut down to."""
+    total_bytes = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total_bytes
+    return min(total_bytes, int(limit)) if limit.isdecimal() else total_bytes
 
 
 @dataclass(slots=True)

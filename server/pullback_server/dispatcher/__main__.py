@@ -1,0 +1,72 @@
+"""The dispatcher's process: joins Ray on its main thread, serves, and leaves when it is told to.
+
+It ends by itself when the front end is gone or Ray's head is; whoever started it starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from pullback_server.dispatcher.engine import Engine
+from pullback_server.dispatcher.lifeline import leave_nothing, watch_parent
+from pullback_server.dispatcher.service import DispatcherService, new_server
+from pullback_server.dispatcher.settings import DispatcherSettings
+from pullback_server.shared_tensors import SharedTensors
+
+LOG = logging.getLogger("pullback_server.dispatcher")
+
+HEAD_LOST = 75
+"""Exit status when Ray's head is lost: try again."""
+CHECK_S = 2.0
+
+
+def main(argument: str) -> None:
+    """Serve until SIGTERM, the end of standard input, or the loss of Ray's head."""
+    settings = DispatcherSettings.from_json(argument)
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s dispatcher %(levelname)s: %(message)s"
+    )
+    watch_parent(partial(leave_nothing, settings.orphaned))
+    engine = Engine(settings.scheduler, settings.pool)
+    engine.pool.connect()
+    asyncio.run(_serve(engine, settings))
+    engine.pool.close()
+
+
+async def _serve(engine: Engine, settings: DispatcherSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # after ray.init, which sets its own
+        loop.add_signal_handler(number, stop.set)
+    shared = SharedTensors(Path(settings.shared_folder), f"dispatcher-{os.getpid()}")
+    server = new_server(DispatcherService(engine, shared), f"unix:{settings.socket}")
+    running = [
+        asyncio.create_task(engine.run()),
+        asyncio.create_task(_watch_head(engine, settings.head_timeout_s)),
+    ]
+    await server.start()
+    LOG.info("serving, Ray at %s", engine.pool.address)
+    await stop.wait()
+    await server.stop(None)
+    for task in running:
+        task.cancel()
+
+
+async def _watch_head(engine: Engine, timeout_s: float) -> None:
+    """End the process when Ray's head no longer answers: nothing can be done without it."""
+    alive = True
+    while alive:
+        await asyncio.sleep(CHECK_S)
+        alive = await engine.pool.check(timeout_s)
+    LOG.error("Ray's head does not answer; the dispatcher ends, to be started anew")
+    os._exit(HEAD_LOST)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,143 @@
+"""Joins scheduler and pool: passes events one way, commands the other, and answers jobs.
+
+Runs on one event loop, so that the scheduler sees events one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from time import monotonic
+from typing import NamedTuple
+
+from pullback_graph.errors import PullbackError
+from pullback_graph.job import NDArray
+from pullback_server.planner.plan import Block, JobInput, Source
+from pullback_server.pool import Pool
+from pullback_server.pool_job import Carried, PoolJob
+from pullback_server.pool_settings import PoolSettings
+from pullback_server.scheduler import (
+    Cancel,
+    Dependencies,
+    Event,
+    JobId,
+    JobStatistics,
+    Reply,
+    Scheduler,
+    Settings,
+    Snapshot,
+    Submitted,
+    Tick,
+)
+
+TICK_S = 0.05
+
+
+class Answer(NamedTuple):
+    """What a job gave, and what it cost."""
+
+    results: list[NDArray]
+    statistics: JobStatistics
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A job that is not answered, and who waits for it."""
+
+    plan: Dependencies
+    answer: asyncio.Future[tuple[JobStatistics, PoolJob]]
+
+
+class Engine:
+    """The dispatcher without its socket."""
+
+    def __init__(self, settings: Settings, pool: PoolSettings) -> None:
+        self.pool = Pool(pool, self.tell, monotonic)
+        self._scheduler = Scheduler(settings)
+        self._jobs: dict[JobId, _Waiting] = {}
+        self._numbers = count(1)
+
+    async def run(self) -> None:
+        """Let time pass, for ever."""
+        while True:
+            self.tell(Tick(now_s=monotonic(), cause="clock"))
+            await asyncio.sleep(TICK_S)
+
+    def tell(self, *events: Event) -> None:
+        """Give the scheduler events and carry out what it wants."""
+        for command in self._scheduler.handle(*events):
+            if isinstance(command, Reply):
+                self._reply(command)
+            else:
+                self.pool.apply(command)
+
+    def snapshot(self) -> Snapshot:
+        """How the pool stands."""
+        return self._scheduler.snapshot()
+
+    async def evaluate(
+        self,
+        plan: Dependencies,
+        inputs: Sequence[Carried],
+        *,
+        priority: int = 0,
+        deadline_s: float | None = None,
+    ) -> Answer:
+        """Run a plan. Cancelling the caller cancels the job.
+
+        Args:
+            deadline_s: from now.
+
+        Raises:
+            PullbackError: why there are no results.
+        """
+        job, now_s = next(self._numbers), monotonic()
+        waiting = _Waiting(plan, asyncio.get_running_loop().create_future())
+        self._jobs[job] = waiting
+        self.pool.open(job, plan, inputs)
+        self.tell(
+            Submitted(
+                now_s=now_s,
+                cause="submitted",
+                job=job,
+                plan=plan,
+                priority=priority,
+                deadline_s=None if deadline_s is None else now_s + deadline_s,
+            )
+        )
+        try:
+            statistics, held = await waiting.answer
+        except asyncio.CancelledError:
+            if job in self._jobs:
+                self.tell(Cancel(now_s=monotonic(), cause="the caller went away", job=job))
+            raise
+        results = [await self._result(source, held) for source in plan.plan.results]
+        return Answer(results, statistics)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _reply(self, command: Reply) -> None:
+        waiting = self._jobs.pop(command.job)
+        if waiting.answer.done():
+            return
+        if command.error is not None:
+            waiting.answer.set_exception(_fresh(command.error))
+        else:
+            waiting.answer.set_result((command.statistics, self.pool.job(command.job)))
+
+    async def _result(self, source: Source, held: PoolJob) -> NDArray:
+        if not isinstance(source, JobInput):
+            return held.results[source]
+        array = await asyncio.to_thread(self.pool.fetch, held.inputs[source.index])
+        return array if source.block is None else _cut(array, source.block)
+
+
+def _cut(array: NDArray, block: Block) -> NDArray:
+    return array[(*(slice(None),) * block.axis, slice(block.start, block.stop))]
+
+
+def _fresh(error: PullbackError) -> PullbackError:
+    """The same error without the frames it was raised through."""
+    return type(error)(error.message, field=error.field)

@@ -1,0 +1,266 @@
+"""The dispatcher's socket: one stream per front end, jobs in, answers and status out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, TypeAlias
+
+import grpc
+
+from pullback_graph.codec import error_to_status
+from pullback_graph.errors import Cancelled, NotFoundError
+from pullback_proto.internal.v1 import dispatch_pb2 as wire
+from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
+from pullback_server.dispatcher.engine import Answer, Engine
+from pullback_server.plan_codec import (
+    PLACEMENTS,
+    decode_operand,
+    decode_plan,
+    discard_operand,
+    encode_operand,
+)
+from pullback_server.planner.plan import Placement
+from pullback_server.pool_job import SMALL_BYTES, Carried
+from pullback_server.scheduler import Dependencies, JobStatistics, KindCount, Snapshot, TaskTiming
+from pullback_server.shared_tensors import SharedTensors
+
+LOG = logging.getLogger(__name__)
+
+STATUS_S = 0.25
+"""How often the status is looked at; it is sent when it changed."""
+STATUS_AT_LEAST = 4
+"""Looks after which it is sent unchanged."""
+MOST_PLANS = 256
+
+Replies: TypeAlias = "asyncio.Queue[wire.DispatchReply | None]"
+
+
+class DispatcherService(rpc.DispatcherServicer):
+    """Serves streams of jobs.
+
+    Args:
+        shared: the folder that large arrays cross in.
+    """
+
+    def __init__(self, engine: Engine, shared: SharedTensors) -> None:
+        self._engine = engine
+        self._shared = shared
+        self._plans: OrderedDict[bytes, Dependencies] = OrderedDict()
+
+    async def Run(  # noqa: N802  (gRPC's name)
+        self, requests: AsyncIterator[wire.DispatchRequest], context: Any
+    ) -> AsyncIterator[wire.DispatchReply]:
+        """One front end's jobs; they end with the stream."""
+        stream = _Stream(self, asyncio.Queue())
+        reader = asyncio.create_task(stream.read(requests))
+        reporter = asyncio.create_task(self._report(stream.replies))
+        try:
+            while (reply := await stream.replies.get()) is not None:
+                yield reply
+        finally:
+            reader.cancel()
+            reporter.cancel()
+            stream.close()
+
+    # --- one job ----------------------------------------------------------------------------------
+
+    async def evaluate(
+        self, submit: wire.Submit, inputs: Sequence[Awaitable[Carried]]
+    ) -> wire.DispatchReply:
+        """Run a job and make its reply."""
+        try:
+            carried = [await item for item in inputs]
+            answer = await self._engine.evaluate(
+                await self._plan(submit),
+                carried,
+                priority=submit.priority,
+                deadline_s=submit.deadline_s if submit.HasField("deadline_s") else None,
+            )
+            return await self._done(submit.job, answer)
+        except asyncio.CancelledError:
+            return _failed(submit.job, Cancelled("the job was cancelled"))
+        except Exception as error:
+            return _failed(submit.job, error)
+        finally:
+            for item in submit.inputs:
+                discard_operand(item, self._shared)
+
+    async def _plan(self, submit: wire.Submit) -> Dependencies:
+        """The plan of a job, decoded or known from before.
+
+        Raises:
+            NotFoundError: it is named only, and not known.
+        """
+        key = submit.plan_key
+        plan = self._plans.get(key)
+        if plan is None:
+            if not submit.plan:
+                raise NotFoundError("the plan is not known; send it again", field="plan")
+            plan = await asyncio.to_thread(_decoded, submit.plan)
+            self._plans[key] = plan
+            if len(self._plans) > MOST_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(key)
+        return plan
+
+    async def put(self, item: wire.OperandTensor) -> Carried:
+        """An input as workers will read it."""
+        if item.WhichOneof("place") == "inline":
+            array = decode_operand(item, self._shared)
+            if array.nbytes <= SMALL_BYTES:
+                return array
+        pool, shared = self._engine.pool, self._shared
+        return await asyncio.to_thread(lambda: pool.put(decode_operand(item, shared)))
+
+    async def _done(self, job: int, answer: Answer) -> wire.DispatchReply:
+        """The reply of a job that has results; cancelled meanwhile, it leaves no file."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._results, answer))
+        try:
+            results = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            for item in await making:
+                discard_operand(item, self._shared)
+            raise
+        return wire.DispatchReply(done=_done(job, results, answer.statistics))
+
+    def _results(self, answer: Answer) -> list[wire.OperandTensor]:
+        return [encode_operand(array, self._shared) for array in answer.results]
+
+    # --- status -----------------------------------------------------------------------------------
+
+    async def _report(self, replies: Replies) -> None:
+        """Send the status first, when it changes, and every second."""
+        last, looks = None, 0
+        address = self._engine.pool.address
+        while True:
+            status = status_of(self._engine.snapshot(), address)
+            looks += 1
+            if status != last or looks >= STATUS_AT_LEAST:
+                await replies.put(wire.DispatchReply(status=status))
+                last, looks = status, 0
+            await asyncio.sleep(STATUS_S)
+
+
+class _Stream:
+    """One front end's stream: the jobs submitted on it, and the arrays kept for it."""
+
+    def __init__(self, service: DispatcherService, replies: Replies) -> None:
+        self.replies = replies
+        self._service = service
+        self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._kept: dict[int, asyncio.Task[Carried]] = {}
+
+    async def read(self, requests: AsyncIterator[wire.DispatchRequest]) -> None:
+        """Take requests until there are no more."""
+        async for request in requests:
+            if request.WhichOneof("request") == "submit":
+                submit = request.submit
+                for number in submit.dropped:
+                    self._kept.pop(number, None)
+                inputs = [self._input(item) for item in submit.inputs]
+                self._jobs[submit.job] = asyncio.create_task(self._evaluate(submit, inputs))
+            elif (task := self._jobs.get(request.cancel.job)) is not None:
+                task.cancel()
+        await self.replies.put(None)
+
+    def _input(self, item: wire.OperandTensor) -> Awaitable[Carried]:
+        """An input on its way; one that is to be kept goes on without the job that brought it."""
+        if not item.kept:
+            return self._service.put(item)
+        if item.WhichOneof("place") is not None:
+            self._kept[item.kept] = asyncio.create_task(self._service.put(item))
+        return asyncio.shield(self._kept[item.kept])
+
+    async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Awaitable[Carried]]) -> None:
+        reply = await self._service.evaluate(submit, inputs)
+        self._jobs.pop(submit.job, None)
+        await self.replies.put(reply)
+
+    def close(self) -> None:
+        """The front end is gone, and its jobs with it."""
+        for task in tuple(self._jobs.values()):
+            task.cancel()
+        self._kept.clear()
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+def status_of(snapshot: Snapshot, address: str) -> wire.PoolStatus:
+    """The message of a snapshot."""
+    return wire.PoolStatus(
+        ready=any(count.ready for count in snapshot.workers.values()),
+        workers=[_count(kind, count) for kind, count in snapshot.workers.items()],
+        queued_jobs=snapshot.queued_jobs,
+        queued_tasks=snapshot.queued_tasks,
+        running_tasks=snapshot.running_tasks,
+        tasks_done_total=snapshot.tasks_done,
+        retries_total=snapshot.retries,
+        workers_lost_total=snapshot.workers_lost,
+        program_cache_hits_total=snapshot.program_cache_hits,
+        program_cache_misses_total=snapshot.program_cache_misses,
+        compiling_s_total=snapshot.compiling_s,
+        address=address,
+    )
+
+
+def _count(kind: Placement, count: KindCount) -> wire.WorkerCount:
+    return wire.WorkerCount(
+        placement=PLACEMENTS[kind],
+        starting=count.starting,
+        ready=count.ready,
+        busy=count.busy,
+        busy_s_total=count.busy_s,
+    )
+
+
+def _timing(task: int, timing: TaskTiming) -> wire.TaskTiming:
+    return wire.TaskTiming(
+        task=task,
+        placement=PLACEMENTS[timing.placement],
+        compiling_s=timing.compiling_s,
+        running_s=timing.running_s,
+        transferring_s=timing.transferring_s,
+        program_cache_hit=timing.program_cache_hit,
+        attempts=timing.attempts,
+        worker=str(timing.worker),
+    )
+
+
+def _done(job: int, results: list[wire.OperandTensor], statistics: JobStatistics) -> wire.Done:
+    return wire.Done(
+        job=job,
+        results=results,
+        timings=[_timing(k, timing) for k, timing in sorted(statistics.timings.items())],
+        workers=statistics.workers,
+        retries=statistics.retries,
+        queued_s=statistics.queued_s,
+        transferring_s=statistics.transferring_s,
+        peak_bytes=statistics.peak_bytes,
+        executor="numpy",
+    )
+
+
+def _failed(job: int, error: BaseException) -> wire.DispatchReply:
+    if not hasattr(error, "message"):
+        LOG.error("a job failed by a fault of the dispatcher", exc_info=error)
+    return wire.DispatchReply(failed=wire.Failed(job=job, error=error_to_status(error)))
+
+
+def _decoded(data: bytes) -> Dependencies:
+    """A plan with what the scheduler asks of it worked out, off the event loop."""
+    plan = Dependencies(decode_plan(data))
+    _ = plan.fingerprints, plan.estimates_s
+    return plan
+
+
+def new_server(service: DispatcherService, address: str) -> grpc.aio.Server:
+    """A server of the service at an address, without limits on messages."""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server = grpc.aio.server(options=options)
+    rpc.add_DispatcherServicer_to_server(service, server)
+    server.add_insecure_port(address)
+    return server

@@ -1,0 +1,68 @@
+"""What a dispatcher is started with: one JSON argument, written by the front end's link."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pullback_server.planner.plan import Placement
+from pullback_server.pool_settings import PoolSettings
+from pullback_server.scheduler import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherSettings:
+    """Settings of one dispatcher.
+
+    Attributes:
+        folder: its own, for the socket and Ray's files; the front end removes it.
+        shared_folder: where large arrays cross; belongs to the front end.
+        orphaned: folders to remove if the front end is gone.
+        cancel_grace_s: how long a cancelled task may go on before its worker is killed.
+        head_timeout_s: Ray's head is lost if it does not answer within this time.
+    """
+
+    folder: str
+    shared_folder: str
+    orphaned: tuple[str, ...] = ()
+    workers: int = 1
+    ray_address: str = ""
+    gpus_per_worker: float = 0.0
+    store_bytes: int = 0
+    programs: int = 4096
+    cancel_grace_s: float = 1.0
+    head_timeout_s: float = 10.0
+    log_level: str = "WARNING"
+
+    def to_json(self) -> str:
+        """The command line argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> DispatcherSettings:
+        """The settings of a command line argument."""
+        return cls(**json.loads(text))
+
+    @property
+    def socket(self) -> Path:
+        """Where the dispatcher listens."""
+        return Path(self.folder) / "dispatcher.sock"
+
+    @property
+    def pool(self) -> PoolSettings:
+        """The pool's part."""
+        return PoolSettings(
+            folder=Path(self.folder) / "ray",
+            workers=self.workers,
+            ray_address=self.ray_address,
+            gpus_per_worker=self.gpus_per_worker,
+            store_bytes=self.store_bytes,
+            programs=self.programs,
+        )
+
+    @property
+    def scheduler(self) -> Settings:
+        """The scheduler's part."""
+        kind = Placement.GPU if self.gpus_per_worker else Placement.CPU
+        return Settings(workers={kind: self.workers}, grace_s=self.cancel_grace_s)

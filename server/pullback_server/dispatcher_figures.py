@@ -1,0 +1,141 @@
+"""What a front end learns of the dispatcher: a job's outcome, and how the pool stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+from pullback_graph.job import NDArray
+from pullback_proto.internal.v1 import dispatch_pb2 as wire
+from pullback_proto.v1 import plan_pb2
+from pullback_server.planner.plan import Plan
+
+STARTING, IDLE, BUSY = "starting", "idle", "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The results of a job, and what they cost.
+
+    Attributes:
+        results: an array per result of the plan, read-only.
+        phase_s: seconds in programs, summed over tasks, by phase: forward, backward, fused, reduce.
+        tasks, workers: tasks of the plan, and workers that ran one.
+        retries: tasks run again after a loss.
+        peak_bytes: the most memory a worker took while it ran a task.
+    """
+
+    results: Sequence[NDArray]
+    phase_s: Mapping[str, float] = field(default_factory=dict)
+    compiling_s: float = 0.0
+    transferring_s: float = 0.0
+    queued_s: float = 0.0
+    tasks: int = 0
+    workers: int = 0
+    retries: int = 0
+    peak_bytes: int = 0
+    program_cache_hit: bool = False
+    executor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """How the pool stands, as last heard. Totals only grow, also over a dispatcher's restart.
+
+    Attributes:
+        up: whether jobs can be run now; if not, they wait.
+        restarts: dispatchers that ended and were replaced.
+        workers: workers by (kind, state), such as ("cpu", "busy").
+        busy_s: worker seconds spent in batches, by kind.
+    """
+
+    up: bool = False
+    restarts: int = 0
+    workers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    jobs: int = 0
+    queued_jobs: int = 0
+    queued_tasks: int = 0
+    running_tasks: int = 0
+    busy_s: Mapping[str, float] = field(default_factory=dict)
+    tasks: int = 0
+    task_retries: int = 0
+    workers_lost: int = 0
+    program_cache_hits: int = 0
+    program_cache_misses: int = 0
+    compiling_s: float = 0.0
+    address: str = ""
+
+
+TOTALS = (
+    "tasks",
+    "task_retries",
+    "workers_lost",
+    "program_cache_hits",
+    "program_cache_misses",
+    "compiling_s",
+)
+"""The figures that only grow, besides `busy_s` and `restarts`."""
+
+assert {item.name for item in fields(PoolFigures)}.issuperset(TOTALS)
+
+
+def outcome_of(done: wire.Done, plan: Plan, results: Sequence[NDArray]) -> Outcome:
+    """The outcome that a message tells of a job with that plan."""
+    phase_s: dict[str, float] = {}
+    for timing in done.timings:
+        phase = plan.tasks[timing.task].phase.value
+        phase_s[phase] = phase_s.get(phase, 0.0) + timing.running_s
+    return Outcome(
+        results=results,
+        phase_s=phase_s,
+        compiling_s=sum(timing.compiling_s for timing in done.timings),
+        transferring_s=done.transferring_s,
+        queued_s=done.queued_s,
+        tasks=len(plan.tasks),
+        workers=done.workers,
+        retries=done.retries,
+        peak_bytes=done.peak_bytes,
+        program_cache_hit=all(timing.program_cache_hit for timing in done.timings),
+        executor=done.executor,
+    )
+
+
+def figures_of(status: wire.PoolStatus) -> PoolFigures:
+    """The figures of one dispatcher's message."""
+    workers: dict[tuple[str, str], int] = {}
+    busy_s: dict[str, float] = {}
+    for count in status.workers:
+        kind = plan_pb2.Placement.Name(count.placement).removeprefix("PLACEMENT_").lower()
+        workers[kind, STARTING] = count.starting
+        workers[kind, IDLE] = count.ready - count.busy
+        workers[kind, BUSY] = count.busy
+        busy_s[kind] = count.busy_s_total
+    return PoolFigures(
+        up=status.ready,
+        workers=workers,
+        queued_jobs=status.queued_jobs,
+        queued_tasks=status.queued_tasks,
+        running_tasks=status.running_tasks,
+        busy_s=busy_s,
+        tasks=status.tasks_done_total,
+        task_retries=status.retries_total,
+        workers_lost=status.workers_lost_total,
+        program_cache_hits=status.program_cache_hits_total,
+        program_cache_misses=status.program_cache_misses_total,
+        compiling_s=status.compiling_s_total,
+        address=status.address,
+    )
+
+
+def after_restart(figures: PoolFigures) -> PoolFigures:
+    """What stays of the figures when a dispatcher ends: its totals."""
+    totals = {name: getattr(figures, name) for name in TOTALS}
+    return PoolFigures(restarts=figures.restarts + 1, busy_s=figures.busy_s, **totals)
+
+
+def joined(before: PoolFigures, now: PoolFigures) -> PoolFigures:
+    """The figures of a dispatcher, its totals on top of those before it."""
+    totals = {name: getattr(before, name) + getattr(now, name) for name in TOTALS}
+    kinds = {**before.busy_s, **now.busy_s}
+    busy_s = {kind: before.busy_s.get(kind, 0.0) + now.busy_s.get(kind, 0.0) for kind in kinds}
+    return replace(now, restarts=before.restarts, busy_s=busy_s, **totals)

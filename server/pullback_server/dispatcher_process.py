@@ -1,0 +1,56 @@
+"""The dispatcher as a child process: started in a session of its own, ended with all it started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+
+from pullback_server.dispatcher.lifeline import end_session
+from pullback_server.dispatcher.settings import DispatcherSettings
+
+
+class DispatcherProcess:
+    """A running dispatcher. It sees the end of its standard input when this process goes."""
+
+    def __init__(self, settings: DispatcherSettings, process: asyncio.subprocess.Process) -> None:
+        self.settings = settings
+        self._process = process
+
+    @classmethod
+    async def start(cls, settings: DispatcherSettings) -> DispatcherProcess:
+        """Start one; it serves when Ray is up, some seconds later."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "pullback_server.dispatcher",
+            settings.to_json(),
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env={"GRPC_VERBOSITY": "ERROR", **os.environ},  # a closed stream is no news
+        )
+        return cls(settings, process)
+
+    @property
+    def pid(self) -> int:
+        """Its process, which is also its session."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Its exit status, once it ended."""
+        return await self._process.wait()
+
+    async def end(self, grace_s: float) -> None:
+        """Ask it to end, and after the grace period make it; nothing it started is left."""
+        if self._process.returncode is None and grace_s > 0:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), grace_s)
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        await asyncio.to_thread(end_session, self.pid)
+        await asyncio.to_thread(shutil.rmtree, self.settings.folder, True)

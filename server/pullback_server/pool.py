@@ -1,0 +1,377 @@
+"""The pool: Ray workers as actors. The only server file that imports Ray; it decides nothing.
+
+Commands of the scheduler come in, events go out. Ray's own retries are off. Everything here runs on
+one event loop, except `put`, `fetch` and `connect`, which block and may be called from a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+
+from pullback_graph.errors import ExecutionError
+from pullback_graph.job import NDArray
+from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.pool_job import SMALL_BYTES, Carried, PoolJob, ended, events_of
+from pullback_server.pool_settings import PoolSettings
+from pullback_server.scheduler import (
+    HERE,
+    CancelRun,
+    Command,
+    Dependencies,
+    Event,
+    Free,
+    JobId,
+    KillWorker,
+    Run,
+    StartWorker,
+    TaskFailed,
+    WorkerId,
+    WorkerLost,
+    WorkerReady,
+)
+from pullback_worker.actor import CONCURRENCY_GROUPS, ONE_THREAD, WorkerActor, WorkerSettings
+from pullback_worker.batch import Freed, Report, ValueKey
+
+LOG = logging.getLogger(__name__)
+
+FLUSH_S = 0.05
+"""What is to be freed waits this long for a batch to travel with."""
+MOST_GRAPHS_KNOWN = 4096
+
+Tell: TypeAlias = Callable[..., None]
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A batch a worker has: the command, and references to the report and to what comes apart."""
+
+    run: Run
+    report: Any
+    apart: dict[TaskOutput, Any]
+
+
+@dataclass(slots=True)
+class _Worker:
+    """An actor.
+
+    Attributes:
+        known: fingerprints of the graphs it was given.
+        opened: jobs whose inputs it has.
+        freed: what it is to drop at the next occasion.
+        listeners: what waits for its answers.
+    """
+
+    id: WorkerId
+    placement: Placement
+    actor: Any
+    flights: asyncio.Queue[_Flight] = field(default_factory=asyncio.Queue)
+    known: dict[str, None] = field(default_factory=dict)
+    opened: set[JobId] = field(default_factory=set)
+    freed: list[Freed] = field(default_factory=list)
+    listeners: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Pool:
+    """The workers, and what they and the dispatcher hold of each job.
+
+    Args:
+        tell: takes events, on the event loop.
+        clock: the time of events.
+    """
+
+    def __init__(self, settings: PoolSettings, tell: Tell, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self._tell = tell
+        self._clock = clock
+        self._workers: dict[WorkerId, _Worker] = {}
+        self._jobs: dict[JobId, PoolJob] = {}
+        self._flushing = False
+        self._do: dict[type[Command], Callable[[Any], None]] = {
+            StartWorker: self._start,
+            KillWorker: self._kill,
+            Run: self._run,
+            CancelRun: self._cancel,
+            Free: self._free,
+        }
+
+    # --- Ray itself -------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Join the cluster, or start one. Takes seconds; call it on the main thread."""
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        settings = self.settings
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if settings.ray_address:
+            ray.init(address=settings.ray_address, **quiet)
+            return
+        os.environ.update(ONE_THREAD)  # what Ray starts here inherits it
+        ray.init(
+            num_cpus=max(settings.workers, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=settings.local_store_bytes,
+            _temp_dir=str(settings.folder),
+            **quiet,
+        )
+
+    @property
+    def address(self) -> str:
+        """The address of the cluster."""
+        return str(ray.get_runtime_context().gcs_address)
+
+    async def check(self, timeout_s: float) -> bool:
+        """Whether Ray's head answers in time."""
+        try:
+            nodes = await asyncio.wait_for(asyncio.to_thread(ray.nodes), timeout_s)
+        except (TimeoutError, RayError):
+            return False
+        return any(node["Alive"] for node in nodes)
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        for worker in self._workers.values():
+            for listener in worker.listeners:
+                listener.cancel()
+        ray.shutdown()
+
+    # --- jobs -------------------------------------------------------------------------------------
+
+    def put(self, array: NDArray) -> Carried:
+        """The array as workers will read it: itself if small, else a reference to a copy."""
+        return array if array.nbytes <= SMALL_BYTES else ray.put(array)
+
+    def fetch(self, carried: Carried) -> NDArray:
+        """The array that something carried stands for."""
+        array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
+        return array
+
+    def open(self, job: JobId, plan: Dependencies, inputs: Sequence[Carried]) -> None:
+        """Hold a job's inputs until it is freed."""
+        self._jobs[job] = PoolJob(job, plan, inputs)
+
+    def job(self, job: JobId) -> PoolJob:
+        """What is held of a job."""
+        return self._jobs[job]
+
+    def apply(self, command: Command) -> None:
+        """Carry out a command; what it brings about is told later."""
+        self._do[type(command)](command)
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def _start(self, command: StartWorker) -> None:
+        settings = self.settings
+        options: dict[str, Any] = {
+            "num_cpus": 1,
+            "num_gpus": settings.gpus_per_worker,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": 1,
+            "concurrency_groups": CONCURRENCY_GROUPS,
+        }
+        if settings.ray_address:
+            options["runtime_env"] = {"env_vars": ONE_THREAD}
+        own = WorkerSettings(settings.memory_share, settings.programs)
+        actor: Any = ray.remote(**options)(WorkerActor)
+        worker = _Worker(command.worker, command.placement, actor.remote(own))
+        self._workers[worker.id] = worker
+        worker.listeners = [
+            asyncio.create_task(self._greet(worker)),
+            asyncio.create_task(self._listen(worker)),
+        ]
+
+    def _kill(self, command: KillWorker) -> None:
+        worker = self._workers.get(command.worker)
+        if worker is not None:
+            LOG.warning("worker %d is killed: %s", worker.id, command.cause)
+            self._lose(worker, command.cause)
+
+    def _run(self, run: Run) -> None:
+        worker, job = self._workers[run.worker], self._jobs[run.job]
+        self._fly(_Flight(run, None, {}), worker, job)
+
+    def _cancel(self, command: CancelRun) -> None:
+        worker = self._workers.get(command.worker)
+        if worker is not None:
+            worker.actor.cancel.remote(command.batch)
+
+    def _free(self, command: Free) -> None:
+        job = self._jobs.get(command.job)
+        if job is not None:
+            job.drop(command.values or ())
+        if command.holder == HERE:
+            if command.values is None:
+                self._jobs.pop(command.job, None)
+            return
+        worker = self._workers.get(command.holder)
+        if worker is None:
+            return
+        if command.values is None:
+            worker.opened.discard(command.job)
+        keys = None if command.values is None else tuple(ValueKey(*v) for v in command.values)
+        worker.freed.append(Freed(command.job, keys))
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        """Tell workers what to drop, where no batch did on the way."""
+        self._flushing = False
+        for worker in self._workers.values():
+            if worker.freed:
+                worker.actor.free.remote(worker.freed)
+                worker.freed = []
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    def _fly(self, flight: _Flight, worker: _Worker, job: PoolJob) -> None:
+        """Send a batch on its way."""
+        run, opens = flight.run, flight.run.job not in worker.opened
+        batch = job.batch(run, worker.known, opens, worker.freed)
+        worker.freed = []
+        worker.opened.add(run.job)
+        if len(worker.known) > MOST_GRAPHS_KNOWN:
+            worker.known.clear()
+        worker.known.update(dict.fromkeys(call.fingerprint for call in batch.calls))
+        carried = [*(job.inputs if opens else ()), *self._fetched(run, job)]
+        method = worker.actor.run
+        if batch.apart:
+            method = method.options(num_returns=1 + len(batch.apart))
+            flight.report, *apart = method.remote(batch, carried)
+            flight.apart = {TaskOutput(*k): r for k, r in zip(batch.apart, apart, strict=True)}
+        else:
+            flight.report = method.remote(batch, carried)
+        worker.flights.put_nowait(flight)
+
+    def _fetched(self, run: Run, job: PoolJob) -> list[Carried]:
+        """What a batch is to be given: values sent here, and references to those of workers."""
+        by_holder: dict[WorkerId, list[TaskOutput]] = {}
+        for value, holder in run.fetches:
+            if value not in job.sent and value not in job.exports:
+                by_holder.setdefault(holder, []).append(value)
+        for holder, values in by_holder.items():
+            self._export(job, holder, values)
+        return [job.sent.get(value, job.exports.get(value)) for value, _ in run.fetches]
+
+    def _export(self, job: PoolJob, holder: WorkerId, values: list[TaskOutput]) -> None:
+        """Ask a worker for values; one that is gone gives none, which whoever reads them says."""
+        worker = self._workers.get(holder)
+        if worker is None:
+            return
+        method = worker.actor.export.options(num_returns=len(values))
+        found = method.remote(job.id, [ValueKey(*value) for value in values])
+        references = [found] if len(values) == 1 else found
+        job.exports.update(zip(values, references, strict=True))
+
+    # --- what workers answer ----------------------------------------------------------------------
+
+    async def _greet(self, worker: _Worker) -> None:
+        """Wait until a worker is up, then for its end."""
+        try:
+            identity = await worker.actor.identity.remote()
+            LOG.info("worker %d is up: process %d on %s", worker.id, identity.pid, identity.host)
+            self._tell(
+                WorkerReady(
+                    now_s=self._clock(),
+                    cause=f"process {identity.pid} on {identity.host}",
+                    worker=worker.id,
+                    placement=worker.placement,
+                )
+            )
+            await worker.actor.watch.remote()
+        except RayError as error:
+            self._lose(worker, _cause(error), isinstance(error, OutOfMemoryError))
+
+    async def _listen(self, worker: _Worker) -> None:
+        """Take a worker's reports, oldest first."""
+        while True:
+            flight = await worker.flights.get()
+            try:
+                report: Report = await flight.report
+            except RayTaskError as error:
+                LOG.exception("worker %d could not take a batch", worker.id)
+                self._tell(*self._refused(flight.run, error))
+                continue
+            except RayError as error:
+                self._lose(worker, _cause(error), isinstance(error, OutOfMemoryError))
+                return
+            job = self._jobs.get(flight.run.job)
+            if job is None:
+                self._tell(*events_of(report, flight.run, frozenset(), self._clock()))
+            elif report.unknown_graphs:
+                worker.known.clear()
+                self._fly(flight, worker, job)
+            else:
+                await self._take(flight, report, job)
+
+    async def _take(self, flight: _Flight, report: Report, job: PoolJob) -> None:
+        """Keep what a batch handed back, results within reach, and tell the scheduler."""
+        computed = {task.task for task in report.done}
+        apart = {value: r for value, r in flight.apart.items() if value.task in computed}
+        job.sent.update(apart)
+        job.sent.update({TaskOutput(*key): array for key, array in report.sent.items()})
+        unread = []
+        for value in (*apart, *(TaskOutput(*key) for key in report.sent)):
+            if value in job.plan.results:
+                try:
+                    job.results[value] = await self._read(job.sent[value])
+                except RayError as error:
+                    LOG.warning("a result was lost on its way: %s", _cause(error))
+                    unread.append(value)
+        for value in [TaskOutput(*key) for key in report.lost]:
+            job.drop([value])
+        self._tell(*events_of(report, flight.run, frozenset(unread), self._clock()))
+
+    async def _read(self, carried: Carried) -> NDArray:
+        """The array, read off the event loop where it is an object of its own."""
+        if isinstance(carried, ray.ObjectRef):
+            return await asyncio.to_thread(self.fetch, carried)
+        array: NDArray = carried
+        return array
+
+    def _refused(self, run: Run, error: Exception) -> list[Event]:
+        """A batch that could not even be taken fails its job."""
+        now_s, task = self._clock(), run.calls[0].task
+        fault = ExecutionError(
+            f"a worker could not take task {task}: {type(error).__name__}: {str(error)[:300]}"
+        )
+        return [
+            TaskFailed(
+                now_s=now_s,
+                cause="refused",
+                worker=run.worker,
+                batch=run.batch,
+                task=task,
+                error=fault,
+            ),
+            ended(run.worker, run.batch, now_s),
+        ]
+
+    def _lose(self, worker: _Worker, cause: str, out_of_memory: bool = False) -> None:
+        """A worker is no more: see that it is so, and say it once."""
+        if self._workers.pop(worker.id, None) is None:
+            return
+        LOG.warning("worker %d is lost: %s", worker.id, cause)
+        current = asyncio.current_task()
+        for listener in worker.listeners:
+            if listener is not current:
+                listener.cancel()
+        ray.kill(worker.actor)
+        event = WorkerLost(
+            now_s=self._clock(), cause=cause, worker=worker.id, out_of_memory=out_of_memory
+        )
+        asyncio.get_running_loop().call_soon(self._tell, event)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of Ray's account, which may be pages long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,0 +1,164 @@
+"""What the pool holds of one job, and the batches it makes of the scheduler's Run commands.
+
+No Ray here: a reference is whatever stands for an array that is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pullback_graph.job import NDArray
+from pullback_server.planner.plan import JobInput, Source, TaskOutput
+from pullback_server.scheduler import (
+    BatchEnded,
+    BatchId,
+    Dependencies,
+    Event,
+    JobId,
+    Run,
+    TaskDone,
+    TaskFailed,
+    ValuesLost,
+    WorkerId,
+)
+from pullback_worker.batch import Batch, Call, Freed, InputOperand, Operand, Report, ValueKey
+
+SMALL_BYTES = 1 << 16
+"""Arrays up to this size travel inside messages; larger ones are objects of their own."""
+
+Carried: TypeAlias = Any
+"""An array, or a reference to one in the object store."""
+
+
+@dataclass(slots=True)
+class PoolJob:
+    """The dispatcher's side of a job's data.
+
+    Attributes:
+        inputs: the job's inputs, each an array or a reference.
+        sent: what tasks handed to the dispatcher, by value.
+        exports: values asked of a worker for another, so that they are asked for once.
+        results: the results that are there.
+    """
+
+    id: JobId
+    plan: Dependencies
+    inputs: Sequence[Carried]
+    sent: dict[TaskOutput, Carried] = field(default_factory=dict)
+    exports: dict[TaskOutput, Carried] = field(default_factory=dict)
+    results: dict[TaskOutput, NDArray] = field(default_factory=dict)
+    calls: dict[int, Call] = field(default_factory=dict)
+
+    def batch(self, run: Run, known: Mapping[str, None], opens: bool, freed: list[Freed]) -> Batch:
+        """The batch of a command, for a worker that knows some graphs."""
+        calls = tuple(
+            self._call(task)._replace(keep=keep, send=send) for task, keep, send in run.calls
+        )
+        wanted = {call.fingerprint: call.task for call in calls if call.fingerprint not in known}
+        tasks = self.plan.tasks
+        return Batch(
+            number=run.batch,
+            job=run.job,
+            calls=calls,
+            graphs=tuple(tasks[task].graph for task in wanted.values()),
+            opens=opens,
+            fetched=tuple(ValueKey(*fetch.value) for fetch in run.fetches),
+            apart=tuple(
+                ValueKey(call.task, output)
+                for call in run.calls
+                for output in call.send
+                if self.plan.size_bytes(TaskOutput(call.task, output)) > SMALL_BYTES
+            ),
+            freed=tuple(freed),
+        )
+
+    def drop(self, values: Iterable[TaskOutput]) -> None:
+        """Forget values that nobody will read; results stay."""
+        for value in values:
+            self.sent.pop(value, None)
+            self.exports.pop(value, None)
+
+    def _call(self, task: int) -> Call:
+        call = self.calls.get(task)
+        if call is None:
+            own = self.plan.tasks[task]
+            operands = tuple(_operand(source) for source in own.operands)
+            fingerprint = self.plan.fingerprints[task]
+            call = Call(task, fingerprint, operands, peak_bytes=own.peak_bytes)
+            self.calls[task] = call
+        return call
+
+
+def _operand(source: Source) -> Operand:
+    if isinstance(source, TaskOutput):
+        return ValueKey(source.task, source.output)
+    assert isinstance(source, JobInput)
+    if source.block is None:
+        return InputOperand(source.index)
+    return InputOperand(source.index, *source.block)
+
+
+def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: float) -> list[Event]:
+    """What a report tells the scheduler.
+
+    Args:
+        unread: values handed back that could not be read; their tasks count as not run.
+    """
+    worker, batch = run.worker, run.batch
+    hurt = {value.task for value in unread}
+    events: list[Event] = []
+    transferring_s = report.transferring_s
+    for task, running_s, compiling_s, hit, peak_bytes in report.done:
+        if task not in hurt:
+            events.append(
+                TaskDone(
+                    now_s=now_s,
+                    cause="reported",
+                    worker=worker,
+                    batch=batch,
+                    task=task,
+                    running_s=running_s,
+                    compiling_s=compiling_s,
+                    transferring_s=transferring_s,
+                    peak_bytes=peak_bytes,
+                    program_cache_hit=hit,
+                )
+            )
+            transferring_s = 0.0
+    events += _losses(report, run, now_s)
+    if report.failed is not None:
+        task, error = report.failed
+        events.append(
+            TaskFailed(
+                now_s=now_s, cause="raised", worker=worker, batch=batch, task=task, error=error
+            )
+        )
+    events.append(ended(worker, batch, now_s, report.busy_s))
+    return events
+
+
+def ended(worker: WorkerId, batch: BatchId, now_s: float, busy_s: float = 0.0) -> BatchEnded:
+    """A batch is over."""
+    return BatchEnded(now_s=now_s, cause="reported", worker=worker, batch=batch, busy_s=busy_s)
+
+
+def _losses(report: Report, run: Run, now_s: float) -> list[Event]:
+    """An event per holder of what was not to be had."""
+    holder_of = dict(run.fetches)
+    lost: dict[WorkerId, list[TaskOutput]] = {}
+    for key in report.lost:
+        value = TaskOutput(*key)
+        lost.setdefault(holder_of.get(value, run.worker), []).append(value)
+    return [
+        ValuesLost(
+            now_s=now_s,
+            cause="not found",
+            worker=run.worker,
+            batch=run.batch,
+            values=tuple(values),
+            holder=holder,
+        )
+        for holder, values in lost.items()
+    ]

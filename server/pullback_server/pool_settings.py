@@ -1,0 +1,56 @@
+"""How to reach Ray and what a worker asks of it; sizes that were not given are found here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pullback_server.planner.plan import Placement
+from pullback_worker.memory_watch import machine_bytes
+
+SHARED_MEMORY = Path("/dev/shm")
+LEAST_STORE_BYTES = 80 << 20
+"""Ray's object store takes no less than this."""
+MOST_STORE_BYTES = 8 << 30
+"""What the object store takes unasked, at most."""
+STORE_SHARE = 0.3
+WORKERS_SHARE = 0.8
+"""Of a machine's memory, what all its workers may have to themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How to reach Ray, and what a worker asks of it.
+
+    Attributes:
+        ray_address: a cluster to join; empty starts one here that ends with this process.
+        store_bytes: size of a local object store; 0 for what fits into shared memory.
+        folder: where a local Ray puts its sockets and logs.
+    """
+
+    folder: Path
+    workers: int = 1
+    ray_address: str = ""
+    gpus_per_worker: float = 0.0
+    store_bytes: int = 0
+    programs: int = 4096
+
+    @property
+    def placement(self) -> Placement:
+        """The kind of all workers."""
+        return Placement.GPU if self.gpus_per_worker else Placement.CPU
+
+    @property
+    def memory_share(self) -> float:
+        """Of a machine's memory, what one worker may have to itself."""
+        return WORKERS_SHARE / max(1, min(self.workers, os.cpu_count() or 1))
+
+    @property
+    def local_store_bytes(self) -> int:
+        """Size of a local object store: as asked, or so that it fits memory and /dev/shm."""
+        shared_bytes = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
+        fitting_bytes = int(min(shared_bytes, machine_bytes()) * STORE_SHARE)
+        wanted_bytes = self.store_bytes or min(fitting_bytes, MOST_STORE_BYTES)
+        return max(wanted_bytes, LEAST_STORE_BYTES)
