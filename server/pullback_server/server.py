@@ -30,6 +30,7 @@ from pullback_server.front_end.run_job import JobRunner
 from pullback_server.front_end.service import SERVICE, GradientService
 from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_server.metrics import MetricsServer, ServiceCounters
+from pullback_server.pool_watch import watch_pool
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class Server:
         self.address = Address("", "")
         self.counters = ServiceCounters()
         self._stopping = False
-        self._link = DispatcherLink(config, self.counters) if config.workers else None
+        self._watch: asyncio.Task[None] | None = None
+        self._link = DispatcherLink(config) if config.workers else None
         self._threads = JobThreads(config.threads)
         accounting = Accounting(self.counters)
         self._evaluation = Evaluation(
@@ -87,6 +89,7 @@ class Server:
         await self._tell_health(health_pb2.HealthCheckResponse.SERVING)
         if self._link is not None:
             await self._link.start()
+            self._watch = asyncio.create_task(watch_pool(self._link, self.counters))
         gc.freeze()  # what start-up made stays: collections need not walk it again
         LOG.info("gRPC on %s, metrics and live page on %s", self.address.grpc, self.address.http)
         return self
@@ -102,6 +105,8 @@ class Server:
         self._stopping = True
         await self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.stop(self.config.grace_s)
+        if self._watch is not None:
+            self._watch.cancel()
         if self._link is not None:
             await self._link.stop(self.config.grace_s)
         self._threads.close()
