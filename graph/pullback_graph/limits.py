@@ -27,6 +27,7 @@ class Limits:
         max_rank: axes of any one value.
         max_seeds: seeds of a job.
         max_text_length: characters of a name or a string attribute.
+        max_parts: fields with a length in one message, at all depths, each an object once parsed.
     """
 
     max_nodes: int = 500_000
@@ -38,6 +39,7 @@ class Limits:
     max_rank: int = MAX_RANK
     max_seeds: int = 4096
     max_text_length: int = 4096
+    max_parts: int = 4_000_000
 
     def check(self, limit: str, asked: int, what: str, field: str) -> None:
         """Refuse `asked` of `what` where it is over the limit of that name.

@@ -78,7 +78,7 @@ def decode_graph(
         UnsupportedError: it was made with a newer operator table, or has subgraphs.
     """
     limits = limits or DEFAULT_LIMITS
-    message = parsed(graph_pb2.Graph, data, field)
+    message = parsed(graph_pb2.Graph, data, field, limits)
     _check_counts(message, limits, field)
     builder = Builder()
     _add_inputs(builder, message, limits, field)

@@ -57,7 +57,7 @@ def decode_job(data: bytes | job_pb2.Job, limits: Limits | None = None) -> Job:
         GraphError, ShapeError, DTypeError, LimitExceeded: as `decode_graph` says.
     """
     limits = limits or DEFAULT_LIMITS
-    message = parsed(job_pb2.Job, data, "job")
+    message = parsed(job_pb2.Job, data, "job", limits)
     if message.required_features:
         _check_features(message.required_features)
     limits.check("max_inputs", len(message.inputs), "inputs", "inputs")
@@ -67,7 +67,9 @@ def decode_job(data: bytes | job_pb2.Job, limits: Limits | None = None) -> Job:
         inputs=decode_named(message.inputs, limits, "inputs"),
         want=want,
         seeds=seeds,
-        options=_decode_options(message.options) if message.HasField("options") else Options(),
+        options=_decode_options(message.options)
+        if message.HasField("options")
+        else _DEFAULT_OPTIONS,
         id=message.id,
     )
 

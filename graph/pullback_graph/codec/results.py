@@ -13,6 +13,7 @@ from pullback_graph.codec.tensors import (
     encode_tensor,
 )
 from pullback_graph.job import Metrics, Result
+from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.want import DerivativeKey
 from pullback_proto.v1 import job_pb2, metrics_pb2
 
@@ -39,7 +40,7 @@ def decode_result(data: bytes | job_pb2.JobResult, id: str = "") -> Result:
     Raises:
         WireError: the bytes are no JobResult, or an array's do not decode.
     """
-    message = parsed(job_pb2.JobResult, data, "result")
+    message = parsed(job_pb2.JobResult, data, "result", DEFAULT_LIMITS)
     derivatives = {
         DerivativeKey(item.output, item.input, item.second_input, item.seed): decode_tensor(
             item.value, None, "derivatives"

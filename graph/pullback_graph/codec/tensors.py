@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback_graph.errors import DTypeError, InputError, WireError
+from pullback_graph.errors import DTypeError, InputError, PullbackError, WireError
 from pullback_graph.fingerprint import NUMBERS, little_endian
 from pullback_graph.job import NDArray, Tensor, TensorHash
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
@@ -43,13 +43,10 @@ def decode_tensor(
         WireError: sizes and bytes do not agree; found before anything is allocated.
         LimitExceeded: it has more axes or elements than allowed.
     """
-    dtype = decode_dtype(message.dtype, field)
+    dtype = _DTYPES.get(message.dtype) or decode_dtype(message.dtype, field)
     shape = tuple(message.shape)
     data = message.data
-    elements = 1
-    for size in shape:
-        elements *= size
-    if len(data) != elements * dtype.itemsize or elements == 0 or len(shape) > 1:
+    if shape or len(data) != dtype.itemsize:
         _check_shape(shape, dtype, len(data), limits or DEFAULT_LIMITS, field)
     array = np.frombuffer(data, dtype)
     if dtype is BOOL and array.size and array.view(np.uint8).max() > 1:
@@ -93,17 +90,10 @@ def decode_named(items: Iterable[Any], limits: Limits, field: str) -> dict[str, 
     """
     found: dict[str, Tensor] = {}
     for item in items:
-        name, source = item.name, item.WhichOneof("source")
+        name = item.name
         if name in found:
-            raise InputError(f"{name!r} is given twice", field=f"{field}.{name}")
-        if source == "tensor":
-            found[name] = decode_tensor(item.tensor, limits, f"{field}.{name}")
-        elif source == "sha256":
-            found[name] = TensorHash(encode_hex(item.sha256, f"{field}.{name}.sha256"))
-        else:
-            raise InputError(
-                f"{name!r} comes with neither a tensor nor a hash", field=f"{field}.{name}"
-            )
+            raise InputError(f"{name[:80]!r} is given twice", field=f"{field}.{name[:80]}")
+        found[name] = _decode_source(item, name, limits, field)
     return found
 
 
@@ -114,11 +104,25 @@ def decode_arrays(items: Iterable[Any], field: str) -> dict[str, NDArray]:
         WireError: one is not inline, or does not decode.
     """
     found: dict[str, NDArray] = {}
-    for item in items:
-        if item.WhichOneof("source") != "tensor":
-            raise WireError("the array is not inline", field=f"{field}.{item.name}")
-        found[item.name] = decode_tensor(item.tensor, None, f"{field}.{item.name}")
+    for name, tensor in decode_named(items, DEFAULT_LIMITS, field).items():
+        if isinstance(tensor, TensorHash):
+            raise WireError("the array is not inline", field=f"{field}.{name}")
+        found[name] = tensor
     return found
+
+
+def _decode_source(item: Any, name: str, limits: Limits, field: str) -> Tensor:
+    """The array or hash of a NamedTensor; the error, if any, names it."""
+    source = item.WhichOneof("source")
+    try:
+        if source == "tensor":
+            return decode_tensor(item.tensor, limits)
+        if source == "sha256":
+            return TensorHash(encode_hex(item.sha256, "sha256"))
+        raise InputError("it comes with neither a tensor nor a hash")
+    except PullbackError as error:
+        message = f"{field} {name[:80]!r}: {error.message}"
+        raise type(error)(message, field=f"{field}.{name[:80]}") from None
 
 
 def encode_arrays(target: Any, arrays: Mapping[str, NDArray]) -> None:
