@@ -1,0 +1,1 @@
+"""One short file per use of Pullback: `python -m examples.theory`, and so on."""

@@ -1,0 +1,44 @@
+"""Many different graphs in one batch: results in order, and an error only in its own place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy
+
+import pullback as pb
+from examples.server_process import any_server
+
+
+def polynomial_of(degree: int) -> pb.Graph:
+    """The graph of a polynomial: its coefficients and a point -> its value."""
+
+    def polynomial(coefficients: Any, x: Any) -> Any:
+        value = coefficients[0]
+        for k in range(1, degree + 1):
+            value = value * x + coefficients[k]
+        return value
+
+    return pb.trace(polynomial, numpy.ones(degree + 1), 1.0)
+
+
+def main() -> None:
+    """Derivatives of twenty polynomials at many points; every hundredth job lacks its point."""
+    graphs = [polynomial_of(degree) for degree in range(1, 21)]
+    jobs = []
+    for number in range(1000):
+        degree = 1 + number % len(graphs)
+        inputs = {"coefficients": numpy.ones(degree + 1), "x": number / 1000}
+        if number % 100 == 99:
+            del inputs["x"]
+        jobs.append((graphs[degree - 1], inputs))
+    with any_server() as address, pb.connect(address) as service:
+        results = list(service.map(jobs, gradient="x"))
+    print(dict(Counter(type(result).__name__ for result in results)))
+    print("job 500:", results[500].gradients)
+    print("job 599:", results[599])
+
+
+if __name__ == "__main__":
+    main()
