@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from pullback_graph.codec import (
     error_to_status,
     tensor_hash,
 )
-from pullback_graph.derivative import lower
+from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import InputError, NotFoundError, PullbackError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, TensorHash
-from pullback_graph.want import seed_name
+from pullback_graph.want import Want, seed_name
 from pullback_proto.v1 import job_pb2, plan_pb2, server_info_pb2, service_pb2, tensor_pb2
+from pullback_worker.executor import Program
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 
 
@@ -71,17 +73,18 @@ class FakeService:
     # --- the methods ------------------------------------------------------------------------------
 
     def Evaluate(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        """Run a job."""
         job = decode_job(data)
         self.jobs.append(job)
         graph = self._graph(job)
         given: dict[str, Any] = dict(job.inputs)
         for number, seed in enumerate(job.seeds):
             given.update({seed_name(number, name): value for name, value in seed.items()})
-        lowered = lower(graph, job.want, fold=fold)
+        lowered, program = _prepared(graph, job.want)
         arrays = [self._array(given.pop(i.name, None), i) for i in lowered.graph.inputs]
         if given:
             raise InputError(f"the graph has no input {next(iter(given))!r}", field="inputs")
-        results = NumpyExecutor().compile(lowered.graph)(arrays)
+        results = program(arrays)
         count, names = lowered.value_count, lowered.graph.output_names
         result = Result(
             dict(zip(names[:count], results[:count], strict=True)),
@@ -91,39 +94,44 @@ class FakeService:
         return encode_result(result)
 
     def PutGraph(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        """Keep a graph."""
         graph = decode_graph(data)
         name = self.rename(graph.fingerprint)
         self.graphs[name] = graph
         return service_pb2.GraphHandle(fingerprint=bytes.fromhex(name)).SerializeToString()
 
     def PutTensor(self, chunks: Iterable[bytes]) -> bytes:  # noqa: N802  (the wire's name)
+        """Keep a tensor, whose chunks must be what its header says."""
         first, *rest = [service_pb2.TensorChunk.FromString(chunk) for chunk in chunks]
         header, data = first.header, b"".join(chunk.data for chunk in rest)
-        array = decode_tensor(
-            tensor_pb2.Tensor(dtype=header.dtype, shape=header.shape, data=data)
-        )
+        array = decode_tensor(tensor_pb2.Tensor(dtype=header.dtype, shape=header.shape, data=data))
         assert len(data) == header.size_bytes
         assert tensor_hash(array) == header.sha256.hex()
         self.tensors[header.sha256.hex()] = array
         return service_pb2.TensorHandle(sha256=header.sha256).SerializeToString()
 
     def Plan(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        """Describe a job."""
         graph = self._graph(decode_job(data))
+        later: Any = 77  # a placement that only later clients know
+        task = plan_pb2.TaskSummary(phase=plan_pb2.PHASE_FUSED, placement=later, depends_on=[0])
         return plan_pb2.PlanReply(
             nodes=len(graph.nodes),
             split="none",
             split_reason="it is small",
             executor="numpy",
-            tasks=[plan_pb2.TaskSummary(phase=plan_pb2.PHASE_FUSED, placement=77, depends_on=[0])],
+            tasks=[task],
             front_end=True,
             text="1 task",
         ).SerializeToString()
 
     def GetServerInfo(self, _: bytes) -> bytes:  # noqa: N802  (the wire's name)
+        """Describe the service."""
+        later: Any = 99  # a dtype that only later clients know
         return server_info_pb2.ServerInfo(
             version="1.2.3",
             ops=["add"],
-            dtypes=[tensor_pb2.DTYPE_FLOAT64, 99],
+            dtypes=[tensor_pb2.DTYPE_FLOAT64, later],
             limits=server_info_pb2.Limits(nodes=5),
             devices=[server_info_pb2.DeviceInfo(placement=plan_pb2.PLACEMENT_CPU, count=2)],
         ).SerializeToString()
@@ -135,11 +143,12 @@ class FakeService:
         replies = []
         for offset, data in enumerate(job_pb2.JobBatch.FromString(batch).jobs):
             reply = job_pb2.JobReply(position=first_position + offset)
+            result = b""
             try:
-                reply.result.MergeFromString(self.handle("Evaluate", data))
+                result = self.handle("Evaluate", data)
             except PullbackError as error:
                 reply.error.CopyFrom(error_to_status(error))
-            replies.append(reply.SerializeToString())
+            replies.append(reply.SerializeToString() + _result_field(result))
         return job_pb2.ReplyBatch(replies=replies[::-1]).SerializeToString(), len(replies)
 
     def EvaluateStream(self, _: bytes) -> bytes:  # noqa: N802  (the wire's name)
@@ -167,3 +176,19 @@ class FakeService:
         if value.dtype != item.type.dtype or value.shape != item.type.shape:
             raise InputError(f"input {item.name!r} is not {item.type}", field=item.name)
         return np.asarray(value)
+
+
+@lru_cache(maxsize=256)
+def _prepared(graph: Graph, want: Want) -> tuple[Lowered, Program]:
+    lowered = lower(graph, want, fold=fold)
+    return lowered, NumpyExecutor().compile(lowered.graph)
+
+
+def _result_field(data: bytes) -> bytes:
+    """JobReply.result as it stands on the wire, whatever its bytes are."""
+    if not data:
+        return b""
+    length, size = b"", len(data)
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return b"\x12" + length + bytes([size]) + data

@@ -89,6 +89,7 @@ class FakeMap:
         taken: items taken from the caller's iterable.
         most_under_way: the most items that were taken and not delivered.
         hurried: whether replies come before further items are taken, rather than after.
+        silent: whether no reply ever comes.
     """
 
     def __init__(self, transport: FakeTransport) -> None:
@@ -96,7 +97,7 @@ class FakeMap:
         self.breaks: deque[PullbackError | bytes | None] = deque()
         self.batches: list[int] = []
         self.taken = self.delivered = self.most_under_way = self.streams = 0
-        self.hurried = False
+        self.hurried = self.silent = False
         self._waiting: deque[tuple[bytes, int]] = deque()
         self._position: int | None = None
 
@@ -146,7 +147,7 @@ class FakeMap:
     def _next(self, take: bool, timeout_s: float | None, source: Iterator[Any]) -> Event:
         if take and not (self.hurried and self._waiting):
             return self._take(source)
-        if self._waiting:
+        if self._waiting and not self.silent:
             return self._reply()
         assert timeout_s is not None, "the map waits for ever with nothing under way"
         self.transport.now_s += timeout_s
@@ -168,4 +169,8 @@ class FakeMap:
             return Broken(fate)
         if isinstance(fate, bytes):
             return Replied(fate)
-        return Replied(self.transport.service.replies(*self._waiting.popleft())[0])
+        try:
+            return Replied(self.transport.service.replies(*self._waiting.popleft())[0])
+        except PullbackError as error:
+            self._drop()
+            return Broken(error)

@@ -32,7 +32,7 @@ def serving(service: FakeService, port: int = 0) -> Iterator[str]:
 
 def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
     def unary(method: str) -> Any:
-        def handle(request: Any, context: Any) -> bytes:
+        def handle(request: Any, context: Any) -> Any:
             try:
                 return service.handle(method, request)
             except PullbackError as error:
@@ -51,7 +51,7 @@ def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
             position += count
             yield reply
 
-    unary_methods = {
+    unary_methods: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(unary(name))
         for name in ("Evaluate", "PutGraph", "Plan", "GetServerInfo")
     }

@@ -33,10 +33,10 @@ def parse_address(text: str) -> Address:
         RequestError: it is none of these; the message shows one that is.
     """
     text = text.strip()
-    if text.startswith("unix:") and len(text) > len("unix:"):
+    if text.startswith("unix:") and text != "unix:":
         return Address(text, is_local=True)
     host, port = _split(text)
-    if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
+    if host in ("", "unix") or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
         raise RequestError(
             f"{text!r} is no address; write host:port, such as localhost:{DEFAULT_PORT} "
             "(without http://), or unix:path",

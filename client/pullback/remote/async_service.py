@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias, Unpack
+from typing import Any, Self, Unpack
 
 from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.map_items import map_job_maker
 from pullback.remote.async_map_jobs import async_map_jobs
 from pullback.remote.async_transport import AsyncTransport
 from pullback.remote.channel import Connection
 from pullback.remote.conversation import Conversation
 from pullback.remote.descriptions import PlanReport, ServerInfo
 from pullback.remote.job_window import IN_FLIGHT, Outcome, WindowSize
-from pullback.remote.map_items import map_job_maker
 from pullback.remote.map_steps import map_steps
 from pullback.remote.progress import acounted, is_shown
 from pullback.remote.remote_tensor import RemoteTensor
-from pullback.verbs import Verbs
+from pullback.transforms import AsyncTransforms
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Result
 from pullback_graph.want import Want
 
-Awaited: TypeAlias = "Coroutine[Any, Any, Result]"
 
-
-class AsyncService(Verbs[Awaited]):
+class AsyncService(AsyncTransforms):
     """A service far away, for one event loop. Connects on first use.
 
     Use with `async with`, or await `close()`. Methods mean what they mean in `Service`.

@@ -23,6 +23,7 @@ from pullback_graph.codec import encode_graph, tensor_hash
 from pullback_graph.errors import DeadlineExceeded, NotFoundError, ServiceError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, NDArray, Result, TensorHash
+from pullback_graph.want import Vjp
 
 LARGE_BYTES = 256 * 1024
 """Inputs from this size on are stored with the service once and then named by their hash."""
@@ -122,7 +123,9 @@ class Conversation:
         if job.seeds:
             seeds = []
             for seed in job.seeds:
-                ready = yield from self._prepared(seed, job.graph, entries, until_s, patient)
+                ready = yield from self._prepared(
+                    seed, job.graph, entries, until_s, patient, of_output=type(job.want) is Vjp
+                )
                 seeds.append(ready)
             job = Job(job.graph, job.inputs, job.want, tuple(seeds), job.options, job.id)
         name = yield from self._graph_name(job.graph, entries, until_s, named, patient)
@@ -204,11 +207,13 @@ class Conversation:
         entries: list[Entry],
         until_s: float | None,
         patient: bool,
+        *,
+        of_output: bool = False,
     ) -> Steps[dict[str, Prepared]]:
         """The tensors as they travel; the large ones are sent first, and added to `entries`."""
         prepared: dict[str, Prepared] = {}
         for name, value in tensors.items():
-            tensor = as_tensor(name, value, graph)
+            tensor = as_tensor(name, value, graph, of_output=of_output)
             if isinstance(tensor, RemoteTensor):
                 entry = yield from self._still_sent(tensor, until_s, patient)
             elif isinstance(tensor, TensorHash) or tensor.nbytes < LARGE_BYTES:

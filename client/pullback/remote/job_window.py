@@ -37,13 +37,19 @@ class WindowSize:
     Attributes:
         jobs: taken and not yet delivered.
         size_bytes: of the requests taken and not yet answered.
-        batch_jobs, batch_bytes: in one message; a larger job goes alone.
+        batch_jobs, batch_bytes: in one message, and at most a quarter of `jobs`, so that some are
+            on their way while others run; a larger job goes alone.
     """
 
     jobs: int = IN_FLIGHT
     size_bytes: int = 64 << 20
     batch_jobs: int = 64
     batch_bytes: int = 1 << 20
+
+    @property
+    def full_jobs(self) -> int:
+        """Jobs of a full message."""
+        return max(1, min(self.batch_jobs, self.jobs // 4))
 
 
 @dataclass(slots=True, eq=False)
@@ -161,7 +167,7 @@ class JobWindow:
             return [] if self._flying else self._take_off(1)
         if self._flying and not flush and not self._is_full():
             return []
-        return self._take_off(self.size.batch_jobs)
+        return self._take_off(self.size.full_jobs)
 
     def deliverable(self) -> Iterator[Outcome]:
         """The outcomes whose turn it is."""
@@ -267,7 +273,7 @@ class JobWindow:
 
     def _is_full(self) -> bool:
         full_bytes = self._ready_bytes >= self.size.batch_bytes
-        return full_bytes or len(self._ready) >= self.size.batch_jobs
+        return full_bytes or len(self._ready) >= self.size.full_jobs
 
     def _wake(self, now_s: float) -> None:
         """Bring back what waited long enough, and settle what is past its deadline."""

@@ -7,11 +7,12 @@ when a reply came and the service may soon run dry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
 
+from pullback.map_items import MakeJob
 from pullback.remote.conversation import Conversation
 from pullback.remote.failure import garbled
 from pullback.remote.job_window import JobWindow, Outcome, Slot, WindowSize
@@ -19,11 +20,7 @@ from pullback.remote.reply import parse_result
 from pullback.remote.steps import Effect
 from pullback_graph.codec import status_to_error
 from pullback_graph.errors import NotFoundError, PullbackError, ServiceError
-from pullback_graph.job import Job
 from pullback_proto.v1 import job_pb2
-
-MakeJob: TypeAlias = Callable[[Any], Job]
-"""What the caller's iterable gives -> a job; raises what is wrong with it."""
 
 
 class Send(NamedTuple):

@@ -101,9 +101,12 @@ class JobEncoder:
 
 
 def as_tensor(
-    name: str, value: Any, graph: Graph | GraphHash
+    name: str, value: Any, graph: Graph | GraphHash, *, of_output: bool = False
 ) -> NDArray | TensorHash | RemoteTensor:
-    """An input as an array or a handle; Python's numbers and lists take the graph's dtype.
+    """An input or seed as an array or a handle; Python's numbers and lists take the graph's dtype.
+
+    Args:
+        of_output: whether `name` is an output's, as the names of a vjp's seeds are.
 
     Raises:
         InputError: it is no array of numbers.
@@ -112,14 +115,21 @@ def as_tensor(
         return value
     if not isinstance(value, bool | int | float | list | tuple):
         return as_array(name, value)
-    dtype = None
-    if type(graph) is Graph:
-        for item in graph.inputs:
-            if item.name == name:
-                dtype = item.type.dtype
-                if type(value) is float and dtype.kind == "f":
-                    return np.asarray(value, dtype)
+    dtype = None if type(graph) is not Graph else _dtype_of(name, graph, of_output)
+    if type(value) is float and dtype is not None and dtype.kind == "f":
+        return np.asarray(value, dtype)
     return as_array(name, value, dtype)
+
+
+def _dtype_of(name: str, graph: Graph, of_output: bool) -> DType | None:
+    if of_output:
+        for output in graph.outputs:
+            if output.name == name:
+                return graph.types[output.value].dtype
+    for item in graph.inputs:
+        if item.name == name:
+            return item.type.dtype
+    return None
 
 
 def as_array(name: str, value: Any, dtype: DType | None = None) -> NDArray:

@@ -7,23 +7,23 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.map_items import map_job_maker
 from pullback.remote.channel import Connection
 from pullback.remote.conversation import Conversation
 from pullback.remote.descriptions import PlanReport, ServerInfo
 from pullback.remote.job_window import IN_FLIGHT, Outcome, WindowSize
-from pullback.remote.map_items import map_job_maker
 from pullback.remote.map_jobs import map_jobs
 from pullback.remote.map_steps import map_steps
 from pullback.remote.progress import counted, is_shown
 from pullback.remote.remote_tensor import RemoteTensor
 from pullback.remote.transport import Transport
-from pullback.verbs import Verbs
+from pullback.transforms import Transforms
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Result
 from pullback_graph.want import Want
 
 
-class Service(Verbs[Result]):
+class Service(Transforms[Result]):
     """A service far away. Connects on first use; threads may share it, forked processes may not.
 
     Use as a context manager, or call `close()`.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from pullback.job_arguments import Names, as_names, make_job, make_options
-from pullback.remote.map_steps import MakeJob
 from pullback_graph.errors import InputError
 from pullback_graph.job import Job
 from pullback_graph.want import Gradient, Want
+
+MakeJob: TypeAlias = Callable[[Any], Job]
+"""What the caller's iterable gives -> a job; raises what is wrong with it."""
 
 
 def map_job_maker(gradient: Names | None, want: Want | None, options: Mapping[str, Any]) -> MakeJob:
