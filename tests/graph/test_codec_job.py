@@ -77,11 +77,11 @@ def same(one: Any, other: Any) -> bool:
 # --- jobs -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("want", "seed_count"), WANTS, ids=lambda item: str(item))
+@pytest.mark.parametrize(("want", "seed_count"), WANTS, ids=str)
 def test_every_want_travels(want: Want, seed_count: int) -> None:
     """A job of every want comes back the same, its seeds with their names and order."""
     names: tuple[tuple[str, ...], ...] = getattr(want, "seeds", ())
-    seeds = tuple({name: X + k for name in covered} for k, covered in enumerate(names))
+    seeds = tuple(dict.fromkeys(covered, X + k) for k, covered in enumerate(names))
     assert len(seeds) == seed_count
     job = Job(GRAPH, {"x": X}, want, seeds, id="job 1")
     assert same(job, decode_job(encode_job(job)))
@@ -264,7 +264,7 @@ def _metrics() -> Metrics:
 def test_results_travel(metrics: Metrics) -> None:
     """Values, derivatives by key and every metric come back; the id is the reply's."""
     keys = [DerivativeKey("y", "x"), DerivativeKey("y", "x", "w"), DerivativeKey("y", seed=2)]
-    result = Result({"y": X, "z": np.array(True)}, {key: X * 2 for key in keys}, metrics, "job 1")
+    result = Result({"y": X, "z": np.array(True)}, dict.fromkeys(keys, X * 2), metrics, "job 1")
     found = decode_result(encode_result(result), "job 1")
     assert same(found.outputs, result.outputs)
     assert same(found.derivatives, result.derivatives)
@@ -281,10 +281,8 @@ def test_metrics_are_the_wire_s() -> None:
 
 def test_wants_are_the_wire_s() -> None:
     """The members of Job.want and of each want's message are those of the language."""
-    members = {
-        item.name: item.message_type
-        for item in job_pb2.Job.DESCRIPTOR.oneofs_by_name["want"].fields
-    }
+    oneof: Any = job_pb2.Job.DESCRIPTOR.oneofs_by_name["want"]
+    members = {item.name: item.message_type for item in oneof.fields}
     kinds = {want_name(want): type(want) for want, _ in WANTS}
     assert set(members) == set(kinds)
     for name, kind in kinds.items():
@@ -303,15 +301,15 @@ def test_a_reply_that_does_not_decode_is_a_wire_error() -> None:
 
 def test_scalars_may_be_numpy_s() -> None:
     """Inputs and results may be NumPy scalars; they travel as 0-d arrays."""
-    job = decode_job(encode_job(Job(GraphHash(KEY), {"x": np.float32(0.1)})))
-    found = job.inputs["x"]
+    scalar: Any = np.float32(0.1)
+    found: Any = decode_job(encode_job(Job(GraphHash(KEY), {"x": scalar}))).inputs["x"]
     assert isinstance(found, np.ndarray)
-    assert (found.shape, found.dtype, found[()]) == ((), np.float32, np.float32(0.1))
-    assert encode_tensor(np.float32(0.1)).data == found.tobytes()
+    assert (found.shape, found.dtype, found[()]) == ((), scalar.dtype, scalar)
+    assert encode_tensor(scalar).data == found.tobytes()
 
 
 def test_an_inline_graph_may_be_empty_of_nodes() -> None:
     """A graph that only hands an input through is a graph, told apart from none at all."""
-    job = Job(parse("graph(x: float64[]) {\n return x = x\n}"), {"x": np.float64(1)})
+    job = Job(parse("graph(x: float64[]) {\n return x = x\n}"), {"x": np.ones(())})
     assert decode_job(encode_job(job)).graph == job.graph
     assert graph_pb2.Graph.DESCRIPTOR.full_name == "pullback.v1.Graph"

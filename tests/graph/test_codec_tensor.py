@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,7 +81,7 @@ def test_huge_claims_allocate_nothing(shape: list[int]) -> None:
 
 
 def test_a_huge_claim_is_a_wire_error_where_no_limit_stops_it() -> None:
-    """Without a limit on elements, 2^62 of them with eight bytes are still refused, as WireError."""
+    """Without a limit on elements, 2^62 of them in eight bytes are refused all the same."""
     message = tensor_pb2.Tensor(dtype=FLOAT64, shape=[2**62], data=b"\0" * 8)
     with pytest.raises(WireError, match="got 8"):
         decode_tensor(message, Limits(max_elements=2**70))
@@ -94,7 +96,7 @@ def test_limits_hold_for_honest_tensors() -> None:
 
 
 @pytest.mark.parametrize("dtype", [0, tensor_pb2.DTYPE_COMPLEX64, tensor_pb2.DTYPE_BFLOAT16, 77])
-def test_unknown_dtypes_are_named(dtype: int) -> None:
+def test_unknown_dtypes_are_named(dtype: Any) -> None:
     """A dtype that is not taken, known to the wire or not, is DTypeError listing those that are."""
     with pytest.raises(DTypeError, match="use one of bool"):
         decode_tensor(tensor_pb2.Tensor(dtype=dtype, data=b"\0"))

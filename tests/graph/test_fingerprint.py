@@ -75,7 +75,7 @@ def test_graphs_print_alike_only_if_they_are_equal(one: int, other: int) -> None
 @pytest.mark.parametrize("size", [1, LARGE_BYTES])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_nan_is_one_value_and_zero_has_a_sign(dtype: str, size: int) -> None:
-    """NaN of any sign and payload gives one fingerprint; -0.0 differs from 0.0; also when hashed."""
+    """NaN of any sign and payload prints alike, -0.0 and 0.0 do not; hashed apart or not."""
     plain = np.full(size, np.nan, dtype)
     other = plain.copy()
     other.view(f"u{other.itemsize}")[:] |= 1 << (8 * other.itemsize - 1) | 5
