@@ -1,0 +1,108 @@
+"""Pullback's client: trace functions, and have their derivatives computed here or by a service.
+
+import pullback as pb
+import pullback.numpy as np
+
+def loss(w, x, y):
+return np.mean((x @ w - y) ** 2)
+
+value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
+"""
+
+from pullback import numpy
+from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
+from pullback.local_service import LocalService, local
+from pullback.tracing import TracedArray, trace
+from pullback_graph.errors import (
+    ArityError,
+    AttributeFault,
+    Cancelled,
+    DeadlineExceeded,
+    DTypeError,
+    ExecutionError,
+    GraphError,
+    InputError,
+    LimitExceeded,
+    NonFiniteError,
+    NotDifferentiable,
+    NotFoundError,
+    OutOfMemory,
+    ParseError,
+    PullbackError,
+    RequestError,
+    ServiceError,
+    ShapeError,
+    TraceError,
+    UnknownOp,
+    UnsupportedError,
+    WireError,
+)
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, Metrics, Options, Result, Split, TensorHash
+from pullback_graph.want import (
+    DerivativeKey,
+    Gradient,
+    Hessian,
+    Hvp,
+    Jacobian,
+    Jvp,
+    Value,
+    Vjp,
+)
+
+__all__ = [
+    "ArityError",
+    "AttributeFault",
+    "Cancelled",
+    "DTypeError",
+    "DeadlineExceeded",
+    "DerivativeKey",
+    "ExecutionError",
+    "Gradient",
+    "GradientMismatch",
+    "GradientReport",
+    "Graph",
+    "GraphError",
+    "GraphHash",
+    "Hessian",
+    "Hvp",
+    "InputError",
+    "Jacobian",
+    "Job",
+    "Jvp",
+    "LimitExceeded",
+    "LocalService",
+    "Metrics",
+    "NonFiniteError",
+    "NotDifferentiable",
+    "NotFoundError",
+    "Options",
+    "OutOfMemory",
+    "ParseError",
+    "PullbackError",
+    "RequestError",
+    "Result",
+    "ServiceError",
+    "ShapeError",
+    "Split",
+    "TensorHash",
+    "TraceError",
+    "TracedArray",
+    "UnknownOp",
+    "UnsupportedError",
+    "Value",
+    "Vjp",
+    "WireError",
+    "check_gradient",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "local",
+    "numpy",
+    "trace",
+    "value_and_grad",
+    "vjp",
+]

@@ -1,0 +1,305 @@
+"""The service without a server: jobs run in this process, on the NumPy executor, one after another.
+
+Same calls, same results, same errors as a remote service. Options that say where work goes
+(`split`, `priority`, `reproducible`) have nothing to decide here and are accepted.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from threading import Lock
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
+
+import numpy as np
+
+from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.transforms import Transforms
+from pullback_graph.derivative import Lowered, lower
+from pullback_graph.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InputError,
+    LimitExceeded,
+    NonFiniteError,
+    NotFoundError,
+    PullbackError,
+    UnsupportedError,
+)
+from pullback_graph.graph import Graph, Input
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Options, Result, TensorHash
+from pullback_graph.types import type_of
+from pullback_graph.want import Want, seed_name
+from pullback_worker.numpy_executor import NumpyExecutor, NumpyProgram, fold
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_EXECUTORS = ("auto", "numpy")
+
+
+class Prepared(NamedTuple):
+    """A graph differentiated, simplified and compiled for what is wanted of it."""
+
+    lowered: Lowered
+    program: NumpyProgram
+    names: tuple[str, ...]
+    """Names of its outputs: the values', then those that messages give the derivatives."""
+    nodes: int
+    flops: float
+
+
+class LocalService(Transforms[Result]):
+    """Runs jobs here. Safe to use from several threads.
+
+    Args:
+        programs: how many compiled programs it keeps; the least recently used goes first.
+    """
+
+    def __init__(self, programs: int = 256) -> None:
+        self._capacity = programs
+        self._executor = NumpyExecutor()
+        self._kept: OrderedDict[tuple[str, Want], Prepared] = OrderedDict()
+        self._lock = Lock()
+
+    def evaluate(
+        self,
+        graph: Graph | GraphHash,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> Result:
+        """Run one job: values of the graph's outputs, or a derivative of them.
+
+        Raises:
+            InputError: an input or seed is missing, unknown, or of another type than the graph's.
+            NotDifferentiable: a derivative was asked for where there is none.
+            UnsupportedError: the options ask for an executor that is not here.
+            ExecutionError: the computation failed.
+            DeadlineExceeded: it took longer than `deadline_s`.
+        """
+        return self.run(
+            make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        )
+
+    def run(self, job: Job) -> Result:
+        """Run one job.
+
+        Raises:
+            PullbackError: as `evaluate`.
+        """
+        started = perf_counter()
+        _check_options(job.options)
+        metrics = Metrics(executor="numpy", split="none", split_reason="run in this process")
+        prepared = self._prepare(job, metrics)
+        arrays = _bound(prepared.lowered.graph.inputs, job)
+        cap = job.options.memory_cap_bytes
+        if cap is not None and prepared.program.peak_bytes > cap:
+            raise LimitExceeded(
+                f"the job needs about {prepared.program.peak_bytes} bytes, its memory cap is {cap}"
+            )
+        results = _run(prepared, arrays, job.options.deadline_s, metrics)
+        _measure(prepared, arrays, results, job.options, metrics)
+        metrics.total_s = perf_counter() - started
+        count = prepared.lowered.value_count
+        derivatives = zip(prepared.lowered.derivatives, results[count:], strict=True)
+        outputs = zip(prepared.names, results[:count], strict=False)
+        return Result(dict(outputs), dict(derivatives), metrics, job.id)
+
+    def map(self, jobs: Iterable[Job], **_: Any) -> Iterator[Result | PullbackError]:
+        """The result of each job, in order; one that failed gives its error in its place."""
+        for job in jobs:
+            try:
+                yield self.run(job)
+            except PullbackError as error:
+                yield error
+
+    def put_tensor(self, array: Any) -> NDArray:
+        """The array itself: there is nowhere to send it."""
+        return np.asarray(array)
+
+    def put_graph(self, graph: Graph) -> Graph:
+        """The graph itself: there is nowhere to send it."""
+        return graph
+
+    def close(self) -> None:
+        """Forget the compiled programs; the service can be used again."""
+        with self._lock:
+            self._kept.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
+        """The program for the job, compiled now or before."""
+        if isinstance(job.graph, GraphHash):
+            raise NotFoundError("pb.local() keeps no graphs by hash; pass the graph", field="graph")
+        key = (job.graph.fingerprint, job.want)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                metrics.program_cache_hit = metrics.graph_cache_hit = True
+                return found
+        started = perf_counter()
+        lowered = lower(job.graph, job.want, fold=fold)
+        metrics.planning_s = perf_counter() - started
+        program = self._executor.compile(lowered.graph)
+        metrics.compiling_s = perf_counter() - started - metrics.planning_s
+        graph = lowered.graph
+        made = Prepared(lowered, program, graph.output_names, len(graph.nodes), graph.cost.flops)
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return made
+
+
+@cache
+def local() -> LocalService:
+    """The service of this process; the plain functions (`pb.grad`, ...) use it too."""
+    return LocalService()
+
+
+class _Deadline:
+    """A cancel flag that sets itself when the time is over."""
+
+    __slots__ = ("_end_s",)
+
+    def __init__(self, deadline_s: float) -> None:
+        self._end_s = monotonic() + deadline_s
+
+    @property
+    def is_set(self) -> bool:
+        return monotonic() >= self._end_s
+
+
+def _run(
+    prepared: Prepared, arrays: list[NDArray], deadline_s: float | None, metrics: Metrics
+) -> list[NDArray]:
+    started = perf_counter()
+    flag: Any = None if deadline_s is None else _Deadline(deadline_s)
+    try:
+        results = prepared.program(arrays, flag)
+    except Cancelled:
+        raise DeadlineExceeded(f"the job took longer than its deadline of {deadline_s} s") from None
+    spent_s = perf_counter() - started
+    if prepared.lowered.derivatives:
+        metrics.fused_s = spent_s
+    else:
+        metrics.forward_s = spent_s
+    return results
+
+
+def _measure(
+    prepared: Prepared,
+    arrays: Sequence[NDArray],
+    results: Sequence[NDArray],
+    options: Options,
+    metrics: Metrics,
+) -> None:
+    """Fill in what the job was, and count NaN and infinities.
+
+    Raises:
+        NonFiniteError: a result holds one, and the job's check is `finite`.
+    """
+    lowered = prepared.lowered
+    metrics.nodes = prepared.nodes
+    metrics.flops = prepared.flops
+    metrics.adjoint_evaluations = lowered.adjoints
+    metrics.independent_inputs = lowered.independent
+    metrics.peak_bytes = prepared.program.peak_bytes
+    found = _non_finite(prepared.names, results)
+    if found and options.check == "finite":
+        name, count = next(iter(found.items()))
+        raise NonFiniteError(
+            f"{name!r} holds {count} NaN or infinite element(s) and the job's check is `finite`; "
+            "look at the inputs, or set check to `none`",
+            field=name,
+        )
+    metrics.non_finite = {**_non_finite(lowered.graph.input_names, arrays), **found}
+
+
+def _non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
+    counts = {}
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            counts[name] = int(array.size - np.count_nonzero(np.isfinite(array)))
+    return counts
+
+
+def _check_options(options: Options) -> None:
+    if options.executor not in _EXECUTORS:
+        raise UnsupportedError(
+            f"pb.local() runs on the numpy executor, not on {options.executor!r}; leave it out, or "
+            "connect to a server that has it",
+            field="executor",
+        )
+
+
+def _bound(wanted: Sequence[Input], job: Job) -> list[NDArray]:
+    """The arrays of the program's inputs, in order, each checked."""
+    given: dict[str, Any] = dict(job.inputs)
+    for number, seed in enumerate(job.seeds):
+        given.update({seed_name(number, name): array for name, array in seed.items()})
+    if len(given) != len(wanted) or any([item.name not in given for item in wanted]):
+        _check_names(given, [item.name for item in wanted])
+    return [_as_input(item, given[item.name]) for item in wanted]
+
+
+def _as_input(item: Input, value: Any) -> NDArray:
+    """An input as an array of the graph's type; Python's numbers and lists take its dtype."""
+    if isinstance(value, TensorHash):
+        raise NotFoundError(
+            f"pb.local() keeps no tensors; pass the array of {item.name!r} itself",
+            field=f"inputs.{item.name}",
+        )
+    dtype, shape = item.type
+    array = value if type(value) is np.ndarray else _converted(item, value)
+    if array.dtype != dtype or array.shape != shape:
+        raise InputError(
+            f"input {item.name!r} is {type_of(array)}, the graph takes {item.type}; cast or "
+            "reshape it, or retype the graph with with_shapes",
+            field=f"inputs.{item.name}",
+        )
+    return array
+
+
+def _converted(item: Input, value: Any) -> NDArray:
+    try:
+        array = np.asarray(value)
+        weak = isinstance(value, bool | int | float | list | tuple)
+        if weak and np.can_cast(array.dtype, item.type.dtype, "same_kind"):
+            return np.asarray(value, item.type.dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"input {item.name!r} is no array: {error}; pass numbers or arrays",
+            field=f"inputs.{item.name}",
+        ) from None
+    return array
+
+
+def _check_names(given: Mapping[str, Any], wanted: Sequence[str]) -> None:
+    takes = ", ".join(wanted) or "none"
+    for name in wanted:
+        if name not in given:
+            raise InputError(
+                f"input {name!r} is missing; the graph takes: {takes}", field=f"inputs.{name}"
+            )
+    unknown = next(name for name in given if name not in wanted)
+    raise InputError(
+        f"the graph has no input {unknown!r}; it takes: {takes}", field=f"inputs.{unknown}"
+    )

@@ -1,0 +1,86 @@
+"""What a function takes from around itself, to notice when that is another thing than it was.
+
+A trace holds the values that captured names had when it was made. Rebinding such a name (a global,
+a variable of the enclosing function, a default) makes a new trace; changing an object in place does
+not show, so what changes should be an argument.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from types import CodeType, FunctionType
+from typing import Any
+
+_BY_VALUE = (bool, int, float, complex, str, bytes, type(None))
+
+
+def captured_state(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """A key that stays equal while the function's captured names stay bound to the same things.
+
+    It looks into functions of the same module that the function names, but no further.
+    """
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, FunctionType):
+        return ()
+    seen: set[FunctionType] = set()
+    return tuple(_tokens(function, function.__module__, seen))
+
+
+class _Same:
+    """Equal to another while both are the same living object."""
+
+    __slots__ = ("_hash", "_held")
+
+    def __init__(self, value: Any) -> None:
+        self._hash = id(value)
+        try:
+            self._held: Callable[[], Any] = weakref.ref(value)
+        except TypeError:  # lists, tuples, dicts
+            self._held = lambda: value
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same):
+            return NotImplemented
+        value = self._held()
+        return value is not None and value is other._held()
+
+
+def _tokens(function: FunctionType, module: str, seen: set[FunctionType]) -> Iterator[Any]:
+    seen.add(function)
+    for value in _captured(function):
+        if type(value) in _BY_VALUE:
+            yield type(value), repr(value) if value != value else value
+            continue
+        yield _Same(value)
+        if type(value) is FunctionType and value.__module__ == module and value not in seen:
+            yield from _tokens(value, module, seen)
+
+
+def _captured(function: FunctionType) -> Iterator[Any]:
+    """The values of the names that the function takes from around itself."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not bound yet
+            yield None
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    names = function.__globals__
+    for name in _global_names(function.__code__):
+        if name in names:
+            yield names[name]
+
+
+@lru_cache(maxsize=4096)
+def _global_names(code: CodeType) -> tuple[str, ...]:
+    """The global names a function and those defined inside it may use (and attributes so named)."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names.update(_global_names(constant))
+    return tuple(sorted(names))

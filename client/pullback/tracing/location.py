@@ -1,0 +1,41 @@
+"""Where in the user's own code a fault arose: the deepest frame outside Pullback and NumPy."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+import pullback_graph
+from pullback_graph.errors import PullbackError
+
+_OWN = tuple(
+    str(Path(file).parent)
+    for file in (__file__.rpartition("tracing")[0] + "x", pullback_graph.__file__, np.__file__)
+    if file
+)
+
+
+def located(error: PullbackError) -> PullbackError:
+    """The same error, its message followed by the line of the user's code where it arose."""
+    place = user_line(error.__traceback__)
+    if place is None:
+        return error
+    return type(error)(f"{error.message}\n  {place}", field=error.field)
+
+
+def user_line(trace: TracebackType | None) -> str | None:
+    """`in loss, at model.py:12: h = x @ w`, of the deepest frame that is the user's."""
+    deepest = None
+    for frame, line in traceback.walk_tb(trace):
+        name = frame.f_code.co_filename
+        if not name.startswith(_OWN):
+            deepest = (frame.f_code.co_qualname, name, line)
+    if deepest is None:
+        return None
+    function, file, line = deepest
+    source = linecache.getline(file, line).strip()
+    return f"in {function}, at {file}:{line}: {source}".rstrip(": ")
