@@ -1,18 +1,22 @@
 """Pullback's client: trace functions, and have their derivatives computed here or by a service.
 
-import pullback as pb
-import pullback.numpy as np
+    import pullback as pb
+    import pullback.numpy as np
 
-def loss(w, x, y):
-return np.mean((x @ w - y) ** 2)
+    def loss(w, x, y):
+        return np.mean((x @ w - y) ** 2)
 
-value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
+    value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
+    with pb.connect("localhost:50051") as service:                  # or far away
+        value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
 from pullback import numpy
+from pullback.connection import aconnect, connect
 from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
 from pullback.local_service import LocalService, local
+from pullback.remote.retry import RetryPolicy
 from pullback.tracing import TracedArray, trace
 from pullback_graph.errors import (
     ArityError,
@@ -83,6 +87,7 @@ __all__ = [
     "PullbackError",
     "RequestError",
     "Result",
+    "RetryPolicy",
     "ServiceError",
     "ShapeError",
     "Split",
@@ -94,7 +99,9 @@ __all__ = [
     "Value",
     "Vjp",
     "WireError",
+    "aconnect",
     "check_gradient",
+    "connect",
     "grad",
     "hessian",
     "hvp",

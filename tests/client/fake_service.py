@@ -37,6 +37,7 @@ class FakeService:
         calls: how often each method was called.
         script: per method, what its next calls do: an error to raise, or bytes to answer.
         jobs: every job that was decoded.
+        metadata: what the last call brought, where there is a network.
         keeps_inline: whether a graph that came inside a job can be named later.
         rename: how the service names graphs: fingerprints of its own, perhaps.
     """
@@ -47,6 +48,7 @@ class FakeService:
         self.jobs: list[Job] = []
         self.graphs: dict[str, Graph] = {}
         self.tensors: dict[str, NDArray] = {}
+        self.metadata: list[tuple[str, str | bytes]] = []
         self.keeps_inline = True
         self.rename: Callable[[str], str] = lambda fingerprint: fingerprint
 

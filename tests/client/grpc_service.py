@@ -33,6 +33,7 @@ def serving(service: FakeService, port: int = 0) -> Iterator[str]:
 def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
     def unary(method: str) -> Any:
         def handle(request: Any, context: Any) -> Any:
+            service.metadata = list(context.invocation_metadata())
             try:
                 return service.handle(method, request)
             except PullbackError as error:
@@ -41,6 +42,7 @@ def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
         return handle
 
     def stream(batches: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        service.metadata = list(context.invocation_metadata())
         position = 0
         for batch in batches:
             try:

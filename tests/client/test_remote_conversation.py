@@ -149,7 +149,8 @@ def test_a_handle_is_an_array_to_numpy(transport: FakeTransport):
     """NumPy sees the array behind a handle; its shape and dtype are the array's."""
     handle = transport.run(transport.conversation.put_tensor([[1.0, 2.0]]))
     assert isinstance(handle, RemoteTensor)
-    assert (handle.shape, handle.ndim, handle.dtype) == ((1, 2), 2, np.float64)
+    assert (handle.shape, handle.ndim) == ((1, 2), 2)
+    assert handle.dtype == np.float64
     assert np.array_equal(np.asarray(handle), [[1.0, 2.0]])
     again = transport.run(transport.conversation.put_tensor(handle))
     assert again.hash == handle.hash
