@@ -1,14 +1,14 @@
 """Pullback's client: trace functions, and have their derivatives computed here or by a service.
 
-    import pullback as pb
-    import pullback.numpy as np
+import pullback as pb
+import pullback.numpy as np
 
-    def loss(w, x, y):
-        return np.mean((x @ w - y) ** 2)
+def loss(w, x, y):
+return np.mean((x @ w - y) ** 2)
 
-    value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
-    with pb.connect("localhost:50051") as service:                  # or far away
-        value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
+value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
+with pb.connect("localhost:50051") as service:                  # or far away
+value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
 from pullback import numpy
