@@ -30,8 +30,8 @@ def _mixed(x: Ref) -> Ref:
 
 
 STEPS: dict[str, Step] = {
-    "sin": lambda x: do.sin(x),
-    "square": lambda x: do.square(x),
+    "sin": do.sin,
+    "square": do.square,
     "negative": lambda x: -x,
     "sum first": lambda x: do.sum(x, axes=(0,), keepdims=False) if x.shape else x,
     "sum last, kept": lambda x: (

@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-from pullback_server.dispatcher_link import DispatcherLink, Outcome
-
 from pullback_graph.codec import error_to_status
 from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
+from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
 from pullback_server.front_end.job_flag import JobFlag
 from pullback_server.front_end.job_threads import JobThreads

@@ -5,6 +5,7 @@ decode -> find or prepare -> bind -> run here, or hand back what the dispatcher 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -179,7 +180,7 @@ class JobRunner:
         return BoundJob(arrival, job, prepared, arrays, metrics)
 
 
-def finish(bound: BoundJob, results: list[NDArray]) -> Answer:
+def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
     """The answer with names, and with the metrics that are known only now.
 
     Raises:

@@ -141,7 +141,7 @@ async def abort(context: Context, error: PullbackError) -> None:
 
 
 def _remaining_s(context: Context) -> float | None:
-    remaining = context.time_remaining()
+    remaining: float | None = context.time_remaining()  # type: ignore[assignment, unused-ignore]
     return None if remaining is None else max(0.0, remaining)
 
 
