@@ -15,7 +15,7 @@ from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.batch import Batch, Call, Freed, InputOperand, ValueKey
 from pullback_worker.executor import CancelFlag, NDArray
-from pullback_worker.memory_watch import MemoryWatch, private_bytes
+from pullback_worker.memory_watch import MemoryWatch, PrivateBytes
 from pullback_worker.program_cache import Lookup
 from pullback_worker.task_runner import TaskRunner
 
@@ -304,6 +304,7 @@ def test_the_peak_is_what_the_task_took():
 
 def test_private_memory_grows_with_what_is_allocated():
     """The figure the cap goes by follows large allocations."""
+    private_bytes = PrivateBytes()
     before = private_bytes()
     array = np.ones(8_000_000)
     assert private_bytes() - before > 0.8 * array.nbytes

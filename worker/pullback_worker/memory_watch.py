@@ -18,11 +18,19 @@ INTERVAL_S = 0.02
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def private_bytes() -> int:
-    """Resident memory of this process that it shares with no other."""
-    with open("/proc/self/statm", "rb") as file:
-        _, resident, shared, *_ = file.read().split()
-    return (int(resident) - int(shared)) * _PAGE_BYTES
+class PrivateBytes:
+    """Resident memory of this process that it shares with no other, as a function."""
+
+    def __init__(self) -> None:
+        self._file = open("/proc/self/statm", "rb", buffering=0)  # noqa: SIM115  (kept open)
+
+    def __call__(self) -> int:
+        """The bytes now."""
+        _, resident, shared, *_ = os.pread(self._file.fileno(), 128, 0).split()
+        return (int(resident) - int(shared)) * _PAGE_BYTES
+
+    def __del__(self) -> None:
+        self._file.close()
 
 
 def machine_bytes() -> int:
@@ -49,13 +57,13 @@ class MemoryWatch:
 
     Args:
         cap_bytes: the most private memory the process may have; 0 for no cap.
-        read: how much it has now.
+        read: how much it has now; by default, what the system says.
     """
 
-    def __init__(self, cap_bytes: int = 0, read: Callable[[], int] = private_bytes) -> None:
+    def __init__(self, cap_bytes: int = 0, read: Callable[[], int] | None = None) -> None:
         self.cap_bytes = cap_bytes
-        self._read = read
-        self._floor_bytes = read()
+        self._read = read or PrivateBytes()
+        self._floor_bytes = self._read()
         self._watched: Watched | None = None
         self._busy = threading.Event()
 

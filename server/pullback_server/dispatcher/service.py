@@ -25,7 +25,7 @@ from pullback_server.plan_codec import (
 from pullback_server.planner.plan import Placement
 from pullback_server.pool_job import SMALL_BYTES, Carried
 from pullback_server.scheduler import Dependencies, JobStatistics, KindCount, Snapshot, TaskTiming
-from pullback_server.shared_tensors import SharedTensors
+from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
 
 LOG = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class DispatcherService(rpc.DispatcherServicer):
 
     async def _done(self, job: int, answer: Answer) -> wire.DispatchReply:
         """The reply of a job that has results; cancelled meanwhile, it leaves no file."""
+        if sum(array.nbytes for array in answer.results) < LEAST_BYTES:
+            return wire.DispatchReply(done=_done(job, self._results(answer), answer.statistics))
         making = asyncio.ensure_future(asyncio.to_thread(self._results, answer))
         try:
             results = await asyncio.shield(making)

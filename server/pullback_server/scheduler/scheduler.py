@@ -240,8 +240,9 @@ class Scheduler:
         for holder in sorted(job.touched):
             own = [b for b in self._workers[holder].batches.values() if b.job == job.id]
             for batch in own:
-                batch.cancelled_s = now_s
-                self._commands.append(CancelRun(holder, batch.id))
+                if batch.unreported:
+                    batch.cancelled_s = now_s
+                    self._commands.append(CancelRun(holder, batch.id))
             if not own:
                 self._commands.append(Free(holder, job.id))
         self._commands.append(Free(HERE, job.id))
