@@ -33,7 +33,8 @@ def _concat_type(*operands: ArrayType, axis: int) -> ArrayType:
     total = 0
     for operand in operands:
         other = operand.shape
-        if other[:axis] != shape[:axis] or other[axis + 1 :] != shape[axis + 1 :]:
+        beside = other[:axis] == shape[:axis] and other[axis + 1 :] == shape[axis + 1 :]
+        if len(other) != len(shape) or not beside:
             raise ShapeError(
                 f"shapes {shape} and {other} differ beside axis {axis}; reshape or broadcast one"
             )
