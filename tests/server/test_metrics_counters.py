@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from itertools import accumulate
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +11,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as ReferenceHistogram
 
 from pullback_graph.job import Metrics
-from pullback_proto.internal.v1 import dispatch_pb2
-from pullback_proto.v1 import plan_pb2
 from pullback_server.metrics import PoolReport, ServiceCounters, labels
 from pullback_server.metrics.histogram import SECONDS, Histogram
 
@@ -106,34 +102,30 @@ def test_histogram_counts_as_prometheus_does(values: list[float]):
     assert mine.sum == pytest.approx(sum(values))
 
 
-def _reports(totals: list[int]) -> list[PoolReport]:
-    return [
-        PoolReport(tasks=n, task_retries=n, program_cache_hits=n, busy_s={"cpu": float(n)})
-        for n in totals
-    ]
-
-
-@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), max_size=5))
-def test_totals_go_on_growing_over_dispatchers(lives: list[list[int]]):
-    """Each dispatcher counts from zero; the service's totals are the sum over all of them."""
+def test_the_pool_s_totals_stay_over_dispatchers():
+    """Totals of the pool go on from where they were; each dispatcher after the first is counted."""
     counters = ServiceCounters()
-    for growths in lives:
+    counters.program_cache_hit()
+    for tasks in (4, 9):
         counters.dispatcher_started()
-        for report in _reports(list(accumulate(growths))):
-            counters.pool_reported(report)
+        counters.pool_reported(
+            PoolReport(tasks=tasks, program_cache_hits=2 * tasks, busy_s={"cpu": 0.5 * tasks})
+        )
         counters.dispatcher_lost()
-    totals, expected = counters.read().totals, sum(map(sum, lives))
-    assert totals.tasks == totals.task_retries == totals.program_cache_hits == expected
-    assert totals.worker_busy_s["cpu"] == expected
-    assert totals.dispatcher_restarts == max(0, len(lives) - 1)
+        totals = counters.read().totals
+        assert (totals.tasks, totals.program_cache_hits) == (tasks, 2 * tasks + 1)
+        assert totals.worker_busy_s == {"cpu": 0.5 * tasks, "gpu": 0.0}
+    assert counters.read().totals.dispatcher_restarts == 1
 
 
-def test_a_total_that_shrank_has_started_anew():
-    """A dispatcher replaced unnoticed does not make a total fall or jump back."""
+def test_reading_changes_nothing():
+    """Two readings without a fact between them are the same."""
     counters = ServiceCounters()
-    for report in _reports([5, 2, 3]):
-        counters.pool_reported(report)
-    assert counters.read().totals.tasks == 5 + 3
+    counters.dispatcher_started()
+    counters.pool_reported(PoolReport(tasks=4))
+    counters.bytes_sent(2)
+    assert counters.read().totals.tasks == counters.read().totals.tasks == 4
+    assert counters.read().totals.sent_bytes == counters.read().totals.sent_bytes == 2
 
 
 def test_the_pool_is_unknown_while_the_dispatcher_is_away():
@@ -150,39 +142,11 @@ def test_the_pool_is_unknown_while_the_dispatcher_is_away():
     assert counters.read().has_dispatcher
 
 
-def test_a_report_reads_the_dispatchers_message():
-    """Ready workers that are not busy are idle; every figure of the message arrives."""
-    status = dispatch_pb2.PoolStatus(
-        ready=True,
-        workers=[
-            _workers(plan_pb2.PLACEMENT_CPU, starting=1, ready=4, busy=3, busy_s_total=2.5),
-            _workers(plan_pb2.PLACEMENT_GPU, ready=2, busy_s_total=0.5),
-        ],
-        queued_jobs=7,
-        running_tasks=5,
-        tasks_done_total=11,
-        retries_total=2,
-        workers_lost_total=1,
-        program_cache_hits_total=9,
-        program_cache_misses_total=3,
-    )
-    report = PoolReport.of(status)
-    assert report.workers == {
-        ("cpu", "starting"): 1,
-        ("cpu", "idle"): 1,
-        ("cpu", "busy"): 3,
-        ("gpu", "starting"): 0,
-        ("gpu", "idle"): 2,
-        ("gpu", "busy"): 0,
-    }
-    assert report.busy_s == {"cpu": 2.5, "gpu": 0.5}
-    assert (report.queued_jobs, report.running_tasks, report.tasks) == (7, 5, 11)
-    assert (report.task_retries, report.workers_lost) == (2, 1)
-    assert (report.program_cache_hits, report.program_cache_misses) == (9, 3)
-
-
-def _workers(placement: Any, **figures: Any) -> dispatch_pb2.WorkerCount:
-    return dispatch_pb2.WorkerCount(placement=placement, **figures)
+def test_a_kind_of_worker_nobody_knows_is_left_out():
+    """A report can add no series, whatever kinds of worker it names."""
+    counters = ServiceCounters()
+    counters.pool_reported(PoolReport(busy_s={"tpu": 3.0, "cpu": 1.0}))
+    assert counters.read().totals.worker_busy_s == {"cpu": 1.0, "gpu": 0.0}
 
 
 def test_every_state_of_a_worker_is_a_label():

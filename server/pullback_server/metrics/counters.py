@@ -15,14 +15,13 @@ from typing import TypeAlias
 
 from pullback_graph.job import Metrics
 from pullback_server.metrics import labels
-from pullback_server.metrics.pool_report import TOTALS, PoolReport, growth
+from pullback_server.metrics.pool_report import PoolReport
 from pullback_server.metrics.totals import Totals
 
 JobsInFlight: TypeAlias = Callable[[], Mapping[tuple[str, str], int]]
 """Jobs taken in and not yet answered, by (want, state); called at each scrape, on its thread."""
 
 _SECONDS = attrgetter(*(f"{phase}_s" for phase in labels.PHASES))
-_ALIKE = tuple((name, attrgetter(name)) for name in TOTALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class ServiceCounters:
         self._mine = _OfThread(self._enter)
         self._jobs_in_flight: JobsInFlight = dict
         self._pool: PoolReport | None = None
-        self._counted = PoolReport()
+        self._last_report = PoolReport()
         self._has_dispatcher = False
 
     # --- jobs, on the hot path --------------------------------------------------------------------
@@ -111,7 +110,6 @@ class ServiceCounters:
         """Note that a dispatcher process was started; each one after the first is a restart."""
         self._mine.totals.dispatcher_restarts += self._has_dispatcher
         self._has_dispatcher = True
-        self._counted = PoolReport()
         self._pool = None
 
     def dispatcher_lost(self) -> None:
@@ -119,14 +117,8 @@ class ServiceCounters:
         self._pool = None
 
     def pool_reported(self, report: PoolReport) -> None:
-        """Take a report of the dispatcher: its gauges as they are, its totals by their growth."""
-        totals, before = self._mine.totals, self._counted
-        for name, value in _ALIKE:
-            grown = growth(value(before), value(report))
-            setattr(totals, name, getattr(totals, name) + grown)
-        for kind, busy_s in report.busy_s.items():
-            totals.worker_busy_s[kind] += growth(before.busy_s.get(kind, 0.0), busy_s)
-        self._counted = self._pool = report
+        """Take over how the pool stands; its totals stay when the dispatcher goes."""
+        self._last_report = self._pool = report
 
     # --- at a scrape ------------------------------------------------------------------------------
 
@@ -137,7 +129,7 @@ class ServiceCounters:
     def read(self) -> Reading:
         """Everything as it stands. A job being counted meanwhile may show in part of it only."""
         return Reading(
-            totals=self._sum(),
+            totals=self._sum().plus(self._last_report.totals()),
             jobs_in_flight=self._jobs_in_flight(),
             pool=self._pool,
             has_dispatcher=self._has_dispatcher,
