@@ -6,6 +6,7 @@ Same calls, same results, same errors as a remote service. Options that say wher
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 import numpy as np
 
 from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.map_items import MakeJob, map_job_maker
 from pullback.transforms import Transforms
 from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import (
@@ -111,21 +113,47 @@ class LocalService(Transforms[Result]):
         outputs = zip(prepared.names, results[:count], strict=False)
         return Result(dict(outputs), dict(derivatives), metrics, job.id)
 
-    def map(self, jobs: Iterable[Job], **_: Any) -> Iterator[Result | PullbackError]:
-        """The result of each job, in order; one that failed gives its error in its place."""
-        for job in jobs:
-            try:
-                yield self.run(job)
-            except PullbackError as error:
-                yield error
+    def map(
+        self,
+        jobs: Iterable[Any],
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        in_flight: int = 1,
+        progress: bool | None = None,
+        **options: Unpack[OptionFields],
+    ) -> Iterator[Result | PullbackError]:
+        """Run many jobs, one after the other, as their results are taken.
 
-    def put_tensor(self, array: Any) -> NDArray:
+        A job that fails gives its error in its place, unraised, and the others go on.
+
+        Args:
+            jobs: `Job`s, or tuples `(graph, inputs)`, `(graph, inputs, want)` or
+                `(graph, inputs, want, seeds)`.
+            gradient, want: what is wanted where a tuple says nothing.
+            progress: show a bar; by default, where standard error is a terminal.
+            **options: how to run those given as tuples.
+        """
+        make = map_job_maker(gradient, want, options)
+        outcomes = (self._outcome(make, item) for item in jobs)
+        if not (sys.stderr.isatty() if progress is None else progress):
+            return outcomes
+        from pullback.remote.progress import counted  # noqa: PLC0415  (imports the wire)
+
+        return counted(outcomes, jobs)
+
+    def put_tensor(self, array: Any, **_: Any) -> NDArray:
         """The array itself: there is nowhere to send it."""
         return np.asarray(array)
 
-    def put_graph(self, graph: Graph) -> Graph:
+    put = put_tensor
+
+    def put_graph(self, graph: Graph, **_: Any) -> Graph:
         """The graph itself: there is nowhere to send it."""
         return graph
+
+    def wait_until_ready(self, deadline_s: float = 30.0) -> None:
+        """Return at once: this process is there."""
 
     def close(self) -> None:
         """Forget the compiled programs; the service can be used again."""
@@ -142,6 +170,12 @@ class LocalService(Transforms[Result]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _outcome(self, make: MakeJob, item: Any) -> Result | PullbackError:
+        try:
+            return self.run(make(item))
+        except PullbackError as error:
+            return error
 
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
         """The program for the job, compiled now or before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
 from pullback_graph.errors import InputError
@@ -58,13 +59,16 @@ class Structure:
         """
         if not path:
             return self, 0
-        start = 0
-        for key, child in zip(self.keys, self.children, strict=True):
-            name = str(key)
-            if path == name or path.startswith(f"{name}."):
-                found, offset = child.at(path[len(name) + 1 :])
-                return found, start + offset
-            start += child.leaf_count
+        starts = accumulate([child.leaf_count for child in self.children], initial=0)
+        inside = [
+            (str(key), child, start)
+            for key, child, start in zip(self.keys, self.children, starts, strict=False)
+            if path == str(key) or path.startswith(f"{key}.")
+        ]
+        if inside:  # keys may hold dots themselves: the longest that fits
+            name, child, start = max(inside, key=lambda found: len(found[0]))
+            found, offset = child.at(path[len(name) + 1 :])
+            return found, start + offset
         known = ", ".join(str(key) for key in self.keys) or "nothing inside"
         raise InputError(f"there is no {path!r}; known: {known}", field=path)
 

@@ -82,8 +82,16 @@ def one_hot(indices: Any, depth: int, /, *, axis: int = -1, dtype: Any = FLOAT64
 # --- sorting --------------------------------------------------------------------------------------
 
 
-def sort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Any:
-    """The elements in order along an axis (of the flat array, where None); always stable."""
+def sort(
+    x: Any,
+    /,
+    axis: int | None = -1,
+    kind: Any = None,
+    *,
+    descending: bool = False,
+    stable: bool = True,
+) -> Any:
+    """The elements in order along an axis (of the flat array, where None); stable in any case."""
     value, along = _along(x, axis)
     if not descending:
         return apply("sort", value, axis=along)
@@ -91,7 +99,13 @@ def sort(x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: 
 
 
 def argsort(
-    x: Any, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True
+    x: Any,
+    /,
+    axis: int | None = -1,
+    kind: Any = None,
+    *,
+    descending: bool = False,
+    stable: bool = True,
 ) -> Any:
     """The positions (int64) that sort along an axis; equal elements keep their order."""
     value, along = _along(x, axis)

@@ -123,7 +123,11 @@ def _traced(
             return _graph_of(own, arguments, result, _name(function))
     except PullbackError as error:
         if outermost:
-            raise located(error) from error.__cause__
+            raise located(error, error.__traceback__) from error.__cause__
+        raise
+    except (TypeError, ValueError) as error:  # what NumPy makes of ours when it asks for numbers
+        if isinstance(error.__cause__, TraceError):
+            raise located(error.__cause__, error.__traceback__) from None
         raise
 
 

@@ -19,9 +19,9 @@ _OWN = tuple(
 )
 
 
-def located(error: PullbackError) -> PullbackError:
+def located(error: PullbackError, trace: TracebackType | None) -> PullbackError:
     """The same error, its message followed by the line of the user's code where it arose."""
-    place = user_line(error.__traceback__)
+    place = user_line(trace)
     if place is None:
         return error
     return type(error)(f"{error.message}\n  {place}", field=error.field)

@@ -71,7 +71,10 @@ _AS_NUMPY = (
     "pullback.numpy.stack, index with pullback.numpy.take(array, indices, axis=0), and write "
     "elements with pullback.numpy.at(array)[index].set(value)"
 )
-_AS_SCALAR = "keep it an array: use pullback.numpy.exp for math.exp, astype for int and float"
+_AS_SCALAR = (
+    "keep it an array: use pullback.numpy.exp for math.exp, astype for int and float; for a[i] = x "
+    "build the array with pullback.numpy.stack, or with pullback.numpy.at(array)[i].set(x)"
+)
 _AS_CHOICE = (
     "choose elements with pullback.numpy.where(condition, a, b) or pullback.numpy.maximum and "
     "minimum; join conditions with & | ~ instead of and, or, not"
