@@ -36,6 +36,9 @@ def serve(
         float, typer.Option(help="GPUs, or a fraction of one, for each worker.")
     ] = DEFAULT.gpus_per_worker,
     threads: Annotated[int, typer.Option(help="Threads for small jobs.")] = DEFAULT.threads,
+    job_processes: Annotated[
+        int, typer.Option(help="Processes for batches of small different graphs; 0 for none.")
+    ] = DEFAULT.job_processes,
     queue_jobs: Annotated[
         int, typer.Option(help="Jobs held at once; more are refused, or wait on their stream.")
     ] = DEFAULT.queue_jobs,
@@ -74,6 +77,7 @@ def serve(
             ray_address=ray_address,
             gpus_per_worker=gpus_per_worker,
             threads=threads,
+            job_processes=job_processes,
             queue_jobs=queue_jobs,
             message_bytes=message_bytes,
             memory_bytes=memory_bytes,

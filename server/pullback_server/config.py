@@ -23,6 +23,8 @@ class ServerConfig:
         ray_address: a cluster to join; empty starts a local one.
         gpus_per_worker: GPUs (or a fraction of one) each worker asks Ray for.
         threads: threads of the front end that run small jobs.
+        job_processes: processes of the front end for batches of small different graphs; 0 leaves
+            them to the threads, which share one interpreter.
         queue_jobs: jobs held at once, running ones included; more are refused or wait unread.
         graph_store_bytes, tensor_store_bytes: what was sent before is kept up to this much.
         memory_bytes: largest estimated memory of one task.
@@ -37,6 +39,7 @@ class ServerConfig:
     ray_address: str = ""
     gpus_per_worker: float = 0.0
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    job_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue_jobs: int = 4096
     message_bytes: int = 64 * MIB
     graph_store_bytes: int = 256 * MIB
@@ -53,6 +56,7 @@ class ServerConfig:
             "workers": 0,
             "gpus_per_worker": 0,
             "threads": 1,
+            "job_processes": 0,
             "queue_jobs": 1,
             "message_bytes": 1024,
             "graph_store_bytes": 1024,

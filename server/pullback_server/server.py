@@ -23,12 +23,12 @@ from pullback_graph.errors import RequestError
 from pullback_server.config import ServerConfig
 from pullback_server.dispatcher_link import DispatcherLink
 from pullback_server.front_end.accounting import Accounting
+from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.evaluation import Evaluation
+from pullback_server.front_end.job_processes import JobProcesses
 from pullback_server.front_end.job_threads import JobThreads
-from pullback_server.front_end.prepare import Preparer
-from pullback_server.front_end.run_job import JobRunner
+from pullback_server.front_end.run_job import new_runner
 from pullback_server.front_end.service import SERVICE, GradientService
-from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_server.metrics import MetricsServer, ServiceCounters
 from pullback_server.pool_watch import watch_pool
 
@@ -60,9 +60,10 @@ class Server:
         self._threads = JobThreads(config.threads)
         accounting = Accounting(self.counters)
         self._evaluation = Evaluation(
-            _runner(config), self._threads, self._link, accounting, config.queue_jobs
+            new_runner(config), self._threads, self._link, accounting, config.queue_jobs
         )
-        self._service = GradientService(self._evaluation, accounting, config)
+        self._processes = JobProcesses(config.job_processes, config)
+        self._service = GradientService(ChunkRunner(self._evaluation, self._processes), config)
         self._health = health.aio.HealthServicer()
         self._metrics = MetricsServer(
             self.counters, config.http_host, config.http_port, unready=self._unready
@@ -109,6 +110,7 @@ class Server:
             self._watch.cancel()
         if self._link is not None:
             await self._link.stop(self.config.grace_s)
+        await self._processes.stop()
         self._threads.close()
         self._metrics.stop()
         LOG.info("stopped")
@@ -135,17 +137,6 @@ class Server:
     def _unready(self) -> str:
         """Why the server takes no jobs; empty when it does. Workers may still be starting."""
         return "stopping" if self._stopping else ""
-
-
-def _runner(config: ServerConfig) -> JobRunner:
-    """The front end's runner with its stores and caches."""
-    preparer = Preparer(config.programs, config.memory_bytes, cluster=config.workers > 0)
-    return JobRunner(
-        preparer,
-        graphs=ContentStore("graph", config.graph_store_bytes, graph_bytes),
-        tensors=ContentStore("tensor", config.tensor_store_bytes, lambda array: array.nbytes),
-        limits=config.limits,
-    )
 
 
 async def run(config: ServerConfig) -> None:

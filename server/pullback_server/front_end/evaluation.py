@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
-from pullback_graph.codec import error_to_status
 from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
-from pullback_proto.v1 import job_pb2
 from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
 from pullback_server.front_end.job_flag import JobFlag
@@ -25,7 +23,6 @@ INLINE_BYTES = 4096
 """Requests over this are not even parsed on the event loop."""
 
 Result = TypeVar("Result")
-Done: TypeAlias = "Answer | BoundJob | PullbackError"
 LOG = logging.getLogger(__name__)
 
 
@@ -66,14 +63,14 @@ class Evaluation:
                 f"the server holds {self.held} jobs, as many as it may; try again, or raise "
                 "--queue-jobs"
             )
-        with self._holding([arrival]):
+        with self.holding([arrival]):
             try:
                 answer = await self._answer(arrival)
             except asyncio.CancelledError as error:
                 self.accounting.failed(arrival, error)
                 raise
             except Exception as error:
-                typed = _typed(error)
+                typed = typed_error(error)
                 self.accounting.failed(arrival, typed)
                 raise typed from None
             self.accounting.answered(arrival, answer.metrics)
@@ -87,9 +84,9 @@ class Evaluation:
                 return answer
         call = partial(self.runner.answer, arrival)
         done = await _within(arrival.flag, self.threads.run(arrival.priority, call))
-        return await self._on_cluster(done) if isinstance(done, BoundJob) else done
+        return await self.on_cluster(done) if isinstance(done, BoundJob) else done
 
-    async def _on_cluster(self, bound: BoundJob) -> Answer:
+    async def on_cluster(self, bound: BoundJob) -> Answer:
         """Have the dispatcher run a bound job, and finish it on a thread."""
         assert self.link is not None, "only a server with workers hands jobs on"
         flag, plan = bound.arrival.flag, bound.prepared.plan
@@ -102,7 +99,7 @@ class Evaluation:
         call = partial(finish, bound, outcome.results)
         return await self.threads.run(bound.job.options.priority, call)
 
-    # --- many jobs --------------------------------------------------------------------------------
+    # --- what is held -----------------------------------------------------------------------------
 
     async def room_for(self, count: int) -> None:
         """Wait until `count` more jobs may be held: how a full server stops reading a stream."""
@@ -110,61 +107,9 @@ class Evaluation:
             self._left.clear()
             await self._left.wait()
 
-    async def evaluate_chunk(
-        self, arrivals: Sequence[Arrival], emit: Callable[[list[bytes]], None]
-    ) -> None:
-        """Answer several jobs: one visit to a thread for all that run here, the rest as they end.
-
-        Args:
-            emit: takes serialised JobReplies.
-        """
-        with self._holding(arrivals):
-            done = await self.threads.run(0, partial(self._chunk, arrivals))
-            ended = [item for item in zip(arrivals, done, strict=True) if _has_ended(item[1])]
-            if ended:
-                emit([self._reply(arrival, item) for arrival, item in ended])
-            bound = [item for item in done if isinstance(item, BoundJob)]
-            async with asyncio.TaskGroup() as group:
-                for job in bound:
-                    group.create_task(self._emit_from_cluster(job, emit))
-
-    def _chunk(self, arrivals: Sequence[Arrival]) -> list[Done]:
-        """Every job of a chunk answered, handed back, or its error caught; on a thread."""
-        return [self._caught_answer(arrival) for arrival in arrivals]
-
-    def _caught_answer(self, arrival: Arrival) -> Done:
-        try:
-            return self.runner.answer(arrival)
-        except Exception as error:
-            return _typed(error)
-
-    async def _emit_from_cluster(
-        self, bound: BoundJob, emit: Callable[[list[bytes]], None]
-    ) -> None:
-        done: Done
-        try:
-            done = await self._on_cluster(bound)
-        except Exception as error:
-            done = _typed(error)
-        emit([self._reply(bound.arrival, done)])
-
-    def _reply(self, arrival: Arrival, done: Done) -> bytes:
-        """One job's serialised JobReply; the job is counted."""
-        reply = job_pb2.JobReply(id=arrival.id, position=arrival.position)
-        if isinstance(done, Answer):
-            self.accounting.answered(arrival, done.metrics)
-            reply.result.MergeFromString(done.data)
-        else:
-            assert isinstance(done, PullbackError)
-            self.accounting.failed(arrival, done)
-            reply.error.CopyFrom(error_to_status(done))
-        data: bytes = reply.SerializeToString()
-        return data
-
-    # --- what is held -----------------------------------------------------------------------------
-
     @contextmanager
-    def _holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
+    def holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
+        """Count jobs as held for as long as the block lasts."""
         self.held += len(arrivals)
         for arrival in arrivals:
             self.accounting.entered(arrival)
@@ -190,7 +135,7 @@ async def _within(flag: JobFlag, work: Awaitable[Result]) -> Result:
         raise
 
 
-def _typed(error: Exception) -> PullbackError:
+def typed_error(error: Exception) -> PullbackError:
     """The error a client sees; of a fault of ours its class and none of its inner workings."""
     if isinstance(error, PullbackError):
         return error
@@ -198,10 +143,6 @@ def _typed(error: Exception) -> PullbackError:
     return ExecutionError(
         f"the server failed with {type(error).__name__}; its log says more; please report it"
     )
-
-
-def _has_ended(done: Done) -> bool:
-    return not isinstance(done, BoundJob)
 
 
 def _measured(bound: BoundJob, outcome: Outcome) -> None:

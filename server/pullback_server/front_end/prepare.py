@@ -18,6 +18,7 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import Options
 from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.want import Value, Want
+from pullback_server.front_end.stores import graph_bytes
 from pullback_server.planner import COST_TABLE, Plan, make_plan
 from pullback_worker.executor import Program
 from pullback_worker.numpy_executor import NumpyExecutor, fold
@@ -45,6 +46,11 @@ class Prepared:
     digest: str
 
     @property
+    def size_bytes(self) -> int:
+        """About what keeping it takes: two graphs, the plan's tasks and the program's steps."""
+        return graph_bytes(self.graph) + 3 * graph_bytes(self.lowered.graph)
+
+    @property
     def nodes(self) -> int:
         """Nodes of the graph that runs, derivatives included."""
         return len(self.lowered.graph.nodes)
@@ -60,13 +66,18 @@ class Preparer:
 
     Args:
         capacity: prepared jobs (with their programs) kept, least recently used out first.
+        capacity_bytes: about what those may take together.
         memory_bytes: largest estimated memory of one task.
         cluster: whether there are workers for what the front end must not run.
     """
 
-    def __init__(self, capacity: int, memory_bytes: int, *, cluster: bool) -> None:
+    def __init__(
+        self, capacity: int, capacity_bytes: int, memory_bytes: int, *, cluster: bool
+    ) -> None:
         self.executor = NumpyExecutor()
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._kept_bytes = 0
         self._memory_bytes = memory_bytes
         self._cluster = cluster
         self._kept: OrderedDict[Any, Prepared] = OrderedDict()
@@ -112,11 +123,18 @@ class Preparer:
             peak_bytes=max(task.peak_bytes for task in plan.tasks),
             digest=self._digest(graph, want, plan),
         )
-        with self._lock:
-            self._kept[_key(graph.fingerprint, want, options)] = prepared
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+        self._keep(_key(graph.fingerprint, want, options), prepared)
         return prepared
+
+    def _keep(self, key: Any, prepared: Prepared) -> None:
+        """Keep a prepared job; the least recently used give way, by number and by size."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = prepared
+                self._kept_bytes += prepared.size_bytes
+            while len(self._kept) > self._capacity or self._kept_bytes > self._capacity_bytes:
+                _, dropped = self._kept.popitem(last=False)
+                self._kept_bytes -= dropped.size_bytes
 
     def _planned(self, lowered: Lowered, want: Want, options: Options) -> Plan:
         if not self._cluster:

@@ -17,10 +17,11 @@ from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.limits import Limits
 from pullback_graph.want import want_name
 from pullback_proto.v1 import job_pb2
+from pullback_server.config import ServerConfig
 from pullback_server.front_end.bind import bind_inputs, check_finite, non_finite
 from pullback_server.front_end.job_flag import JobFlag, earlier
 from pullback_server.front_end.prepare import Prepared, Preparer
-from pullback_server.front_end.stores import ContentStore
+from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_worker.executor import CancelFlag
 
 
@@ -178,6 +179,22 @@ class JobRunner:
         metrics.graph_cache_hit = hit or isinstance(job.graph, GraphHash)
         metrics.tensor_cache_hits = tensor_hits
         return BoundJob(arrival, job, prepared, arrays, metrics)
+
+
+def new_runner(config: ServerConfig) -> JobRunner:
+    """A runner with stores and caches of its own, as the settings say."""
+    preparer = Preparer(
+        config.programs,
+        config.graph_store_bytes,
+        config.memory_bytes,
+        cluster=config.workers > 0,
+    )
+    return JobRunner(
+        preparer,
+        graphs=ContentStore("graph", config.graph_store_bytes, graph_bytes),
+        tensors=ContentStore("tensor", config.tensor_store_bytes, lambda array: array.nbytes),
+        limits=config.limits,
+    )
 
 
 def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:

@@ -13,9 +13,8 @@ from pullback_graph.errors import PullbackError
 from pullback_graph.graph import Graph
 from pullback_proto.v1 import service_pb2
 from pullback_server.config import ServerConfig
-from pullback_server.front_end.accounting import Accounting
+from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.describe import describe_plan, describe_server
-from pullback_server.front_end.evaluation import Evaluation
 from pullback_server.front_end.run_job import Arrival
 from pullback_server.front_end.streams import JobStream
 from pullback_server.front_end.tensor_upload import TensorUpload
@@ -27,12 +26,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 class GradientService:
     """The handlers. Each gives its reply's bytes or ends the call with a rich status."""
 
-    def __init__(
-        self, evaluation: Evaluation, accounting: Accounting, config: ServerConfig
-    ) -> None:
+    def __init__(self, chunks: ChunkRunner, config: ServerConfig) -> None:
+        evaluation = chunks.evaluation
+        self._chunks = chunks
         self._evaluation = evaluation
         self._config = config
-        self._accounting = accounting
+        self._accounting = evaluation.accounting
         self._runner = evaluation.runner
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -65,7 +64,7 @@ class GradientService:
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[bytes]:
         """Run many jobs, answering as they finish."""
-        stream = JobStream(self._evaluation, _remaining_s(context))
+        stream = JobStream(self._chunks, _remaining_s(context))
         try:
             async for reply in stream.replies(self._counted(requests)):
                 self._accounting.sent(len(reply))

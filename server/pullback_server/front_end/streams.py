@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 
 from pullback_graph.errors import LimitExceeded, WireError
 from pullback_proto.v1 import job_pb2
-from pullback_server.front_end.evaluation import Evaluation
+from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.run_job import Arrival
 from pullback_worker.executor import CancelFlag
 
 CHUNK_JOBS = 32
 """Jobs that visit a thread together: enough to hide the visit, few enough to let others in."""
 CHUNK_BYTES = 1 << 20
-CHUNKS_IN_FLIGHT = 4
+CHUNKS_IN_FLIGHT = 2 + 2 * (os.cpu_count() or 1)
 """Chunks a stream may have running or waiting; more stay unread with the client."""
 BATCH_JOBS = 4096
+REPLIES_WAITING = 16
+"""Reply batches that may wait for a client that does not read them."""
 
 
 class JobStream:
     """One EvaluateStream call."""
 
-    def __init__(self, evaluation: Evaluation, deadline_s: float | None) -> None:
-        self._evaluation = evaluation
+    def __init__(self, chunks: ChunkRunner, deadline_s: float | None) -> None:
+        self._chunks = chunks
+        self._evaluation = chunks.evaluation
         self._deadline_s = deadline_s
         self._flag = CancelFlag()
         self._window = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
-        self._replies: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._replies: asyncio.Queue[bytes | None] = asyncio.Queue(REPLIES_WAITING)
         self._count = 0
 
     async def replies(self, batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -39,8 +43,7 @@ class JobStream:
             WireError: a batch does not parse; replies to those before it have been given.
             LimitExceeded: a batch holds too many jobs.
         """
-        reader = asyncio.create_task(self._read(batches))
-        reader.add_done_callback(lambda _: self._replies.put_nowait(None))
+        reader = asyncio.create_task(self._read_all(batches))
         try:
             while (reply := await self._replies.get()) is not None:
                 yield reply
@@ -49,13 +52,19 @@ class JobStream:
             self._flag.set()
             reader.cancel()
 
+    async def _read_all(self, batches: AsyncIterator[bytes]) -> None:
+        try:
+            await self._read(batches)
+        finally:
+            await self._replies.put(None)
+
     async def _read(self, batches: AsyncIterator[bytes]) -> None:
         """Start chunks as there is room for them, and see all of them to their end."""
         async with asyncio.TaskGroup() as group:
             async for data in batches:
                 jobs = _parsed(data)
                 self._evaluation.accounting.batch(len(jobs))
-                for chunk in _chunks(jobs):
+                for chunk in _cut(jobs):
                     await self._window.acquire()
                     await self._evaluation.room_for(len(chunk))
                     arrivals = [self._arrival(job) for job in chunk]
@@ -63,12 +72,13 @@ class JobStream:
 
     async def _run(self, arrivals: Sequence[Arrival]) -> None:
         try:
-            await self._evaluation.evaluate_chunk(arrivals, self._emit)
+            await self._chunks.run(arrivals, self._emit)
         finally:
             self._window.release()
 
-    def _emit(self, replies: list[bytes]) -> None:
-        self._replies.put_nowait(job_pb2.ReplyBatch(replies=replies).SerializeToString())
+    async def _emit(self, replies: list[bytes]) -> None:
+        """Pass replies on; waits while the client does not take those before."""
+        await self._replies.put(job_pb2.ReplyBatch(replies=replies).SerializeToString())
 
     def _arrival(self, data: bytes) -> Arrival:
         self._count += 1
@@ -89,7 +99,7 @@ def _parsed(data: bytes) -> Sequence[bytes]:
     return jobs
 
 
-def _chunks(jobs: Sequence[bytes]) -> Iterator[list[bytes]]:
+def _cut(jobs: Sequence[bytes]) -> Iterator[list[bytes]]:
     """The jobs in runs of at most CHUNK_JOBS jobs and about CHUNK_BYTES bytes."""
     chunk: list[bytes] = []
     size_bytes = 0

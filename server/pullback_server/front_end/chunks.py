@@ -1,0 +1,131 @@
+"""A chunk of a stream's jobs: some on a process, some on a thread, some on the cluster, at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from google.rpc import status_pb2
+
+from pullback_graph.codec import error_to_status, status_to_error
+from pullback_graph.errors import PullbackError, ServiceError
+from pullback_proto.v1 import job_pb2
+from pullback_server.front_end.evaluation import Evaluation, typed_error
+from pullback_server.front_end.job_processes import JobProcesses, Returned, Sent
+from pullback_server.front_end.run_job import Answer, Arrival, BoundJob
+
+Done: TypeAlias = "Answer | BoundJob | PullbackError"
+Emit: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
+"""Takes serialised JobReplies."""
+
+_ID_TAG, _GRAPH_TAG = 0x0A, 0x12
+
+
+class ChunkRunner:
+    """Answers the jobs of a chunk, each at its position, in whatever order they end."""
+
+    def __init__(self, evaluation: Evaluation, processes: JobProcesses) -> None:
+        self.evaluation = evaluation
+        self._processes = processes
+
+    async def run(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
+        """Answer all jobs; `emit` gets their replies as they are there."""
+        apart: list[Arrival] = []
+        here: list[Arrival] = []
+        for arrival in arrivals:
+            (apart if brings_graph(arrival.data) else here).append(arrival)
+        if apart and not self._processes.ready:
+            apart, here = [], list(arrivals)
+        with self.evaluation.holding(arrivals):
+            async with asyncio.TaskGroup() as group:
+                if apart:
+                    group.create_task(self._on_process(apart, emit))
+                if here:
+                    group.create_task(self._here(here, emit))
+
+    async def _on_process(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
+        """Answer jobs on a process; those that need the front end come back to it."""
+        jobs = [Sent(a.data, a.flag.remaining_s, a.received_s) for a in arrivals]
+        for arrival in arrivals:
+            arrival.state = "running"
+        done: Sequence[Returned | PullbackError | None]
+        try:
+            done = await self._processes.run(jobs)
+        except ServiceError as error:
+            done = [error] * len(jobs)
+        pairs = list(zip(arrivals, done, strict=True))
+        ended = [(arrival, _received(arrival, item)) for arrival, item in pairs if item is not None]
+        await self._emit(ended, emit)
+        rest = [arrival for arrival, item in pairs if item is None]
+        if rest:
+            await self._here(rest, emit)
+
+    async def _here(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
+        """Answer jobs on one visit to a thread; what needs the cluster follows as it ends."""
+        answer = self.evaluation.runner.answer
+        call = partial(_all_caught, [partial(answer, arrival) for arrival in arrivals])
+        pairs = list(zip(arrivals, await self.evaluation.threads.run(0, call), strict=True))
+        await self._emit([p for p in pairs if not isinstance(p[1], BoundJob)], emit)
+        async with asyncio.TaskGroup() as group:
+            for _, done in pairs:
+                if isinstance(done, BoundJob):
+                    group.create_task(self._on_cluster(done, emit))
+
+    async def _on_cluster(self, bound: BoundJob, emit: Emit) -> None:
+        done: Done
+        try:
+            done = await self.evaluation.on_cluster(bound)
+        except Exception as error:
+            done = typed_error(error)
+        await self._emit([(bound.arrival, done)], emit)
+
+    async def _emit(self, pairs: Sequence[tuple[Arrival, Done]], emit: Emit) -> None:
+        if pairs:
+            await emit([self._reply(arrival, done) for arrival, done in pairs])
+
+    def _reply(self, arrival: Arrival, done: Done) -> bytes:
+        """One job's serialised JobReply; the job is counted."""
+        reply = job_pb2.JobReply(id=arrival.id, position=arrival.position)
+        if isinstance(done, Answer):
+            self.evaluation.accounting.answered(arrival, done.metrics)
+            reply.result.MergeFromString(done.data)
+        else:
+            assert isinstance(done, PullbackError)
+            self.evaluation.accounting.failed(arrival, done)
+            reply.error.CopyFrom(error_to_status(done))
+        data: bytes = reply.SerializeToString()
+        return data
+
+
+def brings_graph(data: bytes) -> bool:
+    """Whether a serialised job has its graph in it, judged by its first fields.
+
+    A guess, so that the event loop need not parse: a wrong one costs a visit to a process, which
+    hands back what it can't do.
+    """
+    if data[:1] == bytes([_ID_TAG]) and len(data) > 1 and data[1] < 0x80:
+        data = data[2 + data[1] : 3 + data[1]]
+    return data[:1] == bytes([_GRAPH_TAG])
+
+
+def _all_caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:
+    """The results of calls, or the errors they raised; on a thread."""
+    results: list[Done] = []
+    for call in calls:
+        try:
+            results.append(call())
+        except Exception as error:
+            results.append(typed_error(error))
+    return results
+
+
+def _received(arrival: Arrival, item: Returned | PullbackError) -> Done:
+    """What a process made of a job, as if it had been made here."""
+    if isinstance(item, PullbackError):
+        return item
+    arrival.id, arrival.want = item.id, item.want
+    if item.metrics is not None:
+        return Answer(item.metrics, item.data)
+    return status_to_error(status_pb2.Status.FromString(item.data))
