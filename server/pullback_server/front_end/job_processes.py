@@ -1,6 +1,6 @@
 """Processes of the front end for batches of small different graphs, mostly work of Python's own.
 
-Preparing a graph holds the interpreter's lock, so threads cannot do two at once; a process each can.
+Preparing a graph holds the interpreter's lock: threads can't do two at once, processes can.
 They start in the background with the first batch that wants them, and end with their parent.
 """
 
