@@ -45,6 +45,23 @@ def make_stubs(root: Path) -> None:
         raise SystemExit("proto/generate.py failed, see above")
 
 
+def make_dashboard(root: Path) -> None:
+    """Write the Grafana dashboard from its table of panels."""
+    _run_module("deploy.grafana.dashboard", root / "deploy/grafana/dashboards/pullback.json")
+
+
+def make_metrics_reference(root: Path) -> None:
+    """Write the reference of all metrics from their table."""
+    _run_module("deploy.metrics_reference", root / "deploy/METRICS.md")
+
+
+def _run_module(module: str, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", module, "--out", str(out)]
+    if subprocess.run(command, check=False, cwd=ROOT).returncode:
+        raise SystemExit(f"{module} failed, see above")
+
+
 def _pages() -> ModuleType:
     """docs/pages.py, loaded only when a page is made: it imports the whole project."""
     sys.path.insert(0, str(ROOT / "docs"))
@@ -66,6 +83,16 @@ TABLE: tuple[Generated, ...] = (
         name="architecture",
         files=("ARCHITECTURE.md",),
         make=lambda root: _pages().make_architecture(root),
+    ),
+    Generated(
+        name="dashboard",
+        files=("deploy/grafana/dashboards/pullback.json",),
+        make=make_dashboard,
+    ),
+    Generated(
+        name="metrics",
+        files=("deploy/METRICS.md",),
+        make=make_metrics_reference,
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import NotFoundError, PullbackError
 from pullback_graph.job import Metrics
 from pullback_server.front_end.run_job import Arrival
 from pullback_server.metrics import ServiceCounters
@@ -31,6 +31,8 @@ class Accounting:
         """A job was answered with a result."""
         self._held.discard(arrival)
         self.counters.job_finished(arrival.want, metrics)
+        if metrics.workers:
+            return  # what workers find compiled or compile, they report themselves
         if metrics.program_cache_hit:
             self.counters.program_cache_hit()
         else:
@@ -38,9 +40,16 @@ class Accounting:
             self.counters.compiled(metrics.executor, metrics.compiling_s)
 
     def failed(self, arrival: Arrival, error: BaseException) -> None:
-        """A job was answered with an error, or its caller went away."""
+        """A job was answered with an error, or its caller went away.
+
+        A hash that is not stored here is a step of the conversation, not a failed job: the client
+        sends what is missing and asks again.
+        """
         self._held.discard(arrival)
-        self.counters.job_failed(arrival.want, outcome_of(error))
+        if isinstance(error, NotFoundError):
+            self.counters.request_rejected(outcome_of(error))
+        else:
+            self.counters.job_failed(arrival.want, outcome_of(error))
 
     def _in_flight(self) -> Mapping[tuple[str, str], int]:
         return Counter((arrival.want, arrival.state) for arrival in list(self._held))
