@@ -114,6 +114,15 @@ def test_shorthand() -> None:
     assert short == exact
 
 
+@pytest.mark.parametrize("name", ["true", "nan", "float64", "constant", "graph", "return"])
+def test_words_of_the_form_may_be_names(name: str) -> None:
+    """An input or output called like a word of the text form round-trips."""
+    builder = Builder()
+    x = builder.input(name, ArrayType(FLOAT64, ()))
+    graph = builder.build({name: do.sum(do.add(x, x), axes=(), keepdims=True), "x": x})
+    assert parse(to_text(graph)) == graph
+
+
 def test_inputs_go_by_name_or_number() -> None:
     """An input may be named, quoted, or numbered like any value."""
     text = "graph(x: float64[], y: float64[]) { %2 = add(x, y) return %2 }"
