@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from pullback.remote.job_window import Outcome
 from pullback_graph.errors import PullbackError
 
-Advance: TypeAlias = Callable[[Outcome], None]
-"""Moves a bar on by one outcome."""
+Advance: TypeAlias = Callable[[bool], None]
+"""Moves a bar on by one job; whether it failed."""
 
 
 def is_shown(progress: bool | None) -> bool:
@@ -23,7 +23,7 @@ def counted(outcomes: Iterator[Outcome], jobs: Any) -> Iterator[Outcome]:
     """The same outcomes, counted on a bar as they pass."""
     with bar(_total(jobs)) as advance:
         for outcome in outcomes:
-            advance(outcome)
+            advance(isinstance(outcome, PullbackError))
             yield outcome
 
 
@@ -31,7 +31,7 @@ async def acounted(outcomes: AsyncIterator[Outcome], jobs: Any) -> AsyncIterator
     """As `counted`, for an async map."""
     with bar(_total(jobs)) as advance:
         async for outcome in outcomes:
-            advance(outcome)
+            advance(isinstance(outcome, PullbackError))
             yield outcome
 
 
@@ -52,12 +52,10 @@ def bar(total: int | None, label: str = "jobs") -> Iterator[Advance]:
     with progress.Progress(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task(label, total=total, failed="")
 
-        def advance(outcome: Outcome) -> None:
+        def advance(has_failed: bool) -> None:
             nonlocal failed
-            if isinstance(outcome, PullbackError):
-                failed += 1
-                shown.update(task, failed=f"{failed} failed")
-            shown.advance(task)
+            failed += has_failed
+            shown.update(task, advance=1, failed=f"{failed} failed" if failed else "")
 
         yield advance
 

@@ -1,0 +1,119 @@
+"""Results for people, for programs (JSON) and for NumPy (npz). Every array has one name in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.errors import RequestError
+from pullback_graph.job import Metrics, NDArray, Result
+from pullback_graph.want import DerivativeKey, Want, want_name
+
+_TITLES = {
+    "gradient": "d {output} / d {input}",
+    "jacobian": "d {output} / d {input}",
+    "hessian": "d2 {output} / d {input} d {second_input}",
+    "vjp": "cotangent of {input}, seed {seed}",
+    "jvp": "tangent of {output}, seed {seed}",
+    "hvp": "Hessian of {output} times seed {seed}, {input}",
+}
+"""How a derivative is headed, by the want's name."""
+
+
+def result_text(result: Result, want: Want) -> str:
+    """A result for people: an array a paragraph."""
+    title = _TITLES.get(want_name(want), "")
+    lines = [_paragraph(name, array) for name, array in result.outputs.items()]
+    for key, array in result.derivatives.items():
+        lines.append(_paragraph(title.format(**key._asdict()), array))
+    return "\n".join(lines)
+
+
+def metrics_text(metrics: Metrics) -> str:
+    """What a job cost, in a line."""
+    hit = ", program cached" if metrics.program_cache_hit else ""
+    return (
+        f"{metrics.total_s * 1e3:.3g} ms; {metrics.nodes} nodes, {metrics.adjoint_evaluations} "
+        f"adjoints, {metrics.flops:.3g} FLOPs; {metrics.executor}, split {metrics.split}, "
+        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}"
+    )
+
+
+def result_json(result: Result, want: Want) -> dict[str, Any]:
+    """A result as JSON takes it; what is not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`."""
+    derivatives = [
+        {**{k: v for k, v in key._asdict().items() if v != ""}, "value": json_value(array)}
+        for key, array in result.derivatives.items()
+    ]
+    shown: dict[str, Any] = {
+        "outputs": {name: json_value(array) for name, array in result.outputs.items()},
+        "want": want_name(want),
+    }
+    if want_name(want) == "gradient":
+        shown["gradients"] = {x["input"]: x["value"] for x in derivatives}
+    elif derivatives:
+        shown["derivatives"] = derivatives
+    return {**shown, "metrics": metrics_json(result.metrics)}
+
+
+def metrics_json(metrics: Metrics) -> dict[str, Any]:
+    """Metrics as JSON takes them."""
+    return asdict(metrics)
+
+
+def json_value(array: NDArray) -> Any:
+    """An array as nested lists."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array.tolist()
+    return _worded(array.tolist())
+
+
+def named_arrays(result: Result, want: Want) -> Iterator[tuple[str, NDArray]]:
+    """Every array of a result with its name in an npz: `outputs/y`, `gradient/y/x`, `vjp/0/x`."""
+    for name, array in result.outputs.items():
+        yield f"outputs/{name}", array
+    kind = want_name(want)
+    for key, array in result.derivatives.items():
+        yield derivative_name(kind, key), array
+
+
+def derivative_name(kind: str, key: DerivativeKey) -> str:
+    """The name of a derivative in an npz."""
+    parts = [kind, str(key.seed) if kind in ("vjp", "jvp", "hvp") else ""]
+    parts += [key.output, key.input, key.second_input]
+    return "/".join([part for part in parts if part])
+
+
+def save_npz(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """Write arrays by name.
+
+    Raises:
+        RequestError: the file cannot be written.
+    """
+    try:
+        with path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # names are ours
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _paragraph(title: str, array: NDArray) -> str:
+    if array.ndim == 0:
+        return f"{title} = {array.item()!r}"
+    shape = ",".join(map(str, array.shape))
+    shown = np.array2string(array, threshold=100, separator=", ")
+    return f"{title}: {array.dtype.name}[{shape}] =\n{shown}"
+
+
+def _worded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_worded(item) for item in value]
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
