@@ -26,7 +26,7 @@ async def serve(reply: bytes) -> None:
         return reply
 
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(answer)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(answer)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("benchmarks.Echo", {"Call": handler}),)
     )

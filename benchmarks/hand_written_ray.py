@@ -6,6 +6,7 @@ thread, and adds up its partial results before it sends them; the driver adds th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,15 +81,15 @@ class Group:
 
     def __init__(self, count: int, shards: Sequence[Shard]) -> None:
         actor = ray.remote(num_cpus=1)(Worker)
-        self._actors = [actor.remote() for _ in range(count)]
+        self._actors: list[Any] = [actor.remote() for _ in range(count)]
         self._rows = sum(len(shard.x) for shard in shards)
         each = -(-len(shards) // count)
         runs = [shards[k * each : (k + 1) * each] for k in range(count)]
         ray.get([actor.hold.remote(run) for actor, run in zip(self._actors, runs, strict=True)])
 
-    def value_and_gradient(self, weights: Weights) -> tuple[float, Weights]:
+    def value_and_gradient(self, weights: Sequence[NDArray]) -> tuple[float, Weights]:
         """The mean loss over all rows and its gradient."""
-        held = ray.put(weights)
+        held = ray.put(tuple(weights))
         value, gradient = added(ray.get([a.gradient.remote(held) for a in self._actors]))
         return value / self._rows, tuple([part / self._rows for part in gradient])
 
@@ -101,7 +102,13 @@ class Group:
 @contextmanager
 def ray_of(cpus: int) -> Iterator[None]:
     """A Ray of our own on this machine."""
-    ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from benchmarks.expressions import SIZE, STEPS, small_graphs
 from benchmarks.latency import latency
 from benchmarks.report import Figure, Report
 from examples.server_process import running_server
+from pullback.remote.service import Service
 
 FLAGS = ("--workers", "0")
 
@@ -50,7 +51,7 @@ def throughput(address: str, quick: bool) -> tuple[list[Figure], list[str]]:
     ]
 
 
-def _mapped(service: pb.Service, graphs: Iterable[pb.Graph]) -> float:
+def _mapped(service: Service, graphs: Iterable[pb.Graph]) -> float:
     """Seconds of one map over the graphs, whose results are compared with this process's own."""
     random = np.random.default_rng(0)
     jobs: list[tuple[pb.Graph, Mapping[str, Any]]]

@@ -75,12 +75,7 @@ def _theirs(stack: ExitStack, sizes: Sizes) -> dict[str, Gradient]:
     stack.enter_context(ray_of(sum(WORKERS)))
     shards = shards_of(*sizes.data(), SHARDS)
     groups = {n: Group(n, shards) for n in WORKERS}
-    return {
-        f"{THEIRS}, {n} worker(s)": lambda weights, group=group: group.value_and_gradient(
-            tuple(weights)
-        )
-        for n, group in groups.items()
-    }
+    return {f"{THEIRS}, {n} worker(s)": group.value_and_gradient for n, group in groups.items()}
 
 
 def _compare(rivals: dict[str, Gradient], weights: Sequence[NDArray]) -> None:

@@ -34,10 +34,14 @@ def main() -> None:
             del inputs["x"]
         jobs.append((graphs[degree - 1], inputs))
     with any_server() as address, pb.connect(address) as service:
-        results = list(service.map(jobs, gradient="x"))
-    print(dict(Counter(type(result).__name__ for result in results)))
-    print("job 500:", results[500].gradients)
-    print("job 599:", results[599])
+        outcomes = list(service.map(jobs, gradient="x"))
+    print(dict(Counter(type(outcome).__name__ for outcome in outcomes)))
+    for number in (500, 599):
+        match outcomes[number]:
+            case pb.Result() as result:
+                print(f"job {number}: the derivative is {result.gradients['x']}")
+            case error:
+                print(f"job {number}: {error}")
 
 
 if __name__ == "__main__":

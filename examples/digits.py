@@ -21,7 +21,8 @@ class Images(NamedTuple):
     @property
     def one_hot(self) -> np.ndarray[Any, Any]:
         """The digits as rows of zeros with a one (N, 10)."""
-        return np.eye(CLASSES)[self.digits]
+        rows: np.ndarray[Any, Any] = np.eye(CLASSES)[self.digits]
+        return rows
 
 
 def load() -> tuple[Images, Images]:

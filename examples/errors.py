@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -26,7 +27,7 @@ def main() -> None:
     w, x = numpy.ones(3), numpy.ones((4, 3))
     graph = pb.trace(predict, w, x)
     with any_server() as address, pb.connect(address) as service:
-        attempts = {
+        attempts: dict[str, Callable[[], object]] = {
             "an `if` on a traced value": lambda: pb.trace(branch, 1.0),
             "shapes that do not fit": lambda: pb.trace(predict, w, numpy.ones((4, 5))),
             "a missing input": lambda: service.value(graph, {"w": w}),

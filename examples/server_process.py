@@ -37,11 +37,13 @@ class RunningServer:
         address: of gRPC, `host:port`.
         http: of `/metrics` and the live page, `host:port`.
         started_s: from the start of the process until it listened.
+        pid: of the front end, the server's first process.
     """
 
     address: str
     http: str
     started_s: float
+    pid: int
 
     def get(self, path: str) -> str:
         """The text of a page of the HTTP port, such as `/metrics`."""
@@ -144,7 +146,7 @@ def _listening(process: subprocess.Popen[bytes], log: Path) -> RunningServer:
         return bool(found)
 
     _poll(is_there, START_S, "pullback serve does not listen")
-    return RunningServer(found[0][1], found[0][2], time.monotonic() - start)
+    return RunningServer(found[0][1], found[0][2], time.monotonic() - start, process.pid)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

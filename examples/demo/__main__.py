@@ -27,7 +27,7 @@ class Part(NamedTuple):
 PARTS = (
     Part("Three derivatives, three ways", theory.run),
     Part("Training on real data, split over workers", digits.run),
-    Part("10,000 different graphs in one batch", many_graphs.run),
+    Part("10,000 graphs in one batch, some of them broken", many_graphs.run),
     Part("What the service measured", throughput.run),
 )
 
@@ -52,8 +52,8 @@ def run(console: Console) -> None:
     console.rule("[bold]Pullback: graphs in over gRPC, gradients out")
     with running_server("--workers", str(WORKERS)) as server, pb.connect(server.address) as service:
         console.print(
-            f"[green]✓[/] a server answers on {server.address} after {server.started_s:.1f} s "
-            "(its Ray workers come up behind)"
+            f"[green]✓[/] a server answers on {server.address} after {server.started_s:.1f} s; "
+            "its workers come up behind"
         )
         for part in PARTS:
             console.print()

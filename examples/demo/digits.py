@@ -67,17 +67,17 @@ def run(stage: Stage) -> None:
     stage.server.wait_for_workers(stage.workers)
     stage.console.print(
         f"{len(training.digits)} images of handwritten digits to learn from, "
-        f"{len(test.digits)} held out; {stage.workers} Ray workers are up."
+        f"{len(test.digits)} held out; {stage.workers} workers"
     )
     begun = time.monotonic()
     found, last = train(stage, training)
     seconds = time.monotonic() - begun
     metrics = last.metrics
     stage.console.print(
-        f"{found.nfev} gradients in {seconds:.1f} s: loss {found.fun:.4f}. The last one: "
-        f"{metrics.split} in {metrics.tasks} tasks on {metrics.workers} worker(s), "
-        f"{metrics.tensor_cache_hits} inputs by hash, {metrics.nodes} nodes, "
-        f"{metrics.adjoint_evaluations} adjoints, {metrics.total_s * 1e3:.1f} ms."
+        f"{found.nfev} gradients in {seconds:.1f} s; the loss fell to {found.fun:.4f}\n"
+        f"the last one: {metrics.split}, {metrics.tasks} tasks on {metrics.workers} workers, "
+        f"{metrics.nodes} nodes, {metrics.adjoint_evaluations} adjoints, "
+        f"{metrics.total_s * 1e3:.1f} ms"
     )
     stage.claim("every job was split over the workers", metrics.workers >= 1 < metrics.tasks)
     stage.claim("the images were named by their hash", metrics.tensor_cache_hits == 2)

@@ -1,6 +1,7 @@
 """Ten thousand graphs in one batch, a few of them broken: typed errors in place, the rest go on.
 
-Every graph is an expression made at random, of one of 200 structures and with its own constants.
+Graphs are expressions made at random, of 200 structures and ten sets of constants each; every job
+has a point of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
+from rich.markup import escape
+from rich.table import Table
 
 import pullback as pb
 import pullback.numpy as np
@@ -18,6 +21,7 @@ from examples.demo.stage import Stage
 
 COUNT = 10_000
 STRUCTURES = 200
+GRAPHS = 2_000
 COMPARED = 100
 
 Item: TypeAlias = "tuple[pb.Graph, Mapping[str, Any], pb.Gradient]"
@@ -65,14 +69,14 @@ class Breakage(NamedTuple):
     spoil: Callable[[Item], Item]
 
 
+COUNTER = pb.trace(lambda n: n * n, 3)
 BREAKAGES = (
     Breakage(pb.InputError, lambda item: (item[0], {"x": item[1]["x"]}, item[2])),
     Breakage(pb.InputError, lambda item: (item[0], {**item[1], "x": numpy.ones(4)}, item[2])),
     Breakage(pb.InputError, lambda item: (*item[:2], pb.Gradient(("z",)))),
     Breakage(pb.NonFiniteError, lambda item: (item[0], {**item[1], "y": numpy.nan}, item[2])),
-    Breakage(pb.NotDifferentiable, lambda item: (_COUNTER, {"n": 3}, pb.Gradient(("n",)))),
+    Breakage(pb.NotDifferentiable, lambda item: (COUNTER, {"n": 3}, pb.Gradient(("n",)))),
 )
-_COUNTER = pb.trace(lambda n: n * n, 3)
 
 
 def run(stage: Stage) -> None:
@@ -84,13 +88,13 @@ def run(stage: Stage) -> None:
     counts = Counter(type(outcome) for outcome in outcomes)
     distinct = len({graph.fingerprint for graph, *_ in items})
     stage.console.print(
-        f"{len(items):,} jobs, {distinct:,} different graphs of {STRUCTURES} structures: "
-        f"{seconds:.1f} s, {len(items) / seconds:,.0f} jobs/s."
+        f"{len(items):,} jobs, {distinct:,} different graphs of {STRUCTURES} structures:\n"
+        f"{seconds:.1f} s, {len(items) / seconds:,.0f} jobs/s, each with two gradients"
     )
+    table = Table("error", "jobs", "for example", box=None, pad_edge=False)
     for kind, (number, error) in sorted(_examples(outcomes).items()):
-        stage.console.print(
-            f"  [red]{kind}[/] ×{counts[type(error)]}, such as job {number}: {error}"
-        )
+        table.add_row(f"[red]{kind}[/]", f"{counts[type(error)]}", escape(f"job {number}: {error}"))
+    stage.console.print(table)
     stage.claim(
         "order is kept, and just the broken jobs failed, each as it should",
         all(
@@ -112,12 +116,14 @@ def batch() -> tuple[list[Item], dict[int, type[pb.PullbackError] | None]]:
     """The jobs, and for each its error, or None for those that are well."""
     random = numpy.random.default_rng(0)
     structures = [_structure(random) for _ in range(STRUCTURES)]
+    graphs = [
+        structure.graph(random.uniform(0.1, 1.0, len(structure.steps)).tolist())
+        for structure in structures * (GRAPHS // STRUCTURES)
+    ]
     items: list[Item] = []
     for number in range(COUNT):
-        structure = structures[number % STRUCTURES]
-        graph = structure.graph(random.uniform(0.1, 1.0, len(structure.steps)).tolist())
         inputs = {"x": random.normal(size=3), "y": random.normal()}
-        items.append((graph, inputs, pb.Gradient(("x", "y"))))
+        items.append((graphs[number % GRAPHS], inputs, pb.Gradient(("x", "y"))))
     expected: dict[int, type[pb.PullbackError] | None] = dict.fromkeys(range(COUNT))
     for number in range(7, COUNT, COUNT // 50):
         breakage = BREAKAGES[number // (COUNT // 50) % len(BREAKAGES)]

@@ -47,8 +47,8 @@ def command_line(stage: Stage, example: Example, graph: pb.Graph) -> tuple[str, 
         Claim: the command failed.
     """
     with TemporaryDirectory() as folder:
-        Path(folder, "graph.pb.txt").write_text(str(graph))
-        arguments = ["eval", "graph.pb.txt", "--server", stage.server.address]
+        Path(folder, "graph.txt").write_text(str(graph))
+        arguments = ["eval", "graph.txt", "--server", stage.server.address]
         for name, value in example.point.items():
             np.save(Path(folder, f"{name}.npy"), value)
             shown = f"@{name}.npy" if np.ndim(value) else f"{value}"

@@ -31,11 +31,11 @@ def run(stage: Stage) -> None:
         if name.startswith("pullback_jobs_total") and value:
             counters.add_row(f"jobs {name.partition('{')[2].rstrip('}')}", f"{value:,.0f}")
     for name, words in COUNTERS.items():
-        counters.add_row(words, f"{_sum(samples, name):,.0f}")
+        counters.add_row(words, f"{_sum(samples, name):,.{1 if 'seconds' in words else 0}f}")
     stage.console.print(counters)
     means = [f"{phase} {_mean_ms(samples, phase):.2f}" for phase in PHASES]
-    stage.console.print(f"\nmilliseconds of a job by phase, mean: {', '.join(means)}")
-    stage.console.print(f"As Prometheus and Grafana show it, live: http://{stage.server.http}/")
+    stage.console.print(f"\nmilliseconds of a job by phase, mean:\n{', '.join(means)}")
+    stage.console.print(f"live, while a server runs: http://{stage.server.http}/")
     answered = sum(
         value
         for name, value in samples.items()

@@ -12,7 +12,7 @@ def recorder(calls, name):
 
 def test_rounds_interleave_rivals_and_rotate_who_goes_first():
     """Every rival runs in every round, the first place moves on, and the warm-up is not kept."""
-    calls = []
+    calls: list[str] = []
     rivals = {name: recorder(calls, name) for name in "abc"}
     samples = interleaved(rivals, rounds=3, calls=2)
     assert "".join(calls) == "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc"
