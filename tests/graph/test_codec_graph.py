@@ -269,6 +269,16 @@ def test_a_fault_is_typed_and_placed(fault: str) -> None:
     assert caught.value.field == field
 
 
+def test_a_message_stays_short_whatever_it_quotes() -> None:
+    """An attribute of a million entries is not quoted whole in the error that refuses it."""
+    message = encode_graph(GRAPH)
+    node = message.nodes.add(op="permute_dims", operands=[0])
+    node.attributes.add(name="axes").ints_value.values.extend(range(100_000))
+    with pytest.raises(ShapeError, match="node 3 permute_dims") as caught:
+        decode_graph(message)
+    assert len(caught.value.message) <= 1500
+
+
 @pytest.mark.parametrize(
     ("limits", "what"),
     [

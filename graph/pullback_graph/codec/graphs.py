@@ -9,7 +9,7 @@ from typing import Any
 
 from pullback_graph.builder import Builder, unknown_op
 from pullback_graph.codec.attributes import decode_attributes, encode_attributes
-from pullback_graph.codec.messages import parsed
+from pullback_graph.codec.messages import parsed, shortened
 from pullback_graph.codec.tensors import decode_dtype, decode_tensor, encode_tensor
 from pullback_graph.errors import (
     AttributeFault,
@@ -169,7 +169,7 @@ def _with_outputs(builder: Builder, message: Any, limits: Limits, field: str) ->
     try:
         return builder.build(outputs, prune=False)
     except GraphError as error:
-        raise GraphError(error.message, field=f"{field}.outputs") from None
+        raise GraphError(shortened(error.message), field=f"{field}.outputs") from None
 
 
 # --- faults ---------------------------------------------------------------------------------------
@@ -189,4 +189,4 @@ def _placed(
     message = error.message
     if not error.field.startswith("graph.nodes"):
         message = f"node {position} {op.name if op else name[:80]}: {message}"
-    return type(error)(message, field=f"{field}.nodes[{position}]")
+    return type(error)(shortened(message), field=f"{field}.nodes[{position}]")

@@ -17,6 +17,9 @@ from pullback_graph.limits import Limits
 
 M = TypeVar("M", bound=Message)
 
+MESSAGE_CHARACTERS = 1500
+"""An error travels in gRPC's trailing metadata, of which a few kilobytes are sure to arrive."""
+
 _LEAST_PART_BYTES = 2
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BITS = 70
@@ -43,6 +46,12 @@ def parsed(kind: type[M], data: bytes | M, field: str, limits: Limits) -> M:
         raise WireError(
             f"the bytes are no {kind.DESCRIPTOR.full_name}: {error}", field=field
         ) from None
+
+
+def shortened(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
+    """At most so many characters, none of them one that UTF-8 has not."""
+    cut = text if len(text) <= characters else text[: characters - 3] + "..."
+    return cut.encode("utf-8", "replace").decode()
 
 
 def count_parts(kind: type[Message], data: bytes, enough: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from pullback_graph.codec.messages import shortened
 from pullback_graph.errors import (
     ERRORS,
     Cancelled,
@@ -24,8 +25,6 @@ from pullback_graph.errors import (
 )
 
 DOMAIN = "pullback"
-MESSAGE_CHARACTERS = 1500
-"""A status travels in gRPC's trailing metadata, of which a few kilobytes are sure to arrive."""
 _DESCRIPTION_CHARACTERS = 300
 _FIELD_CHARACTERS = 200
 
@@ -57,15 +56,15 @@ def error_to_status(error: BaseException) -> status_pb2.Status:
     """The status of any exception."""
     known = _of_the_tree(error)
     kind = _named_class(known)
-    message = _shortened(known.message, MESSAGE_CHARACTERS)
+    message = shortened(known.message)
     status = status_pb2.Status(code=status_code_number(kind.status), message=message)
-    field = _shortened(known.field, _FIELD_CHARACTERS)
+    field = shortened(known.field, _FIELD_CHARACTERS)
     info = error_details_pb2.ErrorInfo(reason=kind.__name__, domain=DOMAIN)
     info.metadata["field"] = field
     info.metadata["retryable"] = "true" if kind.retryable else "false"
     status.details.add().Pack(info)
     if field and isinstance(known, RequestError):
-        description = _shortened(known.message, _DESCRIPTION_CHARACTERS)
+        description = shortened(known.message, _DESCRIPTION_CHARACTERS)
         request = error_details_pb2.BadRequest()
         request.field_violations.add(field=field, description=description)
         status.details.add().Pack(request)
@@ -113,9 +112,3 @@ def _named_class(error: PullbackError) -> type[PullbackError]:
         if ERRORS.get(kind.__name__) is kind:
             return ERRORS[kind.__name__]
     return PullbackError
-
-
-def _shortened(text: str, characters: int) -> str:
-    """At most so many characters, none of them one that UTF-8 has not."""
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= characters else text[: characters - 3] + "..."
