@@ -201,13 +201,13 @@ def at_point(
     """
     bound = parameters.bind(args, keywords)
     arguments = take_apart(bound)
-    if isinstance(wrt, Sequence) and not isinstance(wrt, str):
-        parts = [_chosen(item, parameters, bound, arguments) for item in wrt]
-        chosen = Structure(tuple, tuple(range(len(parts))), tuple([part for part, _ in parts]))
-        places = tuple([place for _, own in parts for place in own])
-    else:
-        chosen, places = _chosen(wrt, parameters, bound, arguments)
-    return Point(trace_function(function, parameters, arguments), arguments, chosen, places)
+    traced = trace_function(function, parameters, arguments)
+    several = isinstance(wrt, Sequence) and not isinstance(wrt, str)
+    key = tuple(wrt) if several else wrt  # type: ignore[arg-type]  # it is a sequence then
+    if key not in traced.chosen:
+        traced.chosen[key] = _chosen(key, parameters, bound, arguments)
+    structure, places = traced.chosen[key]
+    return Point(traced, arguments, structure, places)
 
 
 def seed_arrays(
@@ -239,8 +239,13 @@ def seed_arrays(
 
 
 def _chosen(
-    wrt: str | int | None, parameters: Parameters, bound: Mapping[str, Any], arguments: Arguments
+    wrt: Any, parameters: Parameters, bound: Mapping[str, Any], arguments: Arguments
 ) -> tuple[Structure, tuple[int, ...]]:
+    """The structure of the arguments that `wrt` names, and which leaves they are."""
+    if isinstance(wrt, tuple):
+        parts = [_chosen(item, parameters, bound, arguments) for item in wrt]
+        whole = Structure(tuple, tuple(range(len(parts))), tuple([part for part, _ in parts]))
+        return whole, tuple([place for _, own in parts for place in own])
     name = wrt if isinstance(wrt, str) else parameters.name_at(wrt or 0, bound)
     try:
         structure, first = arguments.structure.at(name)

@@ -1,4 +1,4 @@
-"""Calls that `pullback.numpy` and NumPy must answer alike: name, arguments, keywords; one row each."""
+"""Calls that `pullback.numpy` and NumPy answer alike: name, arguments, keywords; a row a call."""
 
 from __future__ import annotations
 

@@ -104,12 +104,10 @@ def test_pairs_of_dtypes(name: str, first: str):
         check(name, ONES[first], ONES[second])
 
 
-@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("name", [name for name in BINARY if name != "concat"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_numbers_are_weak(name: str, dtype: str):
     """A Python number takes the dtype of the array beside it, on either side."""
-    if name == "concat":
-        pytest.skip("numbers are no arrays to join")
     for number in NUMBERS.values():
         check(name, ONES[dtype], number)
         check(name, number, ONES[dtype])

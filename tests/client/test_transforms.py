@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import pullback as pb
 import pullback.numpy as pnp
+from pullback.remote.remote_tensor import RemoteTensor
 from pullback.transforms import AsyncTransforms, Transforms
 
 RNG = np.random.default_rng(2)
@@ -334,6 +336,15 @@ def test_a_service_is_asked_for_jobs():
     assert value == pytest.approx(loss(W + 1, X, Y))
 
 
+def test_handles_of_arrays_sent_before_are_handed_on():
+    """An argument sent before is traced by its type alone, and goes to the service as it came."""
+    service = Recorder()
+    handle = RemoteTensor(X, pb.TensorHash("0" * 64))
+    gradient = service.grad(loss)(W, handle, Y)
+    np.testing.assert_allclose(gradient, loss_gradient(W, X, Y))
+    assert service.asked[0][1]["x"] is handle
+
+
 def test_a_nested_gradient_asks_no_service():
     """Inside a traced function a service's gradient goes into the graph; one job is sent."""
     service = Recorder()
@@ -370,6 +381,12 @@ def test_a_transformed_function_keeps_its_name_and_signature():
     made = pb.grad(loss, "w")
     assert made.__name__ == "loss"
     assert made.__doc__ == loss.__doc__
+
+
+def test_scipys_optimiser_takes_it_as_it_is():
+    """`value_and_grad` gives what `scipy.optimize.minimize` wants with `jac=True`."""
+    found = minimize(pb.value_and_grad(loss), np.zeros(3), args=(X, Y), jac=True, method="L-BFGS-B")
+    np.testing.assert_allclose(found.x, np.linalg.lstsq(X, Y)[0], atol=1e-4)
 
 
 def test_functions_of_the_namespace_can_be_transformed():

@@ -39,8 +39,8 @@ def result_type(*values: Any) -> DType:
 
 def can_cast(from_: Any, to: Any, /) -> bool:
     """Whether a cast keeps every value."""
-    dtype = from_.dtype if hasattr(from_, "dtype") else from_
-    return bool(np.can_cast(dtype, as_dtype(to)))
+    is_array = hasattr(from_, "dtype") and not isinstance(from_, type)
+    return bool(np.can_cast(from_.dtype if is_array else from_, as_dtype(to)))
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:

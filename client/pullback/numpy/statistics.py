@@ -84,6 +84,10 @@ def average(x: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
         return mean(x, axis, keepdims=keepdims)
     value, weight = promoted(floating, (x, weights))
     if weight.shape != value.shape:
+        if axis is None:
+            raise ShapeError(
+                f"weights of shape {weight.shape} are not of shape {value.shape}; give their axis"
+            )
         along = one_axis(axis, value.ndim)
         if weight.shape != value.shape[along : along + 1]:
             raise ShapeError(f"weights of shape {weight.shape} do not fit shape {value.shape}")

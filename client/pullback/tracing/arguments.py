@@ -70,10 +70,12 @@ class Parameters:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._signature: inspect.Signature | None = None
+        self._plain: tuple[str, ...] = ()
         try:
             self._signature = inspect.signature(function)
         except (TypeError, ValueError):  # a builtin, which has none
             return
+        self._plain = _plain_names(self._signature)
 
     def bind(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter: `*args` as a tuple, `**keywords` each by its own name.
@@ -81,6 +83,8 @@ class Parameters:
         Raises:
             TypeError: they do not fit the signature.
         """
+        if not keywords and args and len(args) == len(self._plain):
+            return dict(zip(self._plain, args, strict=True))
         if self._signature is None:
             return {**{f"x{i}": value for i, value in enumerate(args)}, **keywords}
         bound: dict[str, Any] = {}
@@ -122,6 +126,13 @@ class Parameters:
         if not -len(names) <= position < len(names):
             raise TraceError(f"there is no argument {position}; the call has {', '.join(names)}")
         return names[position]
+
+
+def _plain_names(signature: inspect.Signature) -> tuple[str, ...]:
+    """The parameters, where a call with one positional argument for each is all there is to it."""
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = signature.parameters.values()
+    return tuple(signature.parameters) if all([p.kind in plain for p in parameters]) else ()
 
 
 def take_apart(bound: Mapping[str, Any]) -> Arguments:

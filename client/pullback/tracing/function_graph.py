@@ -45,8 +45,8 @@ class FunctionGraph:
     leaves: tuple[str | None, ...]
     static: tuple[Any, ...]
     captures: tuple[Capture, ...] = ()
-    notes: dict[Any, Any] = field(default_factory=dict)
-    """What transforms work out once for this graph."""
+    chosen: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """Per `wrt`, which leaves of the arguments it names: worked out once."""
 
 
 def trace(function: Callable[..., Any], /, *args: Any, **keywords: Any) -> Graph:

@@ -189,12 +189,19 @@ def _entries(item: Any, shape: Shape, axis: int) -> list[Any]:
     if isinstance(item, np.ndarray) and item.dtype == np.bool_:
         return _entries(bool(item), shape, axis)
     try:
-        position = operator.index(item)
+        place = operator.index(item)
     except TypeError:
         raise TraceError(
             f"{item!r} is no index; use integers, slices, ..., None, integer arrays or plain masks"
         ) from None
-    return [Position(int(_in_range(np.asarray(position), shape[axis], axis)))]
+    return [Position(_element(place, shape[axis], axis))]
+
+
+def _element(place: int, size: int, axis: int) -> int:
+    """A plain position counted from the front."""
+    if not -size <= place < size:
+        raise ShapeError(f"index {place} is out of range for axis {axis} of size {size}")
+    return place % size
 
 
 def _span(item: slice, size: int) -> Span:
@@ -237,9 +244,8 @@ def _checked(item: Any, shape: Shape, axis: int) -> Indices:
 
 def _in_range(item: Any, size: int, axis: int) -> Any:
     """Plain indices counted from the front."""
-    if item.size and (int(item.min()) < -size or int(item.max()) >= size):
-        wrong = int(item.max()) if int(item.max()) >= size else int(item.min())
-        raise ShapeError(f"index {wrong} is out of range for axis {axis} of size {size}")
+    for extreme in (item.min(), item.max()) if item.size else ():
+        _element(int(extreme), size, axis)
     places = item.astype(np.int64)
     return np.where(places < 0, places + size, places)
 
@@ -286,6 +292,8 @@ def _assembled(shape: Shape, entries: Sequence[Any]) -> Index:
 
 def _after_gather(gaps: Sequence[int], rank: int, indices: Sequence[tuple[int, Value]]) -> Shape:
     """Where axes that only keep index arrays apart are in the result, the arrays' axes first."""
+    if not gaps:
+        return ()
     own = max([array.ndim for _, array in indices], default=0)
     indexed = [place for place, _ in indices]
     rest = [place for place in range(rank) if place not in indexed]
