@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -30,7 +31,7 @@ class DispatcherProcess:
             settings.to_json(),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env={"GRPC_VERBOSITY": "ERROR", **os.environ},  # a closed stream is no news
+            env=_environment(settings),
         )
         return cls(settings, process)
 
@@ -54,3 +55,19 @@ class DispatcherProcess:
         await self._process.wait()
         await asyncio.to_thread(end_session, self.pid)
         await asyncio.to_thread(shutil.rmtree, self.settings.folder, True)
+
+
+def _environment(settings: DispatcherSettings) -> dict[str, str]:
+    """This process's environment, with a secret of its own for a Ray that nobody else is to join.
+
+    Without one, some releases of Ray let anyone on the network run code on it, and others leave a
+    file in the home folder. What the user has set stands.
+    """
+    environment = {
+        "GRPC_VERBOSITY": "ERROR",  # a closed stream is no news
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do one day, and warns about
+    }
+    if not settings.ray_address:
+        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return environment | os.environ

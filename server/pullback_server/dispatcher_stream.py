@@ -79,7 +79,7 @@ class DispatcherStream:
         self._plans = plans
         self._known: set[bytes] = set()
         self._kept = KeptArrays(kept_bytes)
-        self._outbox: asyncio.Queue[wire.DispatchRequest] = asyncio.Queue()
+        self._outbox: asyncio.Queue[wire.DispatchRequest | None] = asyncio.Queue()
         self._sent: dict[int, wire.Submit] = {}
         self._order = asyncio.Lock()
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
@@ -130,6 +130,7 @@ class DispatcherStream:
 
     async def close(self) -> None:
         """End the stream, and with it the jobs on it."""
+        self._outbox.put_nowait(None)
         if self._call is not None:
             self._call.cancel()
         await self._channel.close()
@@ -139,8 +140,8 @@ class DispatcherStream:
     # --- inside -----------------------------------------------------------------------------------
 
     async def _requests(self) -> AsyncIterator[wire.DispatchRequest]:
-        while True:
-            yield await self._outbox.get()
+        while (request := await self._outbox.get()) is not None:
+            yield request
 
     def _encode(self, job: JobOrder, deadline_s: float | None) -> wire.Submit:
         """The message of a job; one at a time."""

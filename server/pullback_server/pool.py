@@ -106,8 +106,6 @@ class Pool:
 
     def connect(self) -> None:
         """Join the cluster, or start one. Takes seconds; call it on the main thread."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         settings = self.settings
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if settings.ray_address:

@@ -24,6 +24,8 @@ LOG = logging.getLogger("pullback_server.dispatcher")
 HEAD_LOST = 75
 """Exit status when Ray's head is lost: try again."""
 CHECK_S = 2.0
+STOP_S = 1.0
+"""How long streams may take to end; the front end has closed its own."""
 
 
 def main(argument: str) -> None:
@@ -53,7 +55,7 @@ async def _serve(engine: Engine, settings: DispatcherSettings) -> None:
     await server.start()
     LOG.info("serving, Ray at %s", engine.pool.address)
     await stop.wait()
-    await server.stop(None)
+    await server.stop(STOP_S)
     for task in running:
         task.cancel()
 
