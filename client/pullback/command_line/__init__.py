@@ -7,6 +7,7 @@ call itself is at fault (an unknown flag, a graph that does not parse, an input 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any, NamedTuple
@@ -99,10 +100,10 @@ def pullback(
     """Gradients of computation graphs, here or by a service."""
 
 
-def main() -> None:
-    """Run the command; an error of ours is one line, not a traceback."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command, by default on the process's arguments; errors of ours are no tracebacks."""
     try:
-        app()
+        app(arguments)
     except PullbackError as error:
         typer.echo(f"pullback: {type(error).__name__}: {error.message}", err=True)
         sys.exit(2 if isinstance(error, RequestError) else 1)

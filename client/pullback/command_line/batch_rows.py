@@ -141,6 +141,7 @@ def _row_of_text(text: str, position: str, folder: Path, defaults: Defaults) -> 
         return Row(position, digest, _raiser(error))
 
     def make() -> Job:
+        _check_keys(values)
         graph = _graph(values, folder)
         inputs = read_values(values.get("inputs", {}), input_dtypes(graph), folder)
         return _job(graph, inputs, values, folder, id, defaults)
@@ -162,11 +163,14 @@ def _object(text: str) -> dict[str, Any]:
         raise InputError(f"the row is no JSON: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"the row is a {type(values).__name__}, no JSON object")
+    return values
+
+
+def _check_keys(values: Mapping[str, Any]) -> None:
     unknown = sorted(set(values) - _KEYS)
     if unknown:
         known = ", ".join(sorted(_KEYS))
         raise InputError(f"the row has an unknown key {unknown[0]!r}; known are {known}")
-    return values
 
 
 def _graph(values: Mapping[str, Any], folder: Path) -> Graph:

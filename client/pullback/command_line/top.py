@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -82,8 +82,7 @@ def _url(http: str) -> str:
 def _table(section: Section) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for position, head in enumerate(section.heads):
-        justify: Any = "left" if position == 0 and len(section.rows[0]) < 8 else "right"
-        table.add_column(head, justify=justify)
+        table.add_column(head, justify="right" if position else "left", min_width=8)
     for row in section.rows:
         table.add_row(*row)
     return table
