@@ -140,7 +140,7 @@ class Server:
 
 
 async def run(config: ServerConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal does not wait."""
+    """Serve until SIGTERM or SIGINT, then stop gracefully; an interrupt after that does not wait."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,8 +148,7 @@ async def run(config: ServerConfig) -> None:
     async with Server(config) as server:
         typer.echo(f"listening on {server.address.grpc}, {server.address.http}")
         await stop.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _exit_now)
+        loop.add_signal_handler(signal.SIGINT, _exit_now)
 
 
 def _exit_now() -> None:
