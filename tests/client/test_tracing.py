@@ -174,6 +174,19 @@ def test_a_captured_name_that_is_bound_anew_means_a_new_trace(monkeypatch: pytes
     assert pb.grad(f)(1.0) == 5.0
 
 
+def test_an_attribute_named_like_a_global_is_no_capture(monkeypatch: pytest.MonkeyPatch):
+    """Only names that the function takes from around itself count, not those of attributes."""
+
+    def f(x: Any) -> Any:
+        return np.sum(x.T) + x.size
+
+    monkeypatch.setitem(globals(), "T", 1.0)
+    first = graph_of(f, X)
+    monkeypatch.setitem(globals(), "T", 2.0)
+    monkeypatch.setitem(globals(), "size", 2.0)
+    assert graph_of(f, X) is first
+
+
 def test_an_unhashable_static_value_is_refused():
     """An argument that is neither an array nor hashable is an error that names it."""
     with pytest.raises(pb.TraceError, match=r"argument 'options\.0' is a set"):
@@ -356,3 +369,24 @@ def test_with_shapes_keeps_the_mean_right():
     x = np.arange(7.0)
     result = pb.local().evaluate(longer, {"x": x}).outputs["result"]
     np.testing.assert_allclose(result, np.mean(x**2) + np.var(x))
+
+
+def test_with_shapes_resizes_a_loss():
+    """Zeros and ones made in the function's own sizes follow a longer batch."""
+
+    def loss(w: Any, x: Any, y: Any) -> Any:
+        h = np.tanh(x @ w) + np.ones((len(x), 1))
+        h = np.where(h > 0, h, np.zeros_like(h)) - h.mean(axis=0)
+        chosen = np.take_along_axis(pnp.log_softmax(h), y[:, None], axis=1)
+        return -chosen.mean() + np.sum(np.concatenate([h[:, :1], np.zeros((len(x), 2))], axis=1))
+
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(3, 2))
+
+    def batch(n: int) -> tuple[Any, Any]:
+        return rng.normal(size=(n, 3)), rng.integers(0, 2, n)
+
+    longer = pb.trace(loss, w, *batch(5)).with_shapes({"x": (9, 3), "y": (9,)})
+    x, y = batch(9)
+    result = pb.local().evaluate(longer, {"w": w, "x": x, "y": y}).outputs["result"]
+    np.testing.assert_allclose(result, loss(w, x, y))

@@ -7,6 +7,7 @@ not show, so what changes should be an argument.
 
 from __future__ import annotations
 
+import dis
 import weakref
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -78,8 +79,9 @@ def _captured(function: FunctionType) -> Iterator[Any]:
 
 @lru_cache(maxsize=4096)
 def _global_names(code: CodeType) -> tuple[str, ...]:
-    """The global names a function and those defined inside it may use (and attributes so named)."""
-    names = set(code.co_names)
+    """The global names that a function, and those defined inside it, may use."""
+    loads = ("LOAD_GLOBAL", "LOAD_NAME")
+    names = {step.argval for step in dis.get_instructions(code) if step.opname in loads}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names.update(_global_names(constant))

@@ -91,6 +91,10 @@ class Trace:
 
     def _constant(self, array: NDArray) -> Ref:
         """The array as a constant; a large one met again, and unchanged, is not copied again."""
+        if _is_uniform(array):  # one value, broadcast: then `with_shapes` can resize it
+            value = self.builder.constant(array.reshape(-1)[0])
+            ref: Ref = self.builder.add("broadcast_to", value, shape=array.shape)
+            return ref
         if array.nbytes < _LARGE_BYTES:
             return self.builder.constant(array)
         held = self._large.get(id(array))
@@ -99,17 +103,12 @@ class Trace:
         return held.ref
 
     def _large_constant(self, array: NDArray) -> _Large:
-        """One repeated value, and counting up, are stored as rows that make them."""
-        add = self.builder.add
-        flat = array.reshape(-1)
-        first = flat[0]
-        uniform = np.broadcast_to(np.array(first), array.shape)
-        if _same_bits(uniform, array):
-            ref = add("broadcast_to", self.builder.constant(first), shape=array.shape)
-            return _Large(array, uniform, ref)
-        if array.dtype == INT64 and np.array_equal(flat, np.arange(first, first + flat.size)):
-            count = add("iota", shape=flat.shape, axis=0, dtype=INT64)
-            ref = add("reshape", add("add", count, self.builder.constant(first)), shape=array.shape)
+        """The array as a constant; where it counts up, as a row that does."""
+        first = array.reshape(-1)[0]
+        if array.dtype == INT64 and _same_bits(array.reshape(-1), first + np.arange(array.size)):
+            count = self.builder.add("iota", shape=(array.size,), axis=0, dtype=INT64)
+            moved = self.builder.add("add", count, self.builder.constant(first))
+            ref = self.builder.add("reshape", moved, shape=array.shape)
             return _Large(array, array.copy(), ref)
         ref = self.builder.constant(array)
         contents = self.builder.constant_value(ref.index)
@@ -142,6 +141,14 @@ def tracing() -> Iterator[Trace]:
         yield trace
     finally:
         _innermost.reset(token)
+
+
+def _is_uniform(array: NDArray) -> bool:
+    """Whether several elements all hold the same bits."""
+    flat = array.reshape(-1)
+    if flat.size < 2 or flat[0] != flat[-1]:
+        return False
+    return _same_bits(np.broadcast_to(flat[:1], flat.shape), flat)
 
 
 def _same_bits(x: NDArray, y: NDArray) -> bool:
