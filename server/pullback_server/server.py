@@ -140,7 +140,7 @@ class Server:
 
 
 async def run(config: ServerConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then stop gracefully; an interrupt after that does not wait."""
+    """Serve until SIGTERM or SIGINT, then stop gracefully; another interrupt does not wait."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
