@@ -17,8 +17,9 @@ from pullback_graph.limits import Limits
 
 M = TypeVar("M", bound=Message)
 
-MESSAGE_CHARACTERS = 1500
-"""An error travels in gRPC's trailing metadata, of which a few kilobytes are sure to arrive."""
+MESSAGE_BYTES = 1200
+"""A status travels in gRPC's trailing metadata, of which eight kilobytes are sure to arrive: its
+message twice, once with three bytes for each that is not printable ASCII."""
 
 _LEAST_PART_BYTES = 2
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -48,10 +49,12 @@ def parsed(kind: type[M], data: bytes | M, field: str, limits: Limits) -> M:
         ) from None
 
 
-def shortened(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
-    """At most so many characters, none of them one that UTF-8 has not."""
-    cut = text if len(text) <= characters else text[: characters - 3] + "..."
-    return cut.encode("utf-8", "replace").decode()
+def shortened(text: str, size_bytes: int = MESSAGE_BYTES) -> str:
+    """At most so many bytes of UTF-8; a character that it has not becomes a question mark."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= size_bytes:
+        return data.decode()
+    return data[: size_bytes - 3].decode("utf-8", "ignore") + "..."
 
 
 def count_parts(kind: type[Message], data: bytes, enough: int) -> int:

@@ -25,8 +25,8 @@ from pullback_graph.errors import (
 )
 
 DOMAIN = "pullback"
-_DESCRIPTION_CHARACTERS = 300
-_FIELD_CHARACTERS = 200
+_DESCRIPTION_BYTES = 300
+_FIELD_BYTES = 200
 
 _BY_CODE: dict[int, type[PullbackError]] = {
     code_pb2.CANCELLED: Cancelled,
@@ -58,13 +58,13 @@ def error_to_status(error: BaseException) -> status_pb2.Status:
     kind = _named_class(known)
     message = shortened(known.message)
     status = status_pb2.Status(code=status_code_number(kind.status), message=message)
-    field = shortened(known.field, _FIELD_CHARACTERS)
+    field = shortened(known.field, _FIELD_BYTES)
     info = error_details_pb2.ErrorInfo(reason=kind.__name__, domain=DOMAIN)
     info.metadata["field"] = field
     info.metadata["retryable"] = "true" if kind.retryable else "false"
     status.details.add().Pack(info)
     if field and isinstance(known, RequestError):
-        description = shortened(known.message, _DESCRIPTION_CHARACTERS)
+        description = shortened(known.message, _DESCRIPTION_BYTES)
         request = error_details_pb2.BadRequest()
         request.field_violations.add(field=field, description=description)
         status.details.add().Pack(request)
