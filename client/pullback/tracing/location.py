@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +14,11 @@ import pullback_graph
 from pullback_graph.errors import PullbackError
 
 _OWN = tuple(
-    str(Path(file).parent)
-    for file in (__file__.rpartition("tracing")[0] + "x", pullback_graph.__file__, np.__file__)
-    if file
+    f"{folder}{os.sep}"
+    for folder in (
+        Path(__file__).parent.parent,
+        *[Path(package.__path__[0]) for package in (pullback_graph, np)],
+    )
 )
 
 
