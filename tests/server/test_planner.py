@@ -206,3 +206,20 @@ def test_a_value_job_has_forward_tasks() -> None:
     lowered = lower(graph, Value(), fold=fold).graph
     plan = make_plan(lowered, Options(split=Split("shard", 2)), differentiated=False)
     assert {task.phase for task in plan.tasks} == {Phase.FORWARD, Phase.REDUCE}
+
+
+def test_a_whole_operand_that_the_row_blocks_stays_whole() -> None:
+    """Rows taken by a cut index come from all of a value, whatever else of it is cut elsewhere."""
+    b = Builder()
+    x, w = _input(b, "x", 6, 3), _input(b, "w", 3, 3)
+    index = b.constant(np.array([0, 0, 1, 1, 2, 2]))
+    hidden = do.matmul(x, w) + x
+    whole = do.square(do.scatter_add(hidden, index, do.sin(hidden), axis=0))
+    graph = b.build({"y": do.take(whole, index, axis=0) * hidden + whole})
+    plan = make_plan(graph, Options(split=Split("shard", 2)))
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=item.type.shape) for item in graph.inputs]
+    assert any(task.shard == 1 for task in plan.tasks)
+    np.testing.assert_allclose(
+        run_plan(plan, arrays)[0], NumpyExecutor().compile(graph)(arrays)[0], rtol=1e-12
+    )

@@ -14,7 +14,7 @@ from pullback_graph.errors import RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import FLOAT64, ArrayType
+from pullback_graph.types import FLOAT64, INT64, ArrayType
 from pullback_graph.want import Gradient
 from pullback_server.planner import make_plan
 from pullback_worker.numpy_executor import NumpyExecutor, fold
@@ -53,6 +53,82 @@ STEPS: dict[str, Step] = {
     "pair": lambda x: do.concat(x, do.cos(x), axis=0) if x.shape else x,
     "gram": lambda x: do.matmul(x, do.permute_dims(x, axes=(1, 0))) if len(x.shape) == 2 else x,
     "logsumexp": lambda x: do.logsumexp(x, axes=(0,), keepdims=False) if x.shape else x,
+    "prod first": lambda x: do.prod(x, axes=(0,), keepdims=False) if x.shape else x,
+    "min last": lambda x: do.min(x, axes=(len(x.shape) - 1,), keepdims=False) if x.shape else x,
+    "cumprod first, reversed": lambda x: do.cumprod(x, axis=0, reverse=True) if x.shape else x,
+    "shift first": lambda x: do.shift(x, axis=0, offset=1, fill=2.0) if x.shape else x,
+    "sort first": lambda x: do.sort(x, axis=0) if x.shape else x,
+    "sort last": lambda x: do.sort(x, axis=len(x.shape) - 1) if x.shape else x,
+    "roll first": lambda x: do.roll(x, shifts=(1,), axes=(0,)) if x.shape else x,
+    "tile": lambda x: do.tile(x, repeats=(2,) * len(x.shape)),
+    "repeat first": lambda x: do.repeat(x, repeats=2, axis=0) if x.shape else x,
+    "stack": lambda x: do.stack(x, do.sin(x), axis=0),
+    "pad": lambda x: do.pad(
+        x, x.builder.constant(np.array(0.5)), low=(1,) * len(x.shape), high=(0,) * len(x.shape)
+    ),
+    "split first": lambda x: (
+        do.reshape(x, shape=(x.shape[0] // 2, 2, *x.shape[1:]))
+        if x.shape and x.shape[0] % 2 == 0
+        else x
+    ),
+    "merge first": lambda x: (
+        do.reshape(x, shape=(x.shape[0] * x.shape[1], *x.shape[2:])) if len(x.shape) > 1 else x
+    ),
+    "take some": lambda x: (
+        do.take(x, x.builder.constant(np.array([0, 0, -1])), axis=0) if x.shape else x
+    ),
+    "take sorted": lambda x: do.take(x, do.argsort(x, axis=0), axis=0) if len(x.shape) == 1 else x,
+    "take along": lambda x: do.take_along_axis(x, do.argsort(x, axis=0), axis=0) if x.shape else x,
+    "take by": lambda x: do.take(
+        x.builder.constant(np.arange(5.0) * 0.1), do.astype(x, dtype=INT64), axis=0
+    ),
+    "gather pair": lambda x: (
+        do.gather(
+            x,
+            x.builder.constant(np.array([0, 1, 0])),
+            x.builder.constant(np.array([0, 0, -1])),
+            axes=(0, 1),
+        )
+        if len(x.shape) == 2
+        else x
+    ),
+    "scatter rows": lambda x: (
+        do.scatter_add(x, x.builder.constant(np.arange(x.shape[0]) // 2), do.sin(x), axis=0)
+        if x.shape
+        else x
+    ),
+    "one hot": lambda x: do.one_hot(do.argmax(x, axis=0), depth=3, dtype=FLOAT64) if x.shape else x,
+    "triangle": lambda x: do.tril(x, k=0) if len(x.shape) == 2 else x,
+    "diagonal": lambda x: do.diagonal(x, offset=0) if len(x.shape) == 2 else x,
+    "every second": lambda x: (
+        do.slice(
+            x, starts=(0,) * len(x.shape), stops=x.shape, steps=(2,) + (1,) * (len(x.shape) - 1)
+        )
+        if x.shape
+        else x
+    ),
+    "mean": lambda x: do.divide(
+        do.sum(x, axes=(0,), keepdims=True) if x.shape else x,
+        do.size(x, axes=tuple(range(min(1, len(x.shape)))), dtype=FLOAT64),
+    ),
+    "einsum rows": lambda x: (
+        do.einsum(x, do.sin(x), subscripts="ij,ij->i") if len(x.shape) == 2 else x
+    ),
+    "einsum outer": lambda x: (
+        do.einsum(x, do.cos(x), x, subscripts="ij,kj,kl->il") if len(x.shape) == 2 else x
+    ),
+    "recurrence": lambda x: do.linear_recurrence(do.sin(x) * 0.5, x, axis=0) if x.shape else x,
+    "dynamic slice": lambda x: (
+        do.dynamic_slice(
+            x,
+            x.builder.constant(np.array([1] + [0] * (len(x.shape) - 1))),
+            sizes=(x.shape[0] - 1, *x.shape[1:]),
+        )
+        if x.shape and x.shape[0] > 1
+        else x
+    ),
+    "where": lambda x: do.where(do.greater(x, 0.1), x, do.square(x)),
+    "clip": lambda x: do.clip(x, -0.5, 0.5),
 }
 BINARY = ("add", "multiply", "subtract", "maximum")
 

@@ -104,7 +104,7 @@ def _needs_cut(graph: Graph, labels: Labels, position: int, k: int) -> bool:
     value = graph.nodes[position].operands[k]
     if labels.values[value].kind is Kind.SHARDED:
         return len(graph.inputs) <= value < len(graph.inputs) + len(graph.constants)
-    return labels.group_axes[value] >= 0
+    return k in labels.cut_operands[position]
 
 
 def _operand(

@@ -42,14 +42,17 @@ class Labels:
         sharded_nodes: per node, whether it runs once a shard.
         node_rounds: per node, the round it runs in.
         gathered: values that some whole node needs joined end to end.
-        group_axes: per value, its axis in the group or -1; a whole value may have one, and is then
-            cut where a sharded node reads it.
+        cut_operands: per node, the positions of whole operands it wants a block of: those whose
+            axis in the group is the factor it runs along. A whole operand that it blocks or
+            contracts otherwise stays whole.
+        group_axes: per value, its axis in the group or -1.
     """
 
     values: tuple[Label, ...]
     sharded_nodes: tuple[bool, ...]
     node_rounds: tuple[int, ...]
     gathered: frozenset[int]
+    cut_operands: tuple[frozenset[int], ...]
     group_axes: tuple[int, ...]
     length: int
 
@@ -66,7 +69,7 @@ def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels
     labels: list[Label] = []
     for value in range(len(graph.inputs) + len(graph.constants)):
         labels.append(_given(axes[value]))
-    sharded, rounds, gathered = [], [], set()
+    sharded, rounds, gathered, cuts = [], [], set(), []
     for first, node, node_axes in zip(graph.first_results, graph.nodes, groups.axes, strict=True):
         factors = _factors(node.operands, axes, labels, node_axes)
         if len(factors - {None}) > 1:
@@ -83,8 +86,15 @@ def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels
             labels.append(_result(axes[first + offset], node_axes, factor, round, runs_sharded))
         sharded.append(runs_sharded)
         rounds.append(round)
+        cuts.append(_cut_operands(node.operands, axes, labels, node_axes, factor))
     return Labels(
-        tuple(labels), tuple(sharded), tuple(rounds), frozenset(gathered), tuple(axes), length
+        tuple(labels),
+        tuple(sharded),
+        tuple(rounds),
+        frozenset(gathered),
+        tuple(cuts),
+        tuple(axes),
+        length,
     )
 
 
@@ -115,6 +125,24 @@ def _factors(
     }
     kept = {factor for own in node_axes.results for factor in own}
     return {f if f in kept or f in node_axes.reduce else None for f in met}
+
+
+def _cut_operands(
+    operands: tuple[int, ...],
+    axes: list[int],
+    labels: list[Label],
+    node_axes: Axes,
+    factor: int | None,
+) -> frozenset[int]:
+    """Positions of the whole operands whose axis in the group is the factor the node runs along."""
+    return frozenset(
+        k
+        for k, i in enumerate(operands)
+        if factor is not None
+        and labels[i].kind is not Kind.SHARDED
+        and axes[i] >= 0
+        and node_axes.operands[k][axes[i]] == factor
+    )
 
 
 def _creates(first: int, node_axes: Axes, axes: list[int]) -> bool:
