@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from pullback_graph.errors import NotFoundError, PullbackError
+from pullback_graph.errors import Cancelled, NotFoundError, PullbackError
 from pullback_graph.job import Metrics
 from pullback_server.front_end.run_job import Arrival
 from pullback_server.metrics import ServiceCounters
@@ -50,6 +50,12 @@ class Accounting:
             self.counters.request_rejected(outcome_of(error))
         else:
             self.counters.job_failed(arrival.want, outcome_of(error))
+
+    def left(self, arrivals: Iterable[Arrival]) -> None:
+        """Nobody waits for these any more: those without an answer were cancelled."""
+        for arrival in arrivals:
+            if arrival in self._held:
+                self.failed(arrival, Cancelled("the caller went away before the result was there"))
 
     def _in_flight(self) -> Mapping[tuple[str, str], int]:
         return Counter((arrival.want, arrival.state) for arrival in list(self._held))

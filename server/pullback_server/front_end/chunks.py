@@ -13,7 +13,7 @@ from pullback_graph.codec import error_to_status, status_to_error
 from pullback_graph.errors import PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.evaluation import Evaluation, typed_error
-from pullback_server.front_end.job_processes import JobProcesses, Returned, Sent
+from pullback_server.front_end.job_processes import VISIT_BYTES, JobProcesses, Returned, Sent
 from pullback_server.front_end.run_job import Answer, Arrival, BoundJob
 
 Done: TypeAlias = "Answer | BoundJob | PullbackError"
@@ -63,15 +63,21 @@ class ChunkRunner:
             await self._here(rest, emit)
 
     async def _here(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
-        """Answer jobs on one visit to a thread; what needs the cluster follows as it ends."""
+        """Answer jobs on visits to a thread; what needs the cluster follows as it ends.
+
+        A visit ends early when its replies are large: they leave before more are made.
+        """
         answer = self.evaluation.runner.answer
-        call = partial(_all_caught, [partial(answer, arrival) for arrival in arrivals])
-        pairs = list(zip(arrivals, await self.evaluation.threads.run(0, call), strict=True))
-        await self._emit([p for p in pairs if not isinstance(p[1], BoundJob)], emit)
+        rest = list(arrivals)
         async with asyncio.TaskGroup() as group:
-            for _, done in pairs:
-                if isinstance(done, BoundJob):
-                    group.create_task(self._on_cluster(done, emit))
+            while rest:
+                call = partial(_caught, [partial(answer, arrival) for arrival in rest])
+                pairs = list(zip(rest, await self.evaluation.threads.run(0, call), strict=False))
+                rest = rest[len(pairs) :]
+                for _, done in pairs:
+                    if isinstance(done, BoundJob):
+                        group.create_task(self._on_cluster(done, emit))
+                await self._emit([p for p in pairs if not isinstance(p[1], BoundJob)], emit)
 
     async def _on_cluster(self, bound: BoundJob, emit: Emit) -> None:
         done: Done
@@ -110,14 +116,19 @@ def brings_graph(data: bytes) -> bool:
     return data[:1] == bytes([_GRAPH_TAG])
 
 
-def _all_caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:
-    """The results of calls, or the errors they raised; on a thread."""
+def _caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:
+    """The results of calls, or the errors they raised, up to VISIT_BYTES; on a thread."""
     results: list[Done] = []
+    size_bytes = 0
     for call in calls:
         try:
-            results.append(call())
+            done: Done = call()
         except Exception as error:
-            results.append(typed_error(error))
+            done = typed_error(error)
+        results.append(done)
+        size_bytes += len(done.data) if isinstance(done, Answer) else 0
+        if size_bytes > VISIT_BYTES:
+            break
     return results
 
 

@@ -117,6 +117,7 @@ class Evaluation:
             yield
         finally:
             self.held -= len(arrivals)
+            self.accounting.left(arrivals)
             self._left.set()
 
 

@@ -136,7 +136,7 @@ async def abort(context: Context, error: PullbackError) -> None:
     status = error_to_status(error)
     code = getattr(grpc.StatusCode, type(error).status)
     details = (("grpc-status-details-bin", status.SerializeToString()),)
-    await context.abort(code, error.message[:4096], details)
+    await context.abort(code, status.message, details)
 
 
 def _remaining_s(context: Context) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 
-from pullback_graph.errors import LimitExceeded, WireError
+from pullback_graph.errors import LimitExceeded, PullbackError, WireError
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.run_job import Arrival
@@ -56,19 +56,35 @@ class JobStream:
         try:
             await self._read(batches)
         finally:
-            await self._replies.put(None)
+            if not self._flag.is_set:  # else nobody takes replies any more
+                await self._replies.put(None)
 
     async def _read(self, batches: AsyncIterator[bytes]) -> None:
         """Start chunks as there is room for them, and see all of them to their end."""
         async with asyncio.TaskGroup() as group:
-            async for data in batches:
+            fault = await self._start_all(batches, group)
+        if fault is not None:
+            raise fault
+
+    async def _start_all(
+        self, batches: AsyncIterator[bytes], group: asyncio.TaskGroup
+    ) -> PullbackError | None:
+        """Start the chunks of all batches; what is wrong with the batch after them, if one is.
+
+        Handed back, not raised, since a group's tasks end with an error in its block.
+        """
+        async for data in batches:
+            try:
                 jobs = _parsed(data)
-                self._evaluation.accounting.batch(len(jobs))
-                for chunk in _cut(jobs):
-                    await self._window.acquire()
-                    await self._evaluation.room_for(len(chunk))
-                    arrivals = [self._arrival(job) for job in chunk]
-                    group.create_task(self._run(arrivals))
+            except PullbackError as error:
+                return error
+            self._evaluation.accounting.batch(len(jobs))
+            for chunk in _cut(jobs):
+                await self._window.acquire()
+                await self._evaluation.room_for(len(chunk))
+                arrivals = [self._arrival(job) for job in chunk]
+                group.create_task(self._run(arrivals))
+        return None
 
     async def _run(self, arrivals: Sequence[Arrival]) -> None:
         try:
