@@ -27,9 +27,9 @@ def polynomial(x: Any) -> Any:
     return x**2 + 2 * x + 1
 
 
-def mean_of_squares(x: Any) -> Any:
+def mean_of_doubles(x: Any) -> Any:
     """Vector -> scalar; the derivative by each of the n elements is 2 x / n."""
-    return np.mean(x**2)
+    return np.mean(2.0 * x)
 
 
 def sum_times(x1: Any, x2: Any, x3: Any) -> Any:
@@ -39,7 +39,9 @@ def sum_times(x1: Any, x2: Any, x3: Any) -> Any:
 
 EXAMPLES = (
     Example("x² + 2x + 1", polynomial, {"x": 3.0}, {"x": 8.0}),
-    Example("mean(x²)", mean_of_squares, {"x": np.ones(3)}, {"x": np.full(3, 2 / 3)}),
+    Example(
+        "mean(2x)", mean_of_doubles, {"x": np.array([1.0, 2.0, 3.0])}, {"x": np.full(3, 2 / 3)}
+    ),
     Example(
         "(x1 + x2) · x3",
         sum_times,

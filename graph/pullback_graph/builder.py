@@ -48,6 +48,7 @@ class Builder:
         self._reuse = reuse
         self._rewrite = rewrite
         self._inputs: list[tuple[int, str]] = []
+        self._input_names: set[str] = set()
         self._constants: dict[int, np.ndarray[Any, Any]] = {}
         self._nodes: list[tuple[int, Node]] = []
         self._node_of: dict[int, int] = {}
@@ -61,11 +62,12 @@ class Builder:
         Raises:
             GraphError: the name is empty or taken, or the type is not one of the language.
         """
-        if not name or any(name == other for _, other in self._inputs):
+        if not name or name in self._input_names:
             raise GraphError(f"input name {name!r} is {'taken' if name else 'empty'}")
         _check_type(type)
         index = self._number(ArrayType(as_dtype(type.dtype), type.shape))
         self._inputs.append((index, name))
+        self._input_names.add(name)
         return Ref(self, index)
 
     def constant(self, value: Any) -> Ref:
