@@ -22,7 +22,7 @@ from pullback_graph.job import Job
 from pullback_graph.want import Want
 
 _LISTED = 20
-_PATIENCE_S = 5.0
+_PATIENCE_S = 3.0
 """How long to wait for the server before the first job."""
 
 

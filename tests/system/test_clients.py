@@ -1,0 +1,274 @@
+"""The clients and the command line against the real server, with no worker but its own threads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from examples.server_process import RunningServer, running_server
+from pullback.remote.service import Service
+from pullback_graph.graph import Graph
+from tests.cli.running import SQUARES, run
+from tests.client.graphs import scaled, square
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for the module, with a low limit that can be crossed."""
+    with running_server("--workers", "0", "--max-nodes", "5000") as running:
+        yield running
+
+
+@pytest.fixture
+def service(server: RunningServer) -> Iterator[Service]:
+    """A client of its own for each test."""
+    with pb.connect(server.address) as service:
+        yield service
+
+
+def chain(nodes: int) -> Graph:
+    """x + x + x ...: so many nodes."""
+    return pb.trace(lambda x: sum([x] * nodes, start=x), 1.0)
+
+
+# --- one job --------------------------------------------------------------------------------------
+
+
+def test_a_graph_travels_once(service: Service):
+    """From the second call on, whatever is wanted, the service knows the graph."""
+    hits = [
+        service.gradient(scaled(7.5), {"x": float(i)}, "x").metrics.graph_cache_hit
+        for i in range(3)
+    ]
+    assert hits[1:] == [True, True]
+    assert service.value(scaled(7.5), {"x": 2.0}).outputs["y"] == 15.0
+    assert service.hessian(scaled(7.5), {"x": 2.0}, "x").hessians["x", "x"] == 0.0
+
+
+def test_large_inputs_are_named(service: Service):
+    """An optimiser's data travels once: later calls find it by its hash."""
+    x = np.arange(100_000.0)
+    results = [service.gradient(square(x.size), {"x": x}, "x") for _ in range(3)]
+    assert [result.metrics.tensor_cache_hits for result in results] == [1, 1, 1]
+    assert all(np.array_equal(result.gradients["x"], 2 * x) for result in results)
+    handle = service.put(x[:10])
+    assert service.value(square(10), {"x": handle}).metrics.tensor_cache_hits == 1
+
+
+def test_functions(service: Service):
+    """A function is traced here and differentiated there; a handle may be an argument."""
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=3), rng.normal(size=(5, 3))
+
+    def loss(w, x):
+        return pb.numpy.mean((x @ w) ** 2)
+
+    value, gradient = service.value_and_grad(loss, wrt="w")(w, service.put(x))
+    assert value == pytest.approx(np.mean((x @ w) ** 2))
+    assert gradient == pytest.approx(2 * x.T @ (x @ w) / 5)
+    assert service.hessian(loss, wrt="w")(w, x) == pytest.approx(2 * x.T @ x / 5)
+
+
+def test_the_same_as_without_a_server(service: Service):
+    """A remote result has the bits of pb.local()'s."""
+    x = np.random.default_rng(1).normal(size=50)
+    here = pb.local().gradient(square(50), {"x": x}, "x")
+    there = service.gradient(square(50), {"x": x}, "x")
+    assert here.outputs["y"] == there.outputs["y"]
+    assert np.array_equal(here.gradients["x"], there.gradients["x"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "words"),
+    [
+        (lambda s: s.value(square(), {}), pb.InputError, "'x'"),
+        (lambda s: s.value(square(), {"x": [1.0]}), pb.InputError, r"float64\[1\]"),
+        (lambda s: s.gradient(square(), {"x": 1.0}, "z"), pb.RequestError, "'z'"),
+        (lambda s: s.gradient(square(), {"x": 1.0}, "x", "z"), pb.RequestError, "'z'"),
+        (lambda s: s.value(chain(6000), {"x": 1.0}), pb.LimitExceeded, "5000"),
+        (
+            lambda s: s.value(square(), {"x": float("inf")}, check="finite"),
+            pb.NonFiniteError,
+            "'y'",
+        ),
+        (lambda s: s.value(square(), {"x": 1.0}, executor="xla"), pb.UnsupportedError, "xla"),
+        (lambda s: s.value(pb.GraphHash("00" * 32), {}), pb.NotFoundError, "0000"),
+    ],
+)
+def test_errors_keep_their_class(service: Service, ask, kind: type[Exception], words: str):
+    """What the server raises is what the client raises, in the server's words."""
+    with pytest.raises(kind, match=words):
+        ask(service)
+
+
+def test_a_deadline(service: Service):
+    """A job that takes longer than its deadline ends as DeadlineExceeded, and the next one runs."""
+    graph = pb.trace(lambda x: pb.numpy.sum(x @ x @ x @ x), np.ones((1500, 1500)))
+    with pytest.raises(pb.DeadlineExceeded):
+        service.evaluate(graph, {"x": np.ones((1500, 1500))}, deadline_s=0.05)
+    assert service.value(square(), {"x": 2.0}).outputs["y"] == 4.0
+
+
+def test_what_the_service_says_of_itself(service: Service):
+    """Limits, operators, executors; and what it would do with a job."""
+    info = service.server_info()
+    assert info.limits.nodes == 5000
+    assert "matmul" in info.ops
+    assert [executor.name for executor in info.executors] == ["numpy"]
+    plan = service.plan(square(10), gradient="x")
+    assert plan.front_end
+    assert plan.nodes > 0
+
+
+# --- many jobs ------------------------------------------------------------------------------------
+
+
+def test_map(service: Service):
+    """Thousands of jobs of a hundred graphs, broken ones in their place."""
+    jobs: list[Any] = [(scaled(float(i % 100)), {"x": float(i)}) for i in range(3000)]
+    jobs[1000] = (scaled(1.0), {"x": "nonsense"})
+    jobs[2000] = (chain(6000), {"x": 1.0})
+    outcomes = list(service.map(jobs, gradient="x", progress=False))
+    assert isinstance(outcomes.pop(2000), pb.LimitExceeded)
+    assert isinstance(outcomes.pop(1000), pb.InputError)
+    expected = [i % 100 for i in range(3000) if i not in (1000, 2000)]
+    assert [o.gradients["x"] for o in outcomes if isinstance(o, pb.Result)] == expected
+
+
+def test_a_job_over_the_message_limit_fails_alone(service: Service):
+    """gRPC refuses the message and ends the stream; the jobs beside it have their results."""
+    wide = pb.trace(lambda **xs: sum(pb.numpy.sum(x) for x in xs.values()), **{
+        f"x{i}": np.zeros(32_000) for i in range(300)
+    })  # fmt: skip
+    large = (wide, {f"x{i}": np.zeros(32_000) for i in range(300)})
+    jobs = [*[(square(), {"x": float(i)}) for i in range(20)], large]
+    jobs += [(square(), {"x": float(i)}) for i in range(20)]
+    outcomes = list(service.map(jobs, progress=False))
+    assert isinstance(outcomes.pop(20), pb.LimitExceeded)
+    assert [o.outputs["y"] for o in outcomes if isinstance(o, pb.Result)] == [
+        float(i * i) for i in [*range(20), *range(20)]
+    ]
+
+
+async def test_async(server: RunningServer):
+    """Calls side by side, a function, and a map."""
+    async with pb.aconnect(server.address) as service:
+        results = await asyncio.gather(
+            *[service.gradient(square(), {"x": float(i)}, "x") for i in range(50)]
+        )
+        assert [r.gradients["x"] for r in results] == [2.0 * i for i in range(50)]
+        assert await service.grad(lambda x: x * x * x)(2.0) == 12.0
+        with pytest.raises(pb.InputError):
+            await service.value(square(), {})
+        jobs = [(scaled(float(i % 10)), {"x": 1.0}) for i in range(500)]
+        outcomes = [o async for o in service.map(jobs, progress=False)]
+        assert [o.outputs["y"] for o in outcomes if isinstance(o, pb.Result)] == [
+            i % 10 for i in range(500)
+        ]
+
+
+def test_a_restart_in_the_middle_of_a_map():
+    """The server stops and another one starts at its port: every job has its result."""
+    with running_server("--workers", "0", "--grace-s", "0.5") as first:
+        port = first.address.rpartition(":")[2]
+        patient = pb.RetryPolicy(attempts=30, longest_s=0.5)
+        service = pb.connect(first.address, retry=patient)
+        jobs = ((square(), {"x": float(i)}) for i in range(2000))
+        outcomes = service.map(jobs, progress=False)
+        seen = [next(outcomes) for _ in range(100)]
+    with service, running_server("--workers", "0", "--port", port):
+        seen += outcomes
+    found = [o.outputs["y"] for o in seen if isinstance(o, pb.Result)]
+    assert found == [float(i * i) for i in range(2000)]
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Path:
+    """A file with the sum of squares of three numbers."""
+    path = tmp_path / "squares.graph"
+    path.write_text(SQUARES)
+    return path
+
+
+def test_eval(server: RunningServer, squares: Path, monkeypatch: pytest.MonkeyPatch):
+    """By the flag, and by the variable."""
+    arguments = ["eval", squares, "-i", "x=[1,2,3]", "-g", "x", "--json"]
+    done = run(*arguments, "--server", server.address)
+    assert done.json["gradients"] == {"x": [2.0, 4.0, 6.0]}
+    monkeypatch.setenv("PULLBACK_SERVER", server.address)
+    assert run(*arguments).json["outputs"] == {"y": 14.0}
+
+
+def test_plan(server: RunningServer, squares: Path):
+    """For people and as JSON."""
+    done = run("plan", squares, "--gradient", "x", "--server", server.address)
+    assert done.status == 0
+    assert "task 0: fused on cpu" in done.output
+    done = run("plan", squares, "-g", "x", "--server", server.address, "--json")
+    assert done.json["front_end"] is True
+
+
+def test_nobody_there(squares: Path):
+    """One line and status 1."""
+    done = run("plan", squares, "--server", "localhost:1")
+    assert (done.status, done.output) == (1, "")
+    assert "pullback serve" in done.errors
+
+
+def test_batch(server: RunningServer, tmp_path: Path):
+    """Results in the rows' order, failures listed, and nothing done twice."""
+    graph = "graph(x: float64[]) { %1 = multiply(x, x) return y = %1 }"
+    rows: list[dict[str, Any]] = [
+        {"id": i, "graph": graph, "inputs": {"x": float(i)}} for i in range(300)
+    ]
+    rows[7]["inputs"] = {}
+    source = tmp_path / "jobs.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    arguments = ["batch", source, "-o", tmp_path / "out", "-g", "x", "--server", server.address]
+    done = run(*arguments)
+    assert done.status == 1
+    assert "299 done, 1 failed, 0 skipped" in done.output
+    assert "  7: InputError" in done.errors
+    lines = [
+        json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    ]
+    assert sorted(int(line["id"]) for line in lines) == list(range(300))
+    assert all(line["gradients"] == {"x": 2.0 * int(line["id"])} for line in lines if line["ok"])
+    assert "0 done, 1 failed, 299 skipped" in run(*arguments).output
+
+
+def test_batch_without_a_server(tmp_path: Path):
+    """It says so once, rather than once per job."""
+    source = tmp_path / "jobs.jsonl"
+    source.write_text('{"graph": "graph(x: float64[]) { return y = x }", "inputs": {"x": 1}}\n')
+    done = run("batch", source, "-o", tmp_path / "out", "--server", "localhost:1")
+    assert (done.status, done.output) == (1, "")
+    assert done.errors.count("\n") == 1
+
+
+def test_top(server: RunningServer, service: Service):
+    """What was just run shows."""
+    service.gradient(square(), {"x": 1.0}, "x")
+    done = run("top", "--http", server.http, "--once", "--interval", "0.05")
+    assert done.status == 0
+    assert "gradient" in done.output
+    assert "jobs/s" in done.output
+
+
+def test_bench(server: RunningServer):
+    """Every figure is there and positive."""
+    arguments = ["--calls", "10", "--jobs", "20", "--json"]
+    done = run("bench", "--server", server.address, *arguments)
+    assert done.status == 0
+    assert len(done.json) == 7
+    assert all(value > 0 for value in done.json.values())
