@@ -69,10 +69,15 @@ class PoolJob:
                 ValueKey(call.task, output)
                 for call in run.calls
                 for output in call.send
-                if self.plan.size_bytes(TaskOutput(call.task, output)) > SMALL_BYTES
+                if self._apart(TaskOutput(call.task, output))
             ),
             freed=tuple(freed),
         )
+
+    def _apart(self, value: TaskOutput) -> bool:
+        """Whether a value is an object of its own: large, and other workers will read it."""
+        read = value not in self.plan.results or value in self.plan.readers
+        return read and self.plan.size_bytes(value) > SMALL_BYTES
 
     def drop(self, values: Iterable[TaskOutput]) -> None:
         """Forget values that nobody will read; results stay."""

@@ -70,7 +70,10 @@ class Choice:
     tasks: dict[int, None] = field(default_factory=dict)
 
     def add(self, task: int) -> None:
-        """Add a task, and those behind it that need nothing but what is now on the worker."""
+        """Add a task, and those behind it that need no more than is now on the worker.
+
+        A task that joins values may have the others brought: whoever is last joins.
+        """
         queue = [task]
         while queue and not (self.alone and self.tasks):
             task = queue.pop(0)
@@ -84,10 +87,13 @@ class Choice:
             return False
         if job.suspect(task) or not self._fits(task):
             return False
-        return all(
-            value.task in self.tasks or job.holds(self.worker.id, value)
+        lacking = [
+            value
             for value in job.plan.operands[task]
-        )
+            if value.task not in self.tasks and not job.holds(self.worker.id, value)
+        ]
+        joins = job.plan.tasks[task].phase is Phase.REDUCE
+        return not lacking or (joins and all(job.holders.get(value) for value in lacking))
 
     def _fits(self, task: int) -> bool:
         """Whether a task belongs here: joining what is here always does, other work by its home."""
