@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from operator import attrgetter
+from typing import Any
 
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.tensors import (
@@ -65,8 +66,7 @@ def write_metrics(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
 
 def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:
     """The metrics of a message."""
-    return Metrics(
-        **dict(zip(_PLAIN, _plain_values(message), strict=True)),
-        independent_inputs=tuple(message.independent_inputs),
-        non_finite={item.name: item.count for item in message.non_finite},
-    )
+    values: list[Any] = [*_plain_values(message)]  # in the order of Metrics' own fields
+    values.append(tuple(message.independent_inputs))
+    values.append({item.name: item.count for item in message.non_finite})
+    return Metrics(*values)
