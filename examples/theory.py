@@ -28,7 +28,7 @@ def polynomial(x: Any) -> Any:
 
 
 def mean_of_doubles(x: Any) -> Any:
-    """Vector -> scalar; the derivative by each of the n elements is 2 x / n."""
+    """Vector -> scalar; the derivative by each of the n elements is 2 / n."""
     return np.mean(2.0 * x)
 
 
