@@ -161,6 +161,25 @@ def test_nothing_waits_behind_long_work():
     assert len(cluster.pool.workers[1].queue) == 1
 
 
+def test_the_next_batch_is_queued_when_the_last_nears_its_end():
+    """A second batch comes in time to hide the way to the worker, and no sooner."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(8, seconds=10.0))
+    assert not runs(cluster.tick(9.0))
+    assert runs(cluster.tick(0.9)) == {1: [1, 8]}
+
+
+def test_slight_work_does_not_wait_for_a_batch_of_its_own():
+    """What little follows the last sum runs in its batch, full as that is."""
+    plan = reduce_plan(2, seconds=1.0)
+    last = make_task([TaskOutput(2, 0)], shard=0, seconds=1e-4)
+    plan = make_plan([*plan.tasks, last], [TaskOutput(3, 0)])
+    cluster = Cluster(workers=2)
+    cluster.submit(plan)
+    cluster.finish(2)
+    assert runs(cluster.finish(1)) == {1: [2, 3]}
+
+
 def test_an_idle_worker_takes_over_from_a_busy_one():
     """When its own shards are done, a worker takes the far half of another's."""
     cluster = Cluster()

@@ -20,6 +20,8 @@ from pullback_server.scheduler.worker import Worker
 MOVE_S = 2e-3
 """What it costs to run a task away from its home, besides moving its operands."""
 MOVED_BYTES_PER_S = 1e9
+SLIGHT_SHARE = 0.02
+"""A task that takes this little of the time of a batch may follow although the batch is full."""
 
 
 def lay_shards(plan: Dependencies, workers: Sequence[Worker]) -> list[WorkerId]:
@@ -102,8 +104,10 @@ class Choice:
             return False
         if wanted.phase is Phase.REDUCE:
             return True
-        here = self.job.first_homes[task] in (ANYWHERE, self.worker.id)
-        return here and self.estimate_s < self.budget_s
+        if self.job.first_homes[task] not in (ANYWHERE, self.worker.id):
+            return False
+        own_s = self.estimate(self.job, task)
+        return self.estimate_s < self.budget_s or own_s < SLIGHT_SHARE * self.estimate_s
 
     @property
     def full(self) -> bool:
@@ -119,11 +123,13 @@ class Placer:
         workers: those that live, by id.
         estimate: predicted time of a task of a job.
         budget_s: predicted time to fill a batch with.
+        now_s: when.
     """
 
     workers: Mapping[WorkerId, Worker]
     estimate: Callable[[Job, int], float]
     budget_s: float
+    now_s: float
 
     def choose(self, job: Job, worker: Worker) -> Choice | None:
         """The next batch of a job for a worker; None if it has none for it."""
@@ -160,7 +166,7 @@ class Placer:
 
     def _backlog_s(self, home: WorkerId) -> float:
         worker = self.workers.get(home)
-        return worker.backlog_s if worker is not None else float("inf")
+        return worker.backlog_s(self.now_s) if worker is not None else float("inf")
 
     def _worth_moving(self, job: Job, task: int, home: WorkerId) -> bool:
         moved = sum(job.plan.size_bytes(value) for value in job.plan.operands[task])

@@ -64,14 +64,14 @@ class Settings:
     Attributes:
         workers: how many workers of each kind to keep alive.
         batch_s: predicted time to fill a batch with.
-        queue_behind_s: a second batch is queued behind at most this much predicted work.
+        queue_behind_s: a second batch is queued when the first has at most this long to go.
         grace_s: how long a cancelled batch may go on before its worker is killed.
         most_losses: a task that took this many workers down fails its job.
     """
 
     workers: dict[Placement, int] = field(default_factory=lambda: {Placement.CPU: 1})
     batch_s: float = 0.05
-    queue_behind_s: float = 0.2
+    queue_behind_s: float = 0.15
     grace_s: float = 1.0
     most_losses: int = 3
 
@@ -268,24 +268,24 @@ class Scheduler:
     def _dispatch(self, now_s: float) -> None:
         """Give every idle worker a batch, then those that will soon be idle a second."""
         living = {worker.id: worker for worker in self._workers.values() if worker.ready}
-        placer = Placer(living, self._estimate_s, self.settings.batch_s)
+        placer = Placer(living, self._estimate_s, self.settings.batch_s, now_s)
         if not any(len(worker.batches) < 2 for worker in living.values()):
             return
         jobs = sorted((j for j in self._jobs.values() if j.ready), key=lambda job: job.order)
         depths = (0,) if any(job.suspicious for job in jobs) else (0, 1)  # suspects want idle ones
         for depth in depths:
-            free = [w for w in living.values() if self._takes(w, depth)]
+            free = [w for w in living.values() if self._takes(w, depth, now_s)]
             for job in jobs:
                 free = self._offer(job, free, placer, now_s)
                 if not free:
                     break
 
-    def _takes(self, worker: Worker, depth: int) -> bool:
+    def _takes(self, worker: Worker, depth: int, now_s: float) -> bool:
         if worker.doomed or len(worker.batches) != depth:
             return False
         oldest = worker.oldest
         return oldest is None or (
-            not oldest.alone and worker.backlog_s <= self.settings.queue_behind_s
+            not oldest.alone and worker.backlog_s(now_s) <= self.settings.queue_behind_s
         )
 
     def _offer(self, job: Job, free: list[Worker], placer: Placer, now_s: float) -> list[Worker]:

@@ -61,10 +61,13 @@ class Worker:
             self.programs.clear()
         self.programs.update(fingerprints)
 
-    @property
-    def backlog_s(self) -> float:
+    def backlog_s(self, now_s: float) -> float:
         """Predicted time until it has nothing to do."""
-        return sum(batch.estimate_s for batch in self.batches.values())
+        oldest = self.oldest
+        if oldest is None:
+            return 0.0
+        left_s = max(0.0, oldest.estimate_s - (now_s - oldest.oldest_since_s))
+        return left_s + sum(b.estimate_s for b in self.batches.values() if b is not oldest)
 
     @property
     def oldest(self) -> Batch | None:
