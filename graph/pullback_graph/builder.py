@@ -17,7 +17,9 @@ from pullback_graph.attributes import canonical
 from pullback_graph.errors import (
     ArityError,
     GraphError,
+    LimitExceeded,
     PullbackError,
+    RequestError,
     ShapeError,
     UnknownOp,
 )
@@ -28,25 +30,43 @@ from pullback_graph.table import OPS
 from pullback_graph.types import MAX_RANK, ArrayType, as_dtype, type_of
 
 Results: TypeAlias = "tuple[int, ...]"
+Check: TypeAlias = "Callable[[], None]"
+"""Raises when the work should stop: a deadline that passed, a caller that went away."""
 Rewrite: TypeAlias = "Callable[[Builder, Op, tuple[int, ...], Mapping[str, Any]], Ref | None]"
 """Sees a node about to be added; answers with a value to use in its place, or None."""
 
 _SHARED_CONSTANT_BYTES = 1024
+_LOOK_NODES = 1024
+"""Nodes added between two looks at the limit and the check."""
 
 
 class Builder:
     """A graph under construction.
+
+    Args:
+        max_nodes: nodes it may come to hold, give or take a thousand; None: any number.
+        check: called now and then while it grows.
 
     Attributes:
         types: the type of every value so far, by number (the order of creation).
         adjoints_finished: how many adjoints the reverse passes run on this builder completed.
     """
 
-    def __init__(self, *, reuse: bool = False, rewrite: Rewrite | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        reuse: bool = False,
+        rewrite: Rewrite | None = None,
+        max_nodes: int | None = None,
+        check: Check | None = None,
+    ) -> None:
         self.types: list[ArrayType] = []
         self.adjoints_finished = 0
         self._reuse = reuse
         self._rewrite = rewrite
+        self._max_nodes = max_nodes
+        self._check = check
+        self._next_look = _LOOK_NODES
         self._inputs: list[tuple[int, str]] = []
         self._input_names: set[str] = set()
         self._constants: dict[int, np.ndarray[Any, Any]] = {}
@@ -108,6 +128,8 @@ class Builder:
 
     def append(self, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any]) -> Results:
         """Add a node by row and operand numbers; the numbers of its results."""
+        if len(self._nodes) >= self._next_look:
+            self._look()
         try:
             attributes = canonical(op.attributes, attributes)
             _check_arity(op, len(operands))
@@ -120,6 +142,8 @@ class Builder:
 
         Row and attributes are as checked then, and a type rule is a function, so the types stand.
         """
+        if len(self._nodes) >= self._next_look:
+            self._look()
         return self._append(node.op, operands, node.attributes, node.types)
 
     def _append(
@@ -136,7 +160,7 @@ class Builder:
                 return (replacement.index,)
         key = None
         if self._reuse:
-            key = (op, operands, *attributes.values()) if attributes else (op, operands)
+            key = (op, operands, *_exact(attributes)) if attributes else (op, operands)
             found = self._seen.get(key)
             if found is not None:
                 return found
@@ -213,9 +237,20 @@ class Builder:
                 live.update(node.operands)
         return live
 
+    def _look(self) -> None:
+        """Refuse to grow past the limit; stop where the check says so."""
+        self._next_look = len(self._nodes) + _LOOK_NODES
+        if self._max_nodes is not None and len(self._nodes) > self._max_nodes:
+            raise LimitExceeded(
+                f"the graph that computes this has over {self._max_nodes} nodes; ask for fewer "
+                "derivatives at once, or use fewer, larger operations"
+            )
+        if self._check is not None:
+            self._check()
+
     def _located(self, error: PullbackError, op: Op, operands: tuple[int, ...]) -> PullbackError:
         """The same error, naming the node and its operands' types."""
-        if error.field.startswith("graph.nodes"):
+        if error.field.startswith("graph.nodes") or not isinstance(error, RequestError):
             return error
         position = len(self._nodes)
         listed = ", ".join(str(self.types[i]) for i in operands[:6])
@@ -251,6 +286,11 @@ def copy_values(builder: Builder, graph: Graph, inputs: Sequence[Ref]) -> list[R
 def copy_inputs(builder: Builder, graph: Graph) -> list[Ref]:
     """Add the inputs of `graph` to `builder`."""
     return [builder.input(item.name, item.type) for item in graph.inputs]
+
+
+def _exact(attributes: Mapping[str, Any]) -> list[Any]:
+    """The values as a key that tells -0.0 from 0.0."""
+    return [repr(v) if type(v) is float else v for v in attributes.values()]
 
 
 def _check_arity(op: Op, count: int) -> None:

@@ -113,7 +113,7 @@ class Graph:
         Raises:
             InputError: there is none; the message lists those there are.
         """
-        return _position(self.input_names, name, "input")
+        return _position(self._input_positions, name, "input")
 
     def output_index(self, name: str) -> int:
         """Position of the output called `name`.
@@ -121,7 +121,15 @@ class Graph:
         Raises:
             InputError: there is none; the message lists those there are.
         """
-        return _position(self.output_names, name, "output")
+        return _position(self._output_positions, name, "output")
+
+    @cached_property
+    def _input_positions(self) -> dict[str, int]:
+        return {item.name: position for position, item in enumerate(self.inputs)}
+
+    @cached_property
+    def _output_positions(self) -> dict[str, int]:
+        return {item.name: position for position, item in enumerate(self.outputs)}
 
     def output_type(self, position: int) -> ArrayType:
         """Type of the output at `position`."""
@@ -145,9 +153,9 @@ class Graph:
         return to_text(self)
 
 
-def _position(names: Sequence[str], name: str, what: str) -> int:
+def _position(positions: Mapping[str, int], name: str, what: str) -> int:
     try:
-        return names.index(name)
-    except ValueError:
-        known = ", ".join(names) or "none"
+        return positions[name]
+    except KeyError:
+        known = ", ".join(positions) or "none"
         raise InputError(f"no {what} {name!r}; the graph has: {known}", field=name) from None

@@ -21,6 +21,7 @@ class Limits:
         max_nodes: nodes of a graph, as sent.
         max_inputs: inputs of a graph, and arrays of a job or of one of its seeds.
         max_outputs: outputs of a graph.
+        max_operands: operands of all nodes of a graph, and entries of a tuple attribute.
         max_constants: constants of a graph.
         max_constants_bytes: bytes of all constants of a graph together.
         max_elements: elements of any one value, inputs and results of nodes included.
@@ -33,6 +34,7 @@ class Limits:
     max_nodes: int = 500_000
     max_inputs: int = 4096
     max_outputs: int = 65_536
+    max_operands: int = 4_000_000
     max_constants: int = 100_000
     max_constants_bytes: int = 1 << 30
     max_elements: int = 1 << 31

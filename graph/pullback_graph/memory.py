@@ -20,7 +20,7 @@ def peak_bytes(graph: Graph) -> int:
     """Bytes alive at the fullest moment when each value is freed after its last use.
 
     Inputs and constants count throughout; views are counted as if they were copies, so this is an
-    upper bound for an executor that allocates nothing else.
+    upper bound for an executor that allocates nothing else than what rows state as `scratch`.
     """
     types, last = graph.types, last_uses(graph)
     alive = sum(t.size_bytes for t in types[: len(graph.inputs) + len(graph.constants)])
@@ -28,7 +28,9 @@ def peak_bytes(graph: Graph) -> int:
     peak = alive
     for position, (first, node) in enumerate(zip(graph.first_results, graph.nodes, strict=True)):
         alive += sum(t.size_bytes for t in node.types)
-        peak = max(peak, alive)
+        scratch = node.op.scratch
+        operands = [types[i] for i in node.operands] if scratch else []
+        peak = max(peak, alive + (scratch(operands, **node.attributes) if scratch else 0))
         for index in {*node.operands, *range(first, first + len(node.types))}:
             if index >= held and last[index] <= position:
                 alive -= types[index].size_bytes

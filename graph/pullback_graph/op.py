@@ -186,6 +186,8 @@ class Op:
         fuse_sum: how a sum of several nodes of this row is one node of it:
             `(nodes' operands, nodes' attributes)` -> (operands, attributes). The reverse pass then
             gathers what flows into one value in place, rather than padding each to full size.
+        scratch: bytes a run allocates besides its results, where that may be more than operands
+            and results together: `(operand_types, **attributes)` -> bytes.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Op:
     domain: Domain
     attributes: tuple[Attribute, ...] = ()
     fuse_sum: Callable[..., tuple[list[Any], dict[str, Any]]] | None = None
+    scratch: Callable[..., int] | None = None
     doc: str = ""
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:

@@ -57,6 +57,7 @@ def decode_attributes(op: Op, items: Iterable[Any], limits: Limits) -> dict[str,
             raise _fault(op, name, member, kind, name in found)
         value = getattr(item, member)
         if member == "ints_value":
+            limits.check("max_operands", len(value.values), f"entries in attribute {name!r}", "")
             value = tuple(value.values)
             if kind in _PER_AXIS and len(value) > limits.max_rank:
                 limits.check("max_rank", len(value), f"entries in attribute {name!r}", "")

@@ -133,11 +133,15 @@ def _add_constants(builder: Builder, message: Any, limits: Limits, field: str) -
 def _add_nodes(builder: Builder, message: Any, limits: Limits, field: str) -> None:
     append, types, rows = builder.append, builder.types, OPS
     max_rank, max_elements = limits.max_rank, limits.max_elements
+    count, max_operands = 0, limits.max_operands
     for position, node in enumerate(message.nodes):
         try:
             op = rows.get(node.op)
             if op is None:
                 raise UnknownOp(unknown_op(node.op[:80]))
+            count += len(node.operands)
+            if count > max_operands:
+                limits.check("max_operands", count, "operands of nodes", "")
             operands = tuple(node.operands)
             if operands and max(operands) >= len(types):
                 raise _forward(operands, len(types))

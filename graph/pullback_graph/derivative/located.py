@@ -28,6 +28,14 @@ def integer_wrt(graph: Graph, name: str) -> NotDifferentiable:
     )
 
 
+def integer_output(name: str, type: object) -> NotDifferentiable:
+    """The error for a cotangent of an output that is not floating."""
+    return NotDifferentiable(
+        f"output {name!r} is {type}: a cotangent needs a floating dtype; leave it out of the seed",
+        field=f"outputs.{name}",
+    )
+
+
 def not_scalar(name: str, type: object) -> NotDifferentiable:
     """The error for a gradient of an output that is not a floating scalar."""
     return NotDifferentiable(

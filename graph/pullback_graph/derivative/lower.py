@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pullback_graph.builder import Builder, copy_inputs, copy_values
+from pullback_graph.builder import Builder, Check, copy_inputs, copy_values
 from pullback_graph.derivative import transforms
 from pullback_graph.derivative.transforms import Differentiated, MakeBuilder
 from pullback_graph.graph import Graph
@@ -21,6 +21,9 @@ from pullback_graph.want import (
     Vjp,
     Want,
 )
+
+MAX_LOWERED_NODES = 4_000_000
+"""Nodes of the graph that computes a job: the largest graph taken, with its gradient, has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,23 @@ class Lowered:
     adjoints: int = 0
 
 
-def lower(graph: Graph, want: Want, *, fold: Fold | None = None) -> Lowered:
+def lower(
+    graph: Graph, want: Want, *, fold: Fold | None = None, check: Check | None = None
+) -> Lowered:
     """Differentiate `graph` for `want` and simplify, in one sweep through a rewriting builder.
 
     Args:
         fold: evaluates nodes whose operands are constants; None leaves them.
+        check: called now and then; what it raises ends the work.
 
     Raises:
         NotDifferentiable: a derivative was asked for where there is none.
         InputError: a name in the want is not in the graph.
+        LimitExceeded: it would take too many nodes or passes.
     """
 
     def make_builder() -> Builder:
-        return Builder(reuse=True, rewrite=rewriter(fold))
+        return Builder(reuse=True, rewrite=rewriter(fold), max_nodes=MAX_LOWERED_NODES, check=check)
 
     made = _differentiated(graph, want, make_builder)
     return Lowered(made.graph, made.value_count, made.keys, made.independent, made.adjoints)

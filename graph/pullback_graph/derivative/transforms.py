@@ -14,15 +14,19 @@ from typing import TypeAlias
 from pullback_graph.builder import Builder, copy_inputs, copy_values
 from pullback_graph.derivative.forward import push
 from pullback_graph.derivative.linear_space import basis, filled, zeros
-from pullback_graph.derivative.located import integer_wrt, not_scalar
+from pullback_graph.derivative.located import integer_output, integer_wrt, not_scalar
 from pullback_graph.derivative.reverse import pull
 from pullback_graph.errors import InputError, LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref, do
+from pullback_graph.types import DType
 from pullback_graph.want import DerivativeKey, Names, seed_name
 
 MAX_JACOBIAN_SEEDS = 4096
 """Rows or columns of a Jacobian that one graph holds; more is refused, not tried."""
+
+MAX_PASSED_NODES = 2_000_000
+"""Nodes that all passes of one derivative visit together: seeds, rows or columns, times nodes."""
 
 MakeBuilder: TypeAlias = Callable[[], Builder]
 
@@ -81,14 +85,22 @@ class _Draft:
 def vjp(
     graph: Graph, wrt: Names, seeds: Sequence[Names], make_builder: MakeBuilder = Builder
 ) -> Differentiated:
-    """Cotangents of `wrt` for each seed: cotangents of the outputs it names."""
+    """Cotangents of `wrt` for each seed: cotangents of the outputs it names.
+
+    Raises:
+        NotDifferentiable: an output with a seed, or a `wrt`, is not floating.
+        LimitExceeded: there are too many seeds for a graph of that size.
+    """
     indices = _wrt_indices(graph, wrt)
+    _check_passes(graph, len(seeds))
     draft = _Draft.of(graph, make_builder)
     derivatives: list[tuple[DerivativeKey, Ref | None, Ref]] = []
     for number, names in enumerate(seeds):
         cotangents: dict[int, Ref] = {}
         for name in names:
             value = graph.outputs[graph.output_index(name)].value
+            if not graph.types[value].is_floating:
+                raise integer_output(name, graph.types[value])
             seed = draft.seed(number, name, value)
             cotangents[value] = cotangents[value] + seed if value in cotangents else seed
         pulled = pull(draft.builder, graph, draft.values, cotangents, indices)
@@ -127,6 +139,7 @@ def jvp(
     outputs: Sequence[int] | None = None,
 ) -> Differentiated:
     """Tangents of the outputs (all floating ones, or those at given positions) for each seed."""
+    _check_passes(graph, len(seeds))
     draft = _Draft.of(graph, make_builder)
     derivatives: list[tuple[DerivativeKey, Ref | None, Ref]] = []
     for number, names in enumerate(seeds):
@@ -165,10 +178,12 @@ def jacobian(
 ) -> Differentiated:
     """Jacobians of outputs by inputs, each of shape output.shape + input.shape.
 
-    Forward mode when the inputs have fewer elements than the outputs, else reverse.
+    Forward mode when the inputs have fewer elements than the outputs, else reverse; the dtype is
+    the output's either way.
 
     Raises:
-        LimitExceeded: both modes need more than MAX_JACOBIAN_SEEDS seeds.
+        LimitExceeded: both modes need more than MAX_JACOBIAN_SEEDS seeds, or too many for a graph
+            of that size.
     """
     names = outputs or tuple(o.name for o in graph.outputs if graph.types[o.value].is_floating)
     positions = [graph.output_index(name) for name in names]
@@ -184,6 +199,7 @@ def jacobian(
             f"the Jacobian has {rows} rows and {columns} columns; one of the two must be at most "
             f"{MAX_JACOBIAN_SEEDS}; ask for vjp or jvp with the seeds you need"
         )
+    _check_passes(graph, min(rows, columns))
     values = [graph.outputs[p].value for p in positions]
     by_mode = _columns if columns < rows else _rows
     blocks = by_mode(draft, values, indices)
@@ -238,6 +254,15 @@ def _wrt_indices(graph: Graph, wrt: Names) -> list[int]:
     return indices
 
 
+def _check_passes(graph: Graph, passes: int) -> None:
+    """Refuse what would visit too many nodes, before the first pass."""
+    if passes * len(graph.nodes) > MAX_PASSED_NODES:
+        raise LimitExceeded(
+            f"{passes} passes over {len(graph.nodes)} nodes; at most {MAX_PASSED_NODES} visits are "
+            "made for one job: ask for fewer seeds, rows or columns at once"
+        )
+
+
 def _without(
     second: Differentiated, first: Differentiated, keys: tuple[DerivativeKey, ...]
 ) -> Differentiated:
@@ -265,7 +290,10 @@ def _rows(draft: _Draft, values: list[int], indices: list[int]) -> list[list[Ref
         ]
         blocks.append(
             [
-                _stacked([row[i] for row in pulled], draft.values[index], type.shape, 0)
+                _cast(
+                    _stacked([row[i] for row in pulled], draft.values[index], type.shape, 0),
+                    type.dtype,
+                )
                 for i, index in enumerate(indices)
             ]
         )
@@ -300,6 +328,14 @@ def _stacked(slices: list[Ref | None], like: Ref, shape: tuple[int, ...], axis: 
     whole = shape + like.shape if axis == 0 else like.shape + shape
     stacked: Ref = do.reshape(do.stack(*given, axis=axis), shape=whole)
     return stacked
+
+
+def _cast(block: Ref | None, dtype: DType) -> Ref | None:
+    """A block in the output's dtype, where it came in the input's."""
+    if block is None or block.dtype == dtype:
+        return block
+    cast: Ref = do.astype(block, dtype=dtype)
+    return cast
 
 
 def _block_like(draft: _Draft, value: int, index: int) -> Ref:

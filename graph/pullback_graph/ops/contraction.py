@@ -15,6 +15,9 @@ from pullback_graph.ops.rules import NUMERIC, check_kind, check_same_dtype, move
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType, Shape
 
+MAX_OPERANDS = 64
+"""The derivative by n operands is n contractions of n operands each."""
+
 
 class Subscripts(NamedTuple):
     """Subscripts taken apart: the labels of each operand, and of the result."""
@@ -69,6 +72,10 @@ def _type(*operands: ArrayType, subscripts: str) -> ArrayType:
     terms, output = parsed(subscripts)
     if len(terms) != len(operands):
         raise ArityError(f"subscripts {subscripts!r} are for {len(terms)} operand(s)")
+    if len(terms) > MAX_OPERANDS:
+        raise ArityError(
+            f"{len(terms)} operands, where at most {MAX_OPERANDS} are taken; contract in steps"
+        )
     check_same_dtype(*operands)
     check_kind(operands[0], NUMERIC)
     sizes = _sizes(terms, operands)
@@ -171,6 +178,18 @@ def _cost(operands: Sequence[ArrayType], results: Sequence[ArrayType], *, subscr
     return Cost(flops, size_bytes)
 
 
+def _scratch(operands: Sequence[ArrayType], *, subscripts: str) -> int:
+    """Bytes of the largest two partial contractions that stand side by side."""
+    terms, output = parsed(subscripts)
+    sizes = _sizes(terms, operands)
+    done, before, largest = set(terms[0]), 0, 0
+    for position, term in enumerate(terms[1:-1], 1):
+        done = (done | set(term)) & (set(output) | set("".join(terms[position + 1 :])))
+        after = prod([sizes[label] for label in done])
+        largest, before = max(largest, before + after), after
+    return largest * operands[0].dtype.itemsize
+
+
 _EINSUM = Op(
     "einsum",
     operands=VARIADIC,
@@ -197,7 +216,8 @@ _EINSUM = Op(
             Example(((2, 0), (0, 3)), {"subscripts": "ij,jk->ik"}),
         ],
     ),
-    doc="Einstein summation of any number of operands, contracted from left to right.",
+    scratch=_scratch,
+    doc="Einstein summation of up to 64 operands, contracted from left to right.",
 )
 
 ROWS: tuple[Op, ...] = (_EINSUM,)

@@ -24,6 +24,9 @@ Fold: TypeAlias = Callable[[Op, Sequence["np.ndarray[Any, Any]"], Mapping[str, A
 MAX_FOLDED_BYTES = 64 * 1024
 """Folding never makes a constant larger than this."""
 
+MAX_FOLDED_WORK = 1e7
+"""Nor does it take more operations, or move more bytes: results may be small and work large."""
+
 
 def simplify(graph: Graph, fold: Fold | None = None) -> Graph:
     """The graph without dead or repeated nodes, constants folded, rules applied.
@@ -87,6 +90,9 @@ def _folded(
         return None
     if types.size > max((array.size for array in arrays), default=types.size) and types.size > 1:
         return None  # a broadcast is cheaper left as it is
+    cost = op.cost([builder.types[i] for i in operands], (types,), **attributes)
+    if max(cost.flops, cost.size_bytes) > MAX_FOLDED_WORK:
+        return None
     (result,) = fold(op, arrays, attributes)
     return builder.constant(np.asarray(result, types.dtype).reshape(types.shape))
 
