@@ -9,7 +9,7 @@ import pytest
 
 from pullback_graph.builder import Builder
 from pullback_graph.derivative import lower
-from pullback_graph.errors import RequestError, UnsupportedError
+from pullback_graph.errors import LimitExceeded, RequestError, UnsupportedError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
 from pullback_graph.ref import Ref, do
@@ -223,3 +223,22 @@ def test_a_whole_operand_that_the_row_blocks_stays_whole() -> None:
     np.testing.assert_allclose(
         run_plan(plan, arrays)[0], NumpyExecutor().compile(graph)(arrays)[0], rtol=1e-12
     )
+
+
+def test_a_forced_split_into_too_much_is_refused() -> None:
+    """Shards that no machine could hold are refused, and before any is made."""
+    b = Builder()
+    graph = b.build({"y": _sum(do.sin(_input(b, "x", 1 << 30)), 0)})
+    with pytest.raises(LimitExceeded, match="use fewer shards"):
+        make_plan(graph, Options(split=Split("shard", 1 << 29)))
+
+
+def test_many_groups_of_axes_cost_no_more_than_a_few() -> None:
+    """Of many axes only those that touch the most work are tried; the batch is among them."""
+    b = Builder()
+    x = _input(b, "x", 64, 3)
+    loss = _sum(do.square(x), 0, 1)
+    for k in range(200):
+        loss = loss + _sum(_input(b, f"w{k}", 2), 0)
+    plan = make_plan(b.build({"loss": loss}), Options(split=Split("shard", 4)))
+    assert "'x'" in plan.reason

@@ -12,6 +12,7 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
+from pullback_graph.builder import Check
 from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import LimitExceeded, UnsupportedError
 from pullback_graph.graph import Graph
@@ -92,8 +93,13 @@ class Preparer:
                 self._kept.move_to_end(key)
             return found
 
-    def prepare(self, graph: Graph, want: Want, options: Options) -> Prepared:
+    def prepare(
+        self, graph: Graph, want: Want, options: Options, check: Check | None = None
+    ) -> Prepared:
         """Lower, plan and compile.
+
+        Args:
+            check: called now and then; what it raises ends the work.
 
         Raises:
             RequestError: the want does not fit the graph, or an option is not offered.
@@ -105,7 +111,7 @@ class Preparer:
                 field="options.executor",
             )
         start = perf_counter()
-        lowered = lower(graph, want, fold=fold)
+        lowered = lower(graph, want, fold=fold, check=check)
         plan = self._planned(lowered, want, options)
         self._check_memory(plan, options)
         planned = perf_counter()

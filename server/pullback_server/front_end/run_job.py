@@ -133,7 +133,8 @@ class JobRunner:
         prepared = self._kept(job)
         hit = prepared is not None
         if prepared is None:
-            prepared = self.preparer.prepare(self.graph(job), job.want, job.options)
+            check = arrival.flag.check
+            prepared = self.preparer.prepare(self.graph(job), job.want, job.options, check)
         return self._bound(arrival, job, prepared, hit=hit)
 
     def graph(self, job: Job) -> Graph:

@@ -90,4 +90,8 @@ class ContentStore(Generic[Value]):
 
 def graph_bytes(graph: Graph) -> int:
     """About what a graph takes in memory."""
-    return NODE_BYTES * (1 + len(graph.nodes)) + sum(array.nbytes for array in graph.constants)
+    named = len(graph.inputs) + len(graph.outputs)
+    size_bytes = NODE_BYTES * (1 + len(graph.nodes) + named + len(graph.constants))
+    size_bytes += sum(len(name) for name in (*graph.input_names, *graph.output_names))
+    size_bytes += 8 * sum(len(node.operands) for node in graph.nodes)
+    return size_bytes + sum(array.nbytes for array in graph.constants)

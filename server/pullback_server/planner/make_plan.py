@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pullback_graph.axis_groups import AxisGroups, AxisOf
-from pullback_graph.errors import PullbackError, RequestError, UnsupportedError
+from pullback_graph.errors import LimitExceeded, PullbackError, RequestError, UnsupportedError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
 from pullback_graph.memory import peak_bytes
@@ -16,6 +16,11 @@ from pullback_server.planner.shard import ShardSplit, blocks
 
 FORCED_SHARDS = 4
 """Shards of a forced `shard` split without a count, for work too small to tell."""
+MOST_LABELLED_NODES = 2_000_000
+"""Nodes that the search for an axis labels in all: it tries those that touch the most work."""
+MOST_CANDIDATES = 64
+MOST_TASK_NODES = 2_000_000
+"""Nodes of all tasks of a forced split together."""
 LEAST_SHARDED_SHARE = 0.5
 """A split is worth it when at least this share of the work is sharded."""
 
@@ -111,15 +116,41 @@ def _candidates(graph: Graph) -> list[_Candidate]:
             member = AxisOf(index, axis)
             members.setdefault(groups.root(member), []).append(member)
     found = []
-    for root, own in members.items():
+    most = max(4, min(MOST_CANDIDATES, MOST_LABELLED_NODES // max(len(graph.nodes), 1)))
+    touched = _touched_s(graph, groups)
+    for root, own in sorted(members.items(), key=lambda item: -touched.get(item[0], 0.0))[:most]:
         length = min(graph.types[m.value].shape[m.axis] for m in own)
         if length < 2:
             continue
         labels = label(graph, groups, root, length)
         if labels is not None and any(labels.sharded_nodes):
-            title = ", ".join(f"axis {m.axis} of {graph.inputs[m.value].name!r}" for m in own)
+            title = ", ".join(
+                f"axis {m.axis} of {graph.inputs[m.value].name!r:.80}" for m in own[:8]
+            )
             found.append(_candidate(graph, labels, title))
     return found
+
+
+def _titled(graph: Graph, member: AxisOf) -> str:
+    return f"axis {member.axis} of {graph.inputs[member.value].name[:80]!r}"
+
+
+def _touched_s(graph: Graph, groups: AxisGroups) -> dict[AxisOf, float]:
+    """Seconds of the nodes that keep or contract an axis of each group."""
+    touched: dict[AxisOf, float] = {}
+    for first, node, axes, cost in zip(
+        graph.first_results, graph.nodes, groups.axes, graph.node_costs, strict=True
+    ):
+        values = (*node.operands, *range(first, first + len(node.types)))
+        roots = {
+            groups.root(AxisOf(value, axis))
+            for value, own in zip(values, (*axes.operands, *axes.results), strict=True)
+            for axis, factor in enumerate(own)
+            if factor is not None
+        }
+        for root in roots:
+            touched[root] = touched.get(root, 0.0) + COST_TABLE.seconds(cost)
+    return touched
 
 
 def _candidate(graph: Graph, labels: Labels, title: str) -> _Candidate:
@@ -163,6 +194,12 @@ def _forced_count(best: _Candidate, count: int) -> int:
         raise RequestError(
             f"split shard({count}): {best.title} has only {best.labels.length} elements; "
             "use fewer shards",
+            field="options.split",
+        )
+    if count * len(best.labels.sharded_nodes) > MOST_TASK_NODES:
+        raise LimitExceeded(
+            f"split shard({count}) of {len(best.labels.sharded_nodes)} nodes; all shards together "
+            f"may have {MOST_TASK_NODES}: use fewer shards",
             field="options.split",
         )
     return count or min(_shard_count(best) or FORCED_SHARDS, best.labels.length)
