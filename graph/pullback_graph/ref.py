@@ -127,9 +127,10 @@ def _single(name: str, *operands: Operand) -> Ref:
 class _Rows:
     """Every row of the table as a function on Refs."""
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def row(*operands: Operand, **attributes: Any) -> Any:
-            return apply(name, *operands, **attributes)
+    def __getattr__(self, name: str) -> Callable[..., Ref]:
+        def row(*operands: Operand, **attributes: Any) -> Ref:
+            result: Ref = apply(name, *operands, **attributes)
+            return result
 
         row.__name__ = name
         setattr(self, name, row)

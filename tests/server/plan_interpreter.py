@@ -13,7 +13,8 @@ from pullback_worker.numpy_executor import NumpyExecutor
 
 def run_plan(plan: Plan, arrays: Sequence[Any]) -> list[Any]:
     """The plan's results for the job's arrays, in order."""
-    executor, done = NumpyExecutor(), []
+    executor = NumpyExecutor()
+    done: list[list[Any]] = []
 
     def value(source: Source) -> Any:
         if isinstance(source, JobInput):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -22,11 +23,12 @@ async def test_calls_run_and_errors_come_back() -> None:
 
 async def test_higher_priority_goes_first() -> None:
     """While the only thread is taken, waiters are served by priority, then in order."""
-    threads, gate, order = JobThreads(1), threading.Event(), []
+    threads, gate = JobThreads(1), threading.Event()
+    order: list[int] = []
     first = asyncio.create_task(threads.run(0, gate.wait))
     await asyncio.sleep(0)
     waiting = [
-        asyncio.create_task(threads.run(priority, lambda p=priority: order.append(p)))
+        asyncio.create_task(threads.run(priority, partial(order.append, priority)))
         for priority in (0, 5, 1, 5)
     ]
     await asyncio.sleep(0)
@@ -39,7 +41,8 @@ async def test_higher_priority_goes_first() -> None:
 
 async def test_a_cancelled_waiter_never_runs() -> None:
     """Cancelling before the turn gives the turn to the next; nothing leaks."""
-    threads, gate, ran = JobThreads(1), threading.Event(), []
+    threads, gate = JobThreads(1), threading.Event()
+    ran: list[str] = []
     first = asyncio.create_task(threads.run(0, gate.wait))
     await asyncio.sleep(0)
     doomed = asyncio.create_task(threads.run(9, lambda: ran.append("doomed")))

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real server: after a small load no panel of the dashboard is empty."""
+"""A real Prometheus scrapes a real server: after a small load no panel is empty."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def server() -> Iterator[RunningServer]:
 class Stub:
     """The RPCs as bytes, failures as the errors they carry."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: Any) -> None:
         self.channel = channel
 
     def call(self, method: str, data: bytes, timeout: float | None = 60.0) -> bytes:
@@ -85,7 +86,8 @@ class Stub:
 
     def stream(self, *batches: bytes) -> list[job_pb2.JobReply]:
         """The replies of a stream, as they came."""
-        replies = self.channel.stream_stream(SERVICE + "EvaluateStream")(iter(batches), timeout=60)
+        call: Any = self.channel.stream_stream(SERVICE + "EvaluateStream")
+        replies = call(iter(batches), timeout=60)
         return [
             job_pb2.JobReply.FromString(reply)
             for batch in replies
@@ -422,6 +424,10 @@ def _resident_bytes(server: RunningServer) -> int:
     return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * 4096
 
 
+def _set(event: threading.Event, _: Any) -> None:
+    event.set()
+
+
 def test_clients_that_disappear_leave_nothing(server: RunningServer, stub: Stub) -> None:
     """Calls cancelled midway free their threads and their memory."""
     job = encode_job(Job(heavy(), {"x": np.ones((300, 300))}, Value()))
@@ -429,9 +435,10 @@ def test_clients_that_disappear_leave_nothing(server: RunningServer, stub: Stub)
     before_bytes = _resident_bytes(server)
     for _ in range(20):
         with grpc.insecure_channel(server.address) as channel:
-            call = channel.unary_unary(SERVICE + "Evaluate").future(job)
+            evaluate: Any = channel.unary_unary(SERVICE + "Evaluate")
+            call = evaluate.future(job)
             started = threading.Event()
-            call.add_done_callback(lambda _, done=started: done.set())
+            call.add_done_callback(partial(_set, started))
             started.wait(0.02)
             call.cancel()
     stub.evaluate(Job(heavy(5), {"x": np.ones((300, 300))}, Value()))

@@ -39,9 +39,10 @@ def loss(w: Any, x: Any) -> Any:
 def sharded(service: Any) -> pb.Result:
     """The loss and its gradient, over the workers in eight shards."""
     graph = pb.trace(loss, W, X)
-    return service.evaluate(
+    result: pb.Result = service.evaluate(
         graph, {"w": W, "x": X}, gradient=["w"], split="shard(8)", deadline_s=120.0
     )
+    return result
 
 
 def processes(pid: int, name: str) -> list[int]:
@@ -124,13 +125,18 @@ def different_graphs(count: int) -> list[pb.Job]:
     return [make(k) for k in range(count)]
 
 
+def _derivative(result: pb.Result | pb.PullbackError) -> float:
+    assert isinstance(result, pb.Result), result
+    return float(result.gradients["x"])
+
+
 def test_a_batch_of_different_graphs_uses_processes(server: RunningServer) -> None:
     """Graphs never seen run on the front end's processes; killing those fails no server."""
     jobs = different_graphs(300)
     with pb.connect(server.address) as service:
         for _ in range(2):  # the first batch starts the processes
             results = list(service.map(jobs, progress=False))
-        derivatives = [float(r.gradients["x"]) for r in results]
+        derivatives = [_derivative(r) for r in results]
         k = np.arange(300.0)
         np.testing.assert_allclose(derivatives, np.sin(k / 2) + k / 2 * np.cos(k / 2), rtol=1e-12)
         until(lambda: len(processes(server.pid, "multiprocessing.spawn")) >= 2)
@@ -139,7 +145,7 @@ def test_a_batch_of_different_graphs_uses_processes(server: RunningServer) -> No
         for result in service.map(different_graphs(100), progress=False):
             assert isinstance(result, pb.Result | pb.ServiceError)
         again = list(service.map(jobs, progress=False))
-        assert [float(r.gradients["x"]) for r in again] == derivatives
+        assert [_derivative(r) for r in again] == derivatives
 
 
 def test_a_stop_finishes_what_runs() -> None:
