@@ -1,14 +1,16 @@
 """Pullback's client: trace functions, and have their derivatives computed here or by a service.
 
-import pullback as pb
-import pullback.numpy as np
+In short:
 
-def loss(w, x, y):
-return np.mean((x @ w - y) ** 2)
+    import pullback as pb
+    import pullback.numpy as np
 
-value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
-with pb.connect("localhost:50051") as service:                  # or far away
-value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
+    def loss(w, x, y):
+        return np.mean((x @ w - y) ** 2)
+
+    value, gradient = pb.value_and_grad(loss, wrt="w")(w, x, y)     # in this process
+    with pb.connect("localhost:50051") as service:                  # or far away
+        value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
 from pullback import numpy

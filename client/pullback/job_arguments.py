@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, TypeAlias, TypedDict
 
@@ -35,7 +34,7 @@ class OptionFields(TypedDict, total=False):
 
 
 _DEFAULTS = Options()
-_NAMES = tuple(item.name for item in fields(Options))
+
 _SPLIT = re.compile(r"(\w+)(?:\((\d+)\))?")
 
 
@@ -82,19 +81,14 @@ def make_options(given: Mapping[str, Any]) -> Options:
     if not given:
         return _DEFAULTS
     for name in given:
-        if name not in _NAMES:
+        if name not in _ALLOWED:
             raise RequestError(
-                f"there is no option {name!r}; known are {', '.join(_NAMES)}", field=name
+                f"there is no option {name!r}; known are {', '.join(_ALLOWED)}", field=name
             )
-    options = Options(**{**given, "split": make_split(given.get("split", "auto"))})
-    _one_of(options.executor, EXECUTORS, "executor")
-    _one_of(options.check, CHECKS, "check")
-    deadline_s = options.deadline_s
-    if deadline_s is not None and not (isfinite(deadline_s) and deadline_s > 0):
-        raise RequestError(
-            f"deadline_s must be a positive number of seconds, got {deadline_s}", field="deadline_s"
-        )
-    return options
+        allowed, wanted = _ALLOWED[name]
+        if not allowed(given[name]):
+            raise RequestError(f"{name} must be {wanted}, got {given[name]!r}", field=name)
+    return Options(**{**given, "split": make_split(given.get("split", "auto"))})
 
 
 def make_split(value: str | Split) -> Split:
@@ -122,8 +116,24 @@ def as_names(names: Names) -> tuple[str, ...]:
 _VALUE = Value()
 
 
-def _one_of(value: str, known: Sequence[str], name: str) -> None:
-    if value not in known:
-        raise RequestError(
-            f"{name} {value!r} is unknown; use one of {', '.join(known)}", field=name
-        )
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value) and value > 0
+
+
+_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "deadline_s": (lambda x: x is None or _is_positive(x), "a positive number of seconds"),
+    "priority": (lambda x: _is_whole(x) and abs(x) < 1 << 31, "a whole number of 32 bits"),
+    "executor": (EXECUTORS.__contains__, f"one of {', '.join(EXECUTORS)}"),
+    "split": (lambda x: isinstance(x, str | Split), "a split, such as shard(4)"),
+    "reproducible": (lambda x: isinstance(x, bool), "True or False"),
+    "memory_cap_bytes": (
+        lambda x: x is None or (_is_whole(x) and 0 < x < 1 << 63),
+        "a positive whole number of bytes",
+    ),
+    "check": (CHECKS.__contains__, f"one of {', '.join(CHECKS)}"),
+}
+"""What each option may be, and how to say so."""

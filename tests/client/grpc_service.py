@@ -17,15 +17,21 @@ SERVICE = "pullback.v1.GradientService"
 
 
 @contextmanager
-def serving(service: FakeService, port: int = 0) -> Iterator[str]:
+def serving(
+    service: FakeService, port: int = 0, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
     """Serve until the block ends; gives the address."""
     with ThreadPoolExecutor(8) as threads:
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((_handlers(service),))
-        address = f"localhost:{server.add_insecure_port(f'localhost:{port}')}"
+        target = f"localhost:{port}"
+        if credentials is None:
+            port = server.add_insecure_port(target)
+        else:
+            port = server.add_secure_port(target, credentials)
         server.start()
         try:
-            yield address
+            yield f"localhost:{port}"
         finally:
             server.stop(None).wait()
 

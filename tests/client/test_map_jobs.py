@@ -1,68 +1,27 @@
-"""The map: order, window, packing, broken jobs and broken streams, without a network or a clock."""
+"""The map: order, window, packing, broken jobs, deadlines; without a network or a clock."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pullback.map_items import map_job_maker
 from pullback.remote.conversation import LARGE_BYTES
-from pullback.remote.job_window import Outcome, WindowSize
-from pullback.remote.map_steps import map_steps
+from pullback.remote.job_window import WindowSize
 from pullback.remote.retry import RetryPolicy
 from pullback_graph.errors import (
     DeadlineExceeded,
     ExecutionError,
     InputError,
-    LimitExceeded,
     NotFoundError,
-    PullbackError,
     RequestError,
     ServiceError,
 )
 from pullback_graph.job import GraphHash, Job, Options, Result
 from pullback_graph.want import Gradient, Value
-from tests.client.fake_service import FakeService
-from tests.client.fake_transport import FakeMap, FakeTransport
 from tests.client.graphs import product, scaled, square
-
-AWAY = ServiceError("away")
-
-
-class Map:
-    """A service, a client's transport, and the shell of one map."""
-
-    def __init__(self, retry: RetryPolicy | None = None, jobs: int = 8) -> None:
-        self.service = FakeService()
-        self.transport = FakeTransport(self.service, retry)
-        self.shell = FakeMap(self.transport)
-        self.size = WindowSize(jobs=jobs)
-
-    def __call__(self, items: Iterable[object], **options) -> Iterator[Outcome]:
-        """The outcomes of a map over `items`."""
-        make = map_job_maker("x", None, options)
-        return self.shell.run(map_steps(self.transport.conversation, self.size, make), items)
-
-
-def points(count: int) -> list[tuple[object, dict[str, float]]]:
-    """One graph at many points."""
-    graph = square()
-    return [(graph, {"x": float(i)}) for i in range(count)]
-
-
-def gradients(outcomes: Iterable[Outcome]) -> list[float]:
-    """The gradients by x; every outcome must be a result."""
-    found = []
-    for outcome in outcomes:
-        assert isinstance(outcome, Result), outcome
-        found.append(float(outcome.gradients["x"]))
-    return found
-
+from tests.client.mapping import AWAY, Map, gradients, points
 
 # --- order, window, packing -----------------------------------------------------------------------
 
@@ -264,86 +223,6 @@ def test_what_stays_missing_is_an_error():
     assert {type(o) for o in map(points(2))} == {NotFoundError}
 
 
-# --- broken streams -------------------------------------------------------------------------------
-
-
-def test_a_broken_stream_is_opened_again():
-    """What was not answered is sent again on a new stream, and nothing is given twice."""
-    map = Map(jobs=16)
-    map.shell.breaks.extend([None, AWAY, None, None, AWAY, AWAY])
-    assert gradients(map(points(80))) == [2.0 * i for i in range(80)]
-    assert map.shell.streams == 4
-
-
-def test_a_service_that_is_gone_fails_the_jobs_that_were_out():
-    """After the attempts each unanswered job fails; later jobs still get a try of their own."""
-    map = Map(RetryPolicy(attempts=3), jobs=4)
-    map.shell.breaks.extend([AWAY] * 3)
-    kinds = [type(o) for o in map(points(20))]
-    assert ServiceError in kinds
-    assert kinds[-1] is Result
-
-
-def test_a_service_that_is_gone_for_good_is_not_waited_for_again_and_again():
-    """The first jobs wait as the policy says; those after them fail at their first try."""
-    map = Map(RetryPolicy(attempts=4), jobs=4)
-    map.shell.breaks.extend([AWAY] * 1000)
-    start_s = map.transport.now_s
-    assert {type(o) for o in map(points(200))} == {ServiceError}
-    assert map.transport.now_s - start_s < 2 * (0.05 + 0.1 + 0.2)
-
-
-def test_uploads_to_a_service_that_is_gone_are_not_waited_for_each():
-    """Large inputs that cannot be sent fail their jobs, the first after patience, the rest soon."""
-    map = Map(RetryPolicy(attempts=4), jobs=4)
-    map.service.next("PutTensor", *[AWAY] * 1000)
-    x = np.ones(LARGE_BYTES // 8)
-    assert {type(o) for o in map((square(x.size), {"x": x}) for _ in range(30))} == {ServiceError}
-    assert map.service.calls["PutTensor"] == 4 + 29
-
-
-def test_the_job_that_breaks_the_stream_is_found():
-    """An error that no retry helps hits the one job it comes from, not its neighbours."""
-    map = Map(jobs=8)
-    poison = 13.0
-    replies = map.service.replies
-
-    def fussy(batch: bytes, first_position: int) -> tuple[bytes, int]:
-        reply, count = replies(batch, first_position)
-        if any(float(np.asarray(job.inputs["x"])) == poison for job in map.service.jobs[-count:]):
-            raise LimitExceeded("message too large")
-        return reply, count
-
-    map.service.replies = fussy  # type: ignore[method-assign]
-    outcomes = list(map(points(40)))
-    assert [i for i, o in enumerate(outcomes) if not isinstance(o, Result)] == [13]
-    assert isinstance(outcomes[13], LimitExceeded)
-
-
-@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x03\xff\xff\xff"])
-def test_garbage_on_the_stream_is_survived(garbage: bytes):
-    """Replies that do not parse cost a new stream; jobs they may have answered run again."""
-    map = Map(jobs=8)
-    map.shell.breaks.append(garbage)
-    assert gradients(map(points(20))) == [2.0 * i for i in range(20)]
-    assert map.shell.streams == 2
-
-
-def test_endless_garbage_ends():
-    """A service that only talks nonsense fails every job, in the end."""
-    map = Map(RetryPolicy(attempts=3), jobs=4)
-    map.shell.breaks.extend([b"\xff\xff\xff"] * 1000)
-    assert {type(o) for o in map(points(10))} == {ServiceError}
-
-
-def test_unasked_replies_are_ignored():
-    """A position that nothing flies at, or an empty message, changes nothing."""
-    map = Map(jobs=4)
-    stray = b"\x0a\x03\x20\xe7\x07"  # a reply at position 999, of neither result nor error
-    map.shell.breaks.extend([stray, b"", None])
-    assert gradients(map(points(10))) == [2.0 * i for i in range(10)]
-
-
 # --- deadlines ------------------------------------------------------------------------------------
 
 
@@ -371,33 +250,3 @@ def test_options_are_the_jobs_own_or_the_maps():
     own = Job(square(), {"x": np.asarray(1.0)}, options=Options(priority=3))
     list(map([own, (square(), {"x": 1.0})], priority=7))
     assert sorted(job.options.priority for job in map.service.jobs) == [3, 7]
-
-
-# --- all of it at once ----------------------------------------------------------------------------
-
-fates = st.lists(st.sampled_from([None, None, None, AWAY, b"\xff\xff", b""]), max_size=12)
-troubles = st.lists(
-    st.sampled_from([AWAY, NotFoundError("lost"), ExecutionError("no"), b"\xff"]), max_size=6
-)
-
-
-@given(
-    jobs=st.integers(1, 12),
-    count=st.integers(0, 40),
-    fates=fates,
-    troubles=troubles,
-    hurried=st.booleans(),
-)
-def test_every_job_has_one_outcome_whatever_happens(jobs, count, fates, troubles, hurried):
-    """As many outcomes as jobs, in order and never past the window; a result is the right one."""
-    map = Map(RetryPolicy(attempts=100), jobs=jobs)
-    map.shell.breaks.extend(fates)
-    map.shell.hurried = hurried
-    map.service.next("Evaluate", *troubles)
-    outcomes = list(map(points(count), deadline_s=1000.0))
-    assert len(outcomes) == count
-    for i, outcome in enumerate(outcomes):
-        assert isinstance(outcome, PullbackError) or outcome.gradients["x"] == 2.0 * i
-    assert map.shell.most_under_way <= jobs
-    lasting = [t for t in troubles if isinstance(t, NotFoundError | ExecutionError)]
-    assert sum(isinstance(o, PullbackError) for o in outcomes) <= len(lasting)

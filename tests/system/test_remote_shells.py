@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
+from pathlib import Path
+from shutil import which
 
 import grpc
 import numpy as np
@@ -227,6 +230,23 @@ def test_metadata_travels(fake: FakeService, address: str):
         assert ("authorization", "Bearer secret") in fake.metadata
         list(service.map([(square(), {"x": 1.0})], progress=False))
         assert ("authorization", "Bearer secret") in fake.metadata
+
+
+@pytest.mark.skipif(which("openssl") is None, reason="openssl makes the certificate")
+def test_tls(fake: FakeService, tmp_path: Path):
+    """With the server's certificate the call is encrypted; without it there is no call."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(command, check=True, capture_output=True)
+    pair = [(key.read_bytes(), certificate.read_bytes())]
+    with serving(fake, credentials=grpc.ssl_server_credentials(pair)) as address:
+        for tls in (certificate, str(certificate), certificate.read_bytes()):
+            with connect(address, tls=tls) as service:
+                assert service.evaluate(square(), {"x": 3.0}).outputs["y"] == 9.0
+        with connect(address, tls=True, retry=SOON) as service, pytest.raises(ServiceError):
+            service.evaluate(square(), {"x": 3.0})
 
 
 # --- the asyncio client ---------------------------------------------------------------------------
