@@ -14,9 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import (
+    ObjectStoreFullError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+)
 
-from pullback_graph.errors import ExecutionError
+from pullback_graph.errors import ExecutionError, OutOfMemory
 from pullback_graph.job import NDArray
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.pool_job import SMALL_BYTES, Carried, PoolJob, ended, events_of
@@ -143,8 +149,20 @@ class Pool:
     # --- jobs -------------------------------------------------------------------------------------
 
     def put(self, array: NDArray) -> Carried:
-        """The array as workers will read it: itself if small, else a reference to a copy."""
-        return array if array.nbytes <= SMALL_BYTES else ray.put(array)
+        """The array as workers will read it: itself if small, else a reference to a copy.
+
+        Raises:
+            OutOfMemory: the object store has no room, on disk neither.
+        """
+        if array.nbytes <= SMALL_BYTES:
+            return array
+        try:
+            return ray.put(array)
+        except (ObjectStoreFullError, OutOfDiskError) as error:
+            raise OutOfMemory(
+                f"the object store has no room for an input of {array.nbytes} bytes; "
+                "send less at once, or give the server more shared memory"
+            ) from error
 
     def fetch(self, carried: Carried) -> NDArray:
         """The array that something carried stands for."""
@@ -286,7 +304,7 @@ class Pool:
             )
             await worker.actor.watch.remote()
         except RayError as error:
-            self._lose(worker, _cause(error), isinstance(error, OutOfMemoryError))
+            self._lose(worker, _cause(error), _by_memory(error))
 
     async def _listen(self, worker: _Worker) -> None:
         """Take a worker's reports, oldest first."""
@@ -299,7 +317,7 @@ class Pool:
                 self._tell(*self._refused(flight.run, error))
                 continue
             except RayError as error:
-                self._lose(worker, _cause(error), isinstance(error, OutOfMemoryError))
+                self._lose(worker, _cause(error), _by_memory(error))
                 return
             job = self._jobs.get(flight.run.job)
             if job is None:
@@ -373,3 +391,8 @@ def _cause(error: BaseException) -> str:
     """The first line of Ray's account, which may be pages long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _by_memory(error: RayError) -> bool:
+    """Whether a worker was ended because its machine ran low on memory."""
+    return isinstance(error, OutOfMemoryError) or "low on memory" in str(error)

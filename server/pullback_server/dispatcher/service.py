@@ -170,11 +170,12 @@ class _Stream:
 
     def _input(self, item: wire.OperandTensor) -> Awaitable[Carried]:
         """An input on its way; one that is to be kept goes on without the job that brought it."""
-        if not item.kept:
-            return self._service.put(item)
-        if item.WhichOneof("place") is not None:
-            self._kept[item.kept] = asyncio.create_task(self._service.put(item))
-        return asyncio.shield(self._kept[item.kept])
+        if item.WhichOneof("place") is None:
+            return asyncio.shield(self._kept[item.kept])
+        coming = asyncio.create_task(self._service.put(item))
+        if item.kept:
+            self._kept[item.kept] = coming
+        return asyncio.shield(coming)
 
     async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Awaitable[Carried]]) -> None:
         reply = await self._service.evaluate(submit, inputs)
