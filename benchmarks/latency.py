@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from statistics import median
 from typing import Any
 
 import grpc
@@ -20,7 +19,7 @@ from benchmarks.echo_server import METHOD, running_echo
 from benchmarks.least_squares import by_hand, data, loss
 from benchmarks.peers import running_peers
 from benchmarks.report import Figure, Goal
-from benchmarks.timing import Samples, interleaved, interleaved_async, quantile, ratio
+from benchmarks.timing import Samples, interleaved, interleaved_async, quantile
 from pullback_graph.codec import decode_result, encode_job
 from pullback_graph.job import Job
 from pullback_graph.want import Gradient
@@ -116,12 +115,13 @@ def _bare(channel: Any, method: str, request: bytes) -> Callable[[], Any]:
 def _figures(samples: Samples, suffix: str) -> list[Figure]:
     """p50 and p99 of each rival, and its p50 over the echo's."""
     figures = []
-    for name, seconds in samples.items():
-        figures.append(Figure(f"{name}{suffix}: p50", 1e6 * median(seconds), "µs"))
-        figures.append(Figure(f"{name}{suffix}: p99", 1e6 * quantile(seconds, 0.99), "µs"))
-    for name in samples:
+    for name in samples.names:
+        p99_s = quantile(samples.all(name), 0.99)
+        figures.append(Figure(f"{name}{suffix}: p50", 1e6 * samples.median_s(name), "µs"))
+        figures.append(Figure(f"{name}{suffix}: p99", 1e6 * p99_s, "µs"))
+    for name in samples.names:
         if name != ECHO:
             goal = GOAL if name in (BYTES, LIBRARY) else None
             title = f"{name}{suffix}: p50 over the echo's"
-            figures.append(Figure(title, ratio(samples, name, ECHO), "x", goal))
+            figures.append(Figure(title, samples.ratio(name, ECHO), "x", goal))
     return figures

@@ -18,7 +18,7 @@ import pullback as pb
 from benchmarks.classifier import NAMES, NDArray, Sizes, loss
 from benchmarks.hand_written_ray import Group, ray_of, shards_of
 from benchmarks.report import Figure, Goal, Report
-from benchmarks.timing import Samples, interleaved, ratio
+from benchmarks.timing import Samples, interleaved
 from examples.server_process import running_server
 
 WORKERS = (1, 2)
@@ -47,7 +47,7 @@ def run(quick: bool) -> Report:
         f"{sizes.hidden} tanh units, {sizes.classes} classes, float64; {SHARDS} shards",
         "data resident (by hash; held by the actors), new weights every call, one BLAS thread a "
         "task; results equal to 1e-9 before they were timed",
-        f"{rounds} round(s) interleaved after a warm-up; medians",
+        f"{rounds} round(s) interleaved after a warm-up; medians, ratios within rounds",
     ]
     return Report("shard", "", workload, _figures(samples))
 
@@ -95,14 +95,16 @@ def _call(rival: Gradient, sizes: Sizes, seeds: Iterator[int], calls: int) -> Ca
 
 def _figures(samples: Samples) -> list[Figure]:
     one, two = WORKERS
-    figures = [Figure(name, 1e3 * median(seconds), "ms") for name, seconds in samples.items()]
-    speed_ups = {}
-    for who in (OURS, THEIRS):
-        speed_ups[who] = ratio(samples, f"{who}, {one} worker(s)", f"{who}, {two} worker(s)")
-        figures.append(Figure(f"{who}: speed-up from {one} to {two}", speed_ups[who], "x"))
-    relative = speed_ups[OURS] / speed_ups[THEIRS]
+    figures = [Figure(name, 1e3 * samples.median_s(name), "ms") for name in samples.names]
+    speed_ups = {
+        who: samples.ratios(f"{who}, {one} worker(s)", f"{who}, {two} worker(s)")
+        for who in (OURS, THEIRS)
+    }
+    for who, ratios in speed_ups.items():
+        figures.append(Figure(f"{who}: speed-up from {one} to {two}", median(ratios), "x"))
+    relative = median(a / b for a, b in zip(*speed_ups.values(), strict=True))
     figures.append(Figure(f"speed-up over {THEIRS}'s", relative, "x", SPEED_UP))
     for n in WORKERS:
-        more = ratio(samples, f"{OURS}, {n} worker(s)", f"{THEIRS}, {n} worker(s)") - 1.0
+        more = samples.ratio(f"{OURS}, {n} worker(s)", f"{THEIRS}, {n} worker(s)") - 1.0
         figures.append(Figure(f"overhead on {n} worker(s)", 100.0 * more, "%", OVERHEAD))
     return figures

@@ -1,6 +1,7 @@
 """Timing of rivals in one run: rounds interleaved, order rotated, one warm-up, medians compared.
 
-A machine that slows down for a while slows every rival alike, so ratios hold where seconds do not.
+A machine that slows down for a while slows every rival of a round alike. So a ratio is taken within
+each round, and the median of the rounds' ratios holds where seconds do not.
 """
 
 from __future__ import annotations
@@ -10,17 +11,51 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import ceil
 from statistics import median
 
-Samples = dict[str, list[float]]
-"""Seconds of every timed call, by rival."""
+
+class Samples:
+    """Seconds of every timed call, by rival and round."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._rounds: dict[str, list[list[float]]] = {name: [] for name in names}
+
+    def add(self, name: str, seconds: list[float]) -> None:
+        """Add a round of a rival."""
+        self._rounds[name].append(seconds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rivals."""
+        return tuple(self._rounds)
+
+    def all(self, name: str) -> list[float]:
+        """Seconds of every call of a rival."""
+        return [seconds for own in self._rounds[name] for seconds in own]
+
+    def rounds(self, name: str) -> list[float]:
+        """The median of each round of a rival."""
+        return [median(own) for own in self._rounds[name]]
+
+    def median_s(self, name: str) -> float:
+        """The median of all calls of a rival."""
+        return median(self.all(name))
+
+    def ratios(self, name: str, to: str) -> list[float]:
+        """Round by round, the median of `name` over that of `to`."""
+        return [a / b for a, b in zip(self.rounds(name), self.rounds(to), strict=True)]
+
+    def ratio(self, name: str, to: str) -> float:
+        """The median of those ratios."""
+        return median(self.ratios(name, to))
 
 
 def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1) -> Samples:
     """Seconds of each call, `calls` of each rival a round, after one round that is not kept."""
-    samples: Samples = {name: [] for name in rivals}
-    for number, order in enumerate(_orders(list(rivals), rounds)):
+    samples = Samples(list(rivals))
+    for number, order in enumerate(_orders(samples.names, rounds)):
         for name in order:
             seconds = [_timed(rivals[name]) for _ in range(calls)]
-            samples[name] += seconds if number else []
+            if number:
+                samples.add(name, seconds)
     return samples
 
 
@@ -28,11 +63,12 @@ async def interleaved_async(
     rivals: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, calls: int = 1
 ) -> Samples:
     """The same for rivals that are awaited, one call after another."""
-    samples: Samples = {name: [] for name in rivals}
-    for number, order in enumerate(_orders(list(rivals), rounds)):
+    samples = Samples(list(rivals))
+    for number, order in enumerate(_orders(samples.names, rounds)):
         for name in order:
             seconds = [await _timed_async(rivals[name]) for _ in range(calls)]
-            samples[name] += seconds if number else []
+            if number:
+                samples.add(name, seconds)
     return samples
 
 
@@ -40,11 +76,6 @@ def quantile(seconds: Sequence[float], share: float) -> float:
     """The smallest sample that at least `share` of the samples do not exceed."""
     ordered = sorted(seconds)
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
-
-
-def ratio(samples: Samples, name: str, to: str) -> float:
-    """Median of `name` over median of `to`."""
-    return median(samples[name]) / median(samples[to])
 
 
 def _orders(names: Sequence[str], rounds: int) -> list[Sequence[str]]:

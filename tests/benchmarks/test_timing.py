@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.timing import interleaved, interleaved_async, quantile, ratio
+from benchmarks.timing import Samples, interleaved, interleaved_async, quantile
 
 
 def recorder(calls, name):
@@ -16,7 +16,7 @@ def test_rounds_interleave_rivals_and_rotate_who_goes_first():
     rivals = {name: recorder(calls, name) for name in "abc"}
     samples = interleaved(rivals, rounds=3, calls=2)
     assert "".join(calls) == "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc"
-    assert {name: len(seconds) for name, seconds in samples.items()} == {"a": 6, "b": 6, "c": 6}
+    assert {name: len(samples.all(name)) for name in samples.names} == {"a": 6, "b": 6, "c": 6}
 
 
 async def test_awaited_rivals_are_timed_alike():
@@ -26,7 +26,7 @@ async def test_awaited_rivals_are_timed_alike():
         return None
 
     samples = await interleaved_async({"a": call, "b": call}, rounds=2, calls=3)
-    assert {name: len(seconds) for name, seconds in samples.items()} == {"a": 6, "b": 6}
+    assert {name: len(samples.all(name)) for name in samples.names} == {"a": 6, "b": 6}
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1), (0.5, 50), (0.99, 99), (1.0, 100)])
@@ -35,6 +35,10 @@ def test_quantile_is_a_sample_that_the_share_does_not_exceed(share, expected):
     assert quantile(list(range(100, 0, -1)), share) == expected
 
 
-def test_ratio_is_of_medians():
-    """One slow call does not move a ratio."""
-    assert ratio({"a": [2.0, 2.0, 99.0], "b": [1.0, 1.0, 1.0]}, "a", "b") == 2.0
+def test_ratio_is_taken_within_rounds():
+    """Neither one slow call nor a slow spell of the machine moves a ratio."""
+    samples = Samples(["a", "b"])
+    for slowness in (1.0, 7.0, 3.0):
+        samples.add("a", [2.0 * slowness, 2.0 * slowness, 99.0])
+        samples.add("b", [1.0 * slowness] * 3)
+    assert samples.ratio("a", "b") == 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -40,6 +41,15 @@ def test_an_example_prints_what_it_claims(name, server, monkeypatch, capsys):
     import_module(f"examples.{name}").main()
     shown = capsys.readouterr().out
     assert [words for words in PRINTS[name] if words not in shown] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_a_guide_s_python_runs(page, server, capsys):
+    """The Python of a guide runs from top to bottom against a server, and no job of it fails."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    code = "\n".join(blocks).replace("localhost:50051", server.address)
+    exec(compile(code, page, "exec"), {"__name__": page})
+    assert "failed" not in capsys.readouterr().out
 
 
 def test_every_example_is_run_here():
