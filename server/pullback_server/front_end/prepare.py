@@ -30,6 +30,8 @@ LOCAL_CALL_S = 50e-3
 """A job whose largest single call is estimated over this never runs in the front end."""
 LOCAL_JOB_S = 0.5
 """Nor does a job estimated over this in all: it would hold a front-end thread too long."""
+RESULT_BYTES = (1 << 31) - (1 << 20)
+"""Arrays that a reply carries: a message of protobuf ends short of 2 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class Preparer:
 
         Raises:
             RequestError: the want does not fit the graph, or an option is not offered.
-            LimitExceeded: a task is estimated to need more memory than allowed.
+            LimitExceeded: a task is estimated to need more memory than allowed, or the results are
+            more than a reply carries.
         """
         if options.executor not in ("", "auto", "numpy"):
             raise UnsupportedError(
@@ -113,7 +116,7 @@ class Preparer:
         start = perf_counter()
         lowered = lower(graph, want, fold=fold, check=check)
         plan = self._planned(lowered, want, options)
-        self._check_memory(plan, options)
+        self._check_memory(lowered, plan, options)
         planned = perf_counter()
         program = None
         if self._is_local(plan):
@@ -170,7 +173,16 @@ class Preparer:
             plan.largest_call_s <= LOCAL_CALL_S and plan.estimated_s <= LOCAL_JOB_S
         )
 
-    def _check_memory(self, plan: Plan, options: Options) -> None:
+    def _check_memory(self, lowered: Lowered, plan: Plan, options: Options) -> None:
+        result_bytes = sum(
+            lowered.graph.types[item.value].size_bytes for item in lowered.graph.outputs
+        )
+        if result_bytes > RESULT_BYTES:
+            raise LimitExceeded(
+                f"the results take {result_bytes} bytes, a reply carries {RESULT_BYTES}; "
+                "ask for fewer outputs or derivatives at once, or reduce them",
+                field="want",
+            )
         allowed = min(self._memory_bytes, options.memory_cap_bytes or self._memory_bytes)
         needed = max(task.peak_bytes for task in plan.tasks)
         if needed > allowed:
