@@ -104,6 +104,7 @@ class Server:
         """Stop in order: refuse new calls, finish what runs, then end workers and threads."""
         LOG.info("stopping: %d job(s) to finish", self._evaluation.held)
         self._stopping = True
+        self._evaluation.stopping.set()
         await self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.stop(self.config.grace_s)
         if self._watch is not None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 import pullback as pb
 import pullback.numpy as pnp
 from examples.server_process import RunningServer, running_server
+from pullback_graph.codec import encode_job
+from pullback_proto.v1 import job_pb2
 
 RNG = np.random.default_rng(1)
 WORKER = "ray::Worker"
@@ -159,6 +162,27 @@ def test_a_stop_finishes_what_runs() -> None:
             until(lambda: _sample(server, running_now) > 0 or running.done())
             os.kill(server.pid, signal.SIGTERM)
             assert np.isfinite(running.result(60).outputs["result"])
+
+
+def test_a_stop_ends_idle_streams() -> None:
+    """A client that holds a stream open does not hold the stop up; what it sent is answered."""
+    batch = job_pb2.JobBatch(jobs=[encode_job(job) for job in different_graphs(3)])
+    open_end = threading.Event()
+
+    def batches() -> Iterator[bytes]:
+        yield batch.SerializeToString()
+        open_end.wait(60.0)
+
+    with running_server("--workers", "0", "--grace-s", "60") as server:
+        with grpc.insecure_channel(server.address) as channel:
+            stream: Any = channel.stream_stream("/pullback.v1.GradientService/EvaluateStream")
+            replies = stream(batches())
+            assert len(job_pb2.ReplyBatch.FromString(next(replies)).replies) == 3
+            os.kill(server.pid, signal.SIGTERM)
+            with pytest.raises(grpc.RpcError) as ended:
+                next(replies)
+            assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+            open_end.set()
 
 
 def _power(x: Any, count: int) -> Any:

@@ -31,6 +31,7 @@ class Evaluation:
 
     Attributes:
         held: jobs taken in and not yet answered.
+        stopping: set when streams are to end with what they have.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Evaluation:
         self.accounting = accounting
         self.queue_jobs = queue_jobs
         self.held = 0
+        self.stopping = asyncio.Event()
         self._left = asyncio.Event()
 
     # --- one job ----------------------------------------------------------------------------------

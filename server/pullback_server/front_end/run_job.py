@@ -6,12 +6,14 @@ decode -> find or prepare -> bind -> run here, or hand back what the dispatcher 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from google.protobuf.message import DecodeError
 
 from pullback_graph.codec import decode_job, encode_result
+from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.limits import Limits
@@ -138,9 +140,14 @@ class JobRunner:
         return self._bound(arrival, job, prepared, hit=hit)
 
     def graph(self, job: Job) -> Graph:
-        """The job's graph, from the store where it came by fingerprint."""
+        """The job's graph, from the store where it came by fingerprint; else kept there.
+
+        So a client that sent a graph with one job may name it in the next, whatever it wants.
+        """
         if isinstance(job.graph, GraphHash):
             return self.graphs.get(job.graph.fingerprint)
+        with suppress(LimitExceeded):  # too large to keep is not too large to run
+            self.graphs.put(job.graph.fingerprint, job.graph)
         return job.graph
 
     def run(self, bound: BoundJob) -> Answer:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 
-from pullback_graph.errors import LimitExceeded, PullbackError, WireError
+from pullback_graph.errors import LimitExceeded, PullbackError, ServiceError, WireError
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.run_job import Arrival
@@ -73,7 +73,9 @@ class JobStream:
 
         Handed back, not raised, since a group's tasks end with an error in its block.
         """
-        async for data in batches:
+        async for data in _until(self._evaluation.stopping, batches):
+            if data is None:
+                return ServiceError("the server is stopping; send the rest to another")
             try:
                 jobs = _parsed(data)
             except PullbackError as error:
@@ -99,6 +101,28 @@ class JobStream:
     def _arrival(self, data: bytes) -> Arrival:
         self._count += 1
         return Arrival(data, self._deadline_s, self._flag, self._count - 1)
+
+
+async def _until(
+    event: asyncio.Event, batches: AsyncIterator[bytes]
+) -> AsyncIterator[bytes | None]:
+    """The batches until the event is set, then None."""
+    iterator = aiter(batches)
+    stopped = asyncio.create_task(event.wait())
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(iterator, None))
+            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                yield None
+                return
+            data = following.result()
+            if data is None:
+                return
+            yield data
+    finally:
+        stopped.cancel()
 
 
 def _parsed(data: bytes) -> Sequence[bytes]:
