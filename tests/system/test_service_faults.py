@@ -173,16 +173,18 @@ def test_a_stop_ends_idle_streams() -> None:
         yield batch.SerializeToString()
         open_end.wait(60.0)
 
-    with running_server("--workers", "0", "--grace-s", "60") as server:
-        with grpc.insecure_channel(server.address) as channel:
-            stream: Any = channel.stream_stream("/pullback.v1.GradientService/EvaluateStream")
-            replies = stream(batches())
-            assert len(job_pb2.ReplyBatch.FromString(next(replies)).replies) == 3
-            os.kill(server.pid, signal.SIGTERM)
-            with pytest.raises(grpc.RpcError) as ended:
-                next(replies)
-            assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
-            open_end.set()
+    with (
+        running_server("--workers", "0", "--grace-s", "60") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stream: Any = channel.stream_stream("/pullback.v1.GradientService/EvaluateStream")
+        replies = stream(batches())
+        assert len(job_pb2.ReplyBatch.FromString(next(replies)).replies) == 3
+        os.kill(server.pid, signal.SIGTERM)
+        with pytest.raises(grpc.RpcError) as ended:
+            next(replies)
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        open_end.set()
 
 
 def _power(x: Any, count: int) -> Any:
