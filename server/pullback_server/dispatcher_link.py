@@ -230,8 +230,8 @@ class DispatcherLink:
         )
 
     def _sweep(self) -> None:
-        """Remove what a dispatcher wrote and nobody read."""
-        for path in self._folders[1].path.glob("dispatcher-*"):
+        """Remove what was written, to a dispatcher or by it, and nobody will read."""
+        for path in self._folders[1].path.glob("*-*"):
             path.unlink(missing_ok=True)
 
     # --- one stream -------------------------------------------------------------------------------

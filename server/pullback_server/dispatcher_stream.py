@@ -19,7 +19,7 @@ from pullback_graph.job import NDArray
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
 from pullback_server.kept_arrays import KeptArrays
-from pullback_server.plan_codec import discard_operand, encode_operand, encode_plan
+from pullback_server.plan_codec import encode_operand, encode_plan
 from pullback_server.planner.plan import Plan
 from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
 
@@ -80,7 +80,7 @@ class DispatcherStream:
         self._known: set[bytes] = set()
         self._kept = KeptArrays(kept_bytes)
         self._outbox: asyncio.Queue[wire.DispatchRequest | None] = asyncio.Queue()
-        self._sent: dict[int, wire.Submit] = {}
+        self._sent: set[int] = set()
         self._order = asyncio.Lock()
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
         self._call: Any = None
@@ -97,7 +97,7 @@ class DispatcherStream:
                 submit = self._encode(job, deadline_s)
             else:
                 submit = await asyncio.to_thread(self._encode, job, deadline_s)
-            self._sent[job.number] = submit
+            self._sent.add(job.number)
             self._outbox.put_nowait(wire.DispatchRequest(submit=submit))
 
     def cancel(self, number: int) -> None:
@@ -106,10 +106,8 @@ class DispatcherStream:
             self._outbox.put_nowait(wire.DispatchRequest(cancel=wire.Cancel(job=number)))
 
     def answered(self, number: int) -> None:
-        """A job is over: what it left in shared memory, if anything, is removed."""
-        submit = self._sent.pop(number, None)
-        for item in submit.inputs if submit is not None else ():
-            discard_operand(item, self._shared)
+        """A job is over."""
+        self._sent.discard(number)
 
     def forget(self) -> None:
         """Take it that the dispatcher knows nothing: send plans and arrays again."""
@@ -134,8 +132,6 @@ class DispatcherStream:
         if self._call is not None:
             self._call.cancel()
         await self._channel.close()
-        for number in tuple(self._sent):
-            self.answered(number)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -103,6 +103,19 @@ def test_an_array_sent_again_is_sent_once(links: Links):
     assert bits(link.run(plan, inputs).results) == first
 
 
+def test_what_the_dispatcher_forgot_is_sent_again(links: Links):
+    """A plan or an array that the front end thinks is there, and is not, costs a round trip."""
+    link = links(1)
+    plan, inputs = loss_plan(ROWS, COLUMNS, 3), loss_inputs(ROWS, COLUMNS)
+    stream = link.link._stream
+    assert stream is not None
+    stream._known.add(link.link._plans.get(plan)[0])
+    for _ in range(2):
+        stream._kept.look_up(inputs[0])
+    assert stream._kept.look_up(inputs[0]).sent
+    assert bits(link.run(plan, inputs).results) == bits(run_plan(plan, inputs))
+
+
 def test_many_jobs_at_once(links: Links):
     """Jobs of several plans, submitted together, are each answered with their own results."""
     link = links(2)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -84,9 +85,6 @@ class DispatcherService(rpc.DispatcherServicer):
             return _failed(submit.job, Cancelled("the job was cancelled"))
         except Exception as error:
             return _failed(submit.job, error)
-        finally:
-            for item in submit.inputs:
-                discard_operand(item, self._shared)
 
     async def _plan(self, submit: wire.Submit) -> Dependencies:
         """The plan of a job, decoded or known from before.
@@ -169,13 +167,21 @@ class _Stream:
         await self.replies.put(None)
 
     def _input(self, item: wire.OperandTensor) -> Awaitable[Carried]:
-        """An input on its way; one that is to be kept goes on without the job that brought it."""
+        """An input on its way; it arrives even if the job that brought it is cancelled."""
+        kept = self._kept.get(item.kept)
         if item.WhichOneof("place") is None:
-            return asyncio.shield(self._kept[item.kept])
-        coming = asyncio.create_task(self._service.put(item))
+            coming = kept or asyncio.create_task(_forgotten())
+        else:
+            coming = asyncio.create_task(self._service.put(item))
+        coming.add_done_callback(partial(self._arrived, item.kept))
         if item.kept:
             self._kept[item.kept] = coming
         return asyncio.shield(coming)
+
+    def _arrived(self, number: int, task: asyncio.Task[Carried]) -> None:
+        """An array is there, or failed to come: then it is not kept, and is to be sent again."""
+        if not task.cancelled() and task.exception() and self._kept.get(number) is task:
+            del self._kept[number]
 
     async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Awaitable[Carried]]) -> None:
         reply = await self._service.evaluate(submit, inputs)
@@ -187,6 +193,15 @@ class _Stream:
         for task in tuple(self._jobs.values()):
             task.cancel()
         self._kept.clear()
+
+
+async def _forgotten() -> Carried:
+    """An array that was kept, it was thought.
+
+    Raises:
+        NotFoundError: always; the front end sends it again.
+    """
+    raise NotFoundError("an array is not kept any more; send it again", field="inputs")
 
 
 # --- messages -------------------------------------------------------------------------------------
