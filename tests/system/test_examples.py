@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.demo.stage import Claim
 from examples.server_process import MARK, left_behind, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +82,18 @@ def test_the_demo_keeps_every_claim():
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "no process left behind" in ran.stdout
+
+
+def test_the_demo_fails_when_a_claim_does(monkeypatch, capsys):
+    """A claim that does not come true ends the demo with its words and exit status 1."""
+    demo = import_module("examples.demo.__main__")
+
+    def run(console):
+        raise Claim("two and two make five")
+
+    monkeypatch.setattr(demo, "run", run)
+    assert demo.main() == 1
+    assert "two and two make five" in capsys.readouterr().out
 
 
 def test_a_server_that_cannot_start_says_why(capfd):
