@@ -52,6 +52,11 @@ BODIES: dict[str, tuple[str, type[PullbackError], str]] = {
     "a long number": (f"%2 = constant float64[] {'9' * 5000}", ParseError, "too long"),
     "no base64": ('%2 = constant int8[2] base64 "!"', ParseError, "not base64"),
     "short base64": ('%2 = constant int8[2] base64 "AA=="', ParseError, "takes 2 bytes, got 1"),
+    "vast base64": (
+        f'%2 = constant int8[{10**17}, {10**17}, 0] base64 ""',
+        ParseError,
+        "cannot reshape",
+    ),
     "bool base64": ('%2 = constant bool[1] base64 "Ag=="', ParseError, "neither 0 nor 1"),
     "huge constant": (f"%2 = constant int8[{10**17}] []", ParseError, "expected .* entries"),
     "huge empty one": (f"%2 = constant int8[0,{10**17},{10**17}] []", ParseError, "int8"),

@@ -205,7 +205,10 @@ class Reader:
         array = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
         if dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
             self.fail("a bool element is neither 0 nor 1", token)
-        return array.reshape(shape)
+        try:
+            return array.reshape(shape)
+        except ValueError as error:  # empty, its other sizes more than an array can have
+            self.fail(str(error), token)
 
     # --- faults -----------------------------------------------------------------------------------
 
