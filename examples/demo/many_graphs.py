@@ -115,7 +115,7 @@ def run(stage: Stage) -> None:
 def batch() -> tuple[list[Item], dict[int, type[pb.PullbackError] | None]]:
     """The jobs, and for each its error, or None for those that are well."""
     random = numpy.random.default_rng(0)
-    structures = [_structure(random) for _ in range(STRUCTURES)]
+    structures = _structures(random)
     graphs = [
         structure.graph(random.uniform(0.1, 1.0, len(structure.steps)).tolist())
         for structure in structures * (GRAPHS // STRUCTURES)
@@ -131,11 +131,15 @@ def batch() -> tuple[list[Item], dict[int, type[pb.PullbackError] | None]]:
     return items, expected
 
 
-def _structure(random: numpy.random.Generator) -> Structure:
-    length = int(random.integers(2, 5))
-    unary = random.integers(len(UNARY), size=length).tolist()
-    binary = random.integers(len(BINARY), size=length).tolist()
-    return Structure(tuple(zip(unary, binary, strict=True)))
+def _structures(random: numpy.random.Generator) -> list[Structure]:
+    """STRUCTURES of them, no two alike."""
+    found: dict[Structure, None] = {}
+    while len(found) < STRUCTURES:
+        length = int(random.integers(2, 5))
+        unary = random.integers(len(UNARY), size=length).tolist()
+        binary = random.integers(len(BINARY), size=length).tolist()
+        found[Structure(tuple(zip(unary, binary, strict=True)))] = None
+    return list(found)
 
 
 def _examples(outcomes: Sequence[Any]) -> dict[str, tuple[int, pb.PullbackError]]:
