@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from pullback_graph.axis_groups import AxisGroups, AxisOf
 from pullback_graph.errors import LimitExceeded, PullbackError, RequestError, UnsupportedError
@@ -108,7 +109,7 @@ def _sharded(graph: Graph, cost: Estimate, phase: Phase, best: _Candidate, count
 
 
 def _candidates(graph: Graph) -> list[_Candidate]:
-    """Every group of axes that holds an input's axis and can be cut."""
+    """The groups of axes that hold an input's axis and can be cut, the best among them."""
     groups = AxisGroups(graph)
     members: dict[AxisOf, list[AxisOf]] = {}
     for index, item in enumerate(graph.inputs):
@@ -118,16 +119,18 @@ def _candidates(graph: Graph) -> list[_Candidate]:
     found = []
     most = max(4, min(MOST_CANDIDATES, MOST_LABELLED_NODES // max(len(graph.nodes), 1)))
     touched = _touched_s(graph, groups)
+    best_s = -inf
     for root, own in sorted(members.items(), key=lambda item: -touched.get(item[0], 0.0))[:most]:
+        if touched.get(root, 0.0) <= best_s:
+            break  # nothing from here on can be better
         length = min(graph.types[m.value].shape[m.axis] for m in own)
         if length < 2:
             continue
         labels = label(graph, groups, root, length)
         if labels is not None and any(labels.sharded_nodes):
-            title = ", ".join(
-                f"axis {m.axis} of {graph.inputs[m.value].name!r:.80}" for m in own[:8]
-            )
+            title = ", ".join(_titled(graph, member) for member in own[:8])
             found.append(_candidate(graph, labels, title))
+            best_s = max(best_s, found[-1].sharded_s - found[-1].whole_s)
     return found
 
 
