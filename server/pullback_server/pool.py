@@ -43,7 +43,7 @@ from pullback_server.scheduler import (
     WorkerLost,
     WorkerReady,
 )
-from pullback_worker.actor import CONCURRENCY_GROUPS, ONE_THREAD, WorkerActor, WorkerSettings
+from pullback_worker.actor import CONCURRENCY_GROUPS, ENVIRONMENT, WorkerActor, WorkerSettings
 from pullback_worker.batch import Freed, Report, ValueKey
 
 LOG = logging.getLogger(__name__)
@@ -117,7 +117,6 @@ class Pool:
         if settings.ray_address:
             ray.init(address=settings.ray_address, **quiet)
             return
-        os.environ.update(ONE_THREAD)  # what Ray starts here inherits it
         ray.init(
             num_cpus=max(settings.workers, os.cpu_count() or 1),
             include_dashboard=False,
@@ -192,9 +191,8 @@ class Pool:
             "max_task_retries": 0,
             "max_concurrency": 1,
             "concurrency_groups": CONCURRENCY_GROUPS,
+            "runtime_env": {"env_vars": ENVIRONMENT},
         }
-        if settings.ray_address:
-            options["runtime_env"] = {"env_vars": ONE_THREAD}
         own = WorkerSettings(settings.memory_share, settings.programs)
         actor: Any = ray.remote(**options)(WorkerActor)
         worker = _Worker(command.worker, command.placement, actor.remote(own))

@@ -302,6 +302,13 @@ def test_the_peak_is_what_the_task_took():
     assert report.done[0].peak_bytes == 12345
 
 
+def test_freed_memory_that_the_process_still_has_is_given_back_first():
+    """A task is refused only if it does not fit after that."""
+    watch = MemoryWatch(cap_bytes=GIB)
+    assert watch.room_for(GIB // 2)
+    assert not watch.room_for(GIB)
+
+
 def test_private_memory_grows_with_what_is_allocated():
     """The figure the cap goes by follows large allocations."""
     private_bytes = PrivateBytes()

@@ -5,6 +5,7 @@ Only private memory counts: arrays in shared memory belong to the node.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -41,6 +42,13 @@ def machine_bytes() -> int:
     except OSError:
         return total_bytes
     return min(total_bytes, int(limit)) if limit.isdecimal() else total_bytes
+
+
+def give_back() -> None:
+    """Have the C library return freed memory to the system, where it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @dataclass(slots=True)
@@ -85,7 +93,13 @@ class MemoryWatch:
             self._watched = None
 
     def room_for(self, size_bytes: int) -> bool:
-        """Whether so much more would stay under the cap."""
+        """Whether so much more would stay under the cap, once what was freed is given back."""
+        if self._fits(size_bytes):
+            return True
+        give_back()
+        return self._fits(size_bytes)
+
+    def _fits(self, size_bytes: int) -> bool:
         return not self.cap_bytes or self._read() + size_bytes <= self.cap_bytes
 
     def look(self) -> None:
