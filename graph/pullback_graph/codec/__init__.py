@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pullback_graph.codec.graphs import decode_graph, encode_graph
 from pullback_graph.codec.jobs import decode_job, encode_job
-from pullback_graph.codec.results import decode_result, encode_result
+from pullback_graph.codec.results import decode_result, encode_reply, encode_result
 from pullback_graph.codec.statuses import error_to_status, status_code_number, status_to_error
 from pullback_graph.codec.tensors import decode_tensor, encode_tensor
 from pullback_graph.fingerprint import tensor_hash
@@ -20,6 +20,7 @@ __all__ = [
     "decode_tensor",
     "encode_graph",
     "encode_job",
+    "encode_reply",
     "encode_result",
     "encode_tensor",
     "error_to_status",

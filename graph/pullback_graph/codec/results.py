@@ -23,6 +23,10 @@ _PLAIN = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUEN
 _plain_values = attrgetter(*_PLAIN)
 
 
+_RESULT_TAG = bytes([job_pb2.JobReply.RESULT_FIELD_NUMBER << 3 | 2])
+"""The field's number with the wire type of what has a length."""
+
+
 def encode_result(result: Result) -> bytes:
     """The bytes of a JobResult."""
     message = job_pb2.JobResult()
@@ -33,6 +37,25 @@ def encode_result(result: Result) -> bytes:
         )
     write_metrics(message.metrics, result.metrics)
     return message.SerializeToString()
+
+
+def encode_reply(id: str, position: int, result: bytes) -> bytes:
+    """The bytes of a JobReply that holds a serialised JobResult, which is not parsed again.
+
+    Fields of a message may come in any order, so the result is put behind the others.
+    """
+    head = job_pb2.JobReply(id=id, position=position).SerializeToString()
+    return b"".join((head, _RESULT_TAG, _varint(len(result)), result))
+
+
+def _varint(number: int) -> bytes:
+    """A length as protobuf writes it: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def decode_result(data: bytes | job_pb2.JobResult, id: str = "") -> Result:

@@ -266,11 +266,12 @@ def _check_passes(graph: Graph, passes: int) -> None:
 def _without(
     second: Differentiated, first: Differentiated, keys: tuple[DerivativeKey, ...]
 ) -> Differentiated:
-    """`second` without the first derivatives among its values."""
-    graph = second.graph
+    """`second` without the first derivatives among its values, nor what only they needed."""
+    graph, builder = second.graph, Builder()
+    values = copy_values(builder, graph, copy_inputs(builder, graph))
     outputs = graph.outputs[: first.value_count] + graph.outputs[second.value_count :]
     return Differentiated(
-        graph=Graph(graph.inputs, graph.constants, graph.nodes, outputs),
+        graph=builder.build([(item.name, values[item.value]) for item in outputs]),
         value_count=first.value_count,
         keys=keys,
         independent=first.independent,

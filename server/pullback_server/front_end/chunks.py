@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from google.rpc import status_pb2
 
-from pullback_graph.codec import error_to_status, status_to_error
+from pullback_graph.codec import encode_reply, error_to_status, status_to_error
 from pullback_graph.errors import PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.evaluation import Evaluation, typed_error
@@ -56,6 +56,9 @@ class ChunkRunner:
         except ServiceError as error:
             done = [error] * len(jobs)
         pairs = list(zip(arrivals, done, strict=True))
+        for arrival, item in pairs:
+            if isinstance(item, Returned) and item.fingerprint:
+                self.evaluation.runner.remember(item.fingerprint, arrival.data)
         ended = [(arrival, _received(arrival, item)) for arrival, item in pairs if item is not None]
         await self._emit(ended, emit)
         rest = [arrival for arrival, item in pairs if item is None]
@@ -93,14 +96,14 @@ class ChunkRunner:
 
     def _reply(self, arrival: Arrival, done: Done) -> bytes:
         """One job's serialised JobReply; the job is counted."""
-        reply = job_pb2.JobReply(id=arrival.id, position=arrival.position)
         if isinstance(done, Answer):
             self.evaluation.accounting.answered(arrival, done.metrics)
-            reply.result.MergeFromString(done.data)
-        else:
-            assert isinstance(done, PullbackError)
-            self.evaluation.accounting.failed(arrival, done)
-            reply.error.CopyFrom(error_to_status(done))
+            return encode_reply(arrival.id, arrival.position, done.data)
+        assert isinstance(done, PullbackError)
+        self.evaluation.accounting.failed(arrival, done)
+        reply = job_pb2.JobReply(
+            id=arrival.id, position=arrival.position, error=error_to_status(done)
+        )
         data: bytes = reply.SerializeToString()
         return data
 

@@ -39,12 +39,17 @@ class Sent(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What a process made of a job: an answer, or the serialised status of an error."""
+    """What a process made of a job: an answer, or the serialised status of an error.
+
+    Attributes:
+        fingerprint: of the graph that came with the job, where it was sound.
+    """
 
     id: str
     want: str
     metrics: Metrics | None
     data: bytes
+    fingerprint: str = ""
 
 
 class JobProcesses:
@@ -154,4 +159,4 @@ def _answer(job: Sent) -> Returned | None:
         return None
     if not isinstance(done, Answer):
         return None
-    return Returned(arrival.id, arrival.want, done.metrics, done.data)
+    return Returned(arrival.id, arrival.want, done.metrics, done.data, done.fingerprint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import inf
 from threading import Lock
 from time import perf_counter
 from typing import Any
@@ -26,6 +27,8 @@ from pullback_worker.numpy_executor import NumpyExecutor, fold
 
 INLINE_S = 100e-6
 """Jobs estimated under this run on the event loop itself."""
+INLINE_MEASURED_S = 500e-6
+"""A program that never ran faster than this leaves the event loop, whatever its estimate."""
 LOCAL_CALL_S = 50e-3
 """A job whose largest single call is estimated over this never runs in the front end."""
 LOCAL_JOB_S = 0.5
@@ -34,9 +37,13 @@ RESULT_BYTES = (1 << 31) - (1 << 20)
 """Arrays that a reply carries: a message of protobuf ends short of 2 GiB."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Prepared:
-    """A job's graph, differentiated, planned, and (where the front end runs it) compiled."""
+    """A job's graph, differentiated, planned, and (where the front end runs it) compiled.
+
+    Attributes:
+        fastest_s: the program's fastest run here so far; estimates can be wrong.
+    """
 
     graph: Graph
     lowered: Lowered
@@ -47,6 +54,7 @@ class Prepared:
     flops: float
     peak_bytes: int
     digest: str
+    fastest_s: float = inf
 
     @property
     def size_bytes(self) -> int:
@@ -60,8 +68,9 @@ class Prepared:
 
     @property
     def runs_inline(self) -> bool:
-        """Whether it is small enough for the event loop."""
-        return self.program is not None and self.plan.estimated_s < INLINE_S
+        """Whether it is small enough for the event loop: by estimate, and by what was seen."""
+        small = self.program is not None and self.plan.estimated_s < INLINE_S
+        return small and self.fastest_s < INLINE_MEASURED_S
 
 
 class Preparer:

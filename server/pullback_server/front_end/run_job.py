@@ -26,6 +26,9 @@ from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_worker.executor import CancelFlag
 
+SOURCES_BYTES = 32 << 20
+"""Serialised jobs kept for the graphs in them."""
+
 
 @dataclass(slots=True, eq=False)
 class Arrival:
@@ -74,10 +77,11 @@ class BoundJob:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished job: its metrics and its serialised JobResult."""
+    """A finished job: its metrics, its serialised JobResult, and its graph's fingerprint."""
 
     metrics: Metrics
     data: bytes
+    fingerprint: str = ""
 
 
 class JobRunner:
@@ -94,6 +98,7 @@ class JobRunner:
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
+        self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
 
     def answer_at_once(self, arrival: Arrival) -> Answer | None:
         """The answer of a job small enough for the event loop, or None for any other.
@@ -145,10 +150,28 @@ class JobRunner:
         So a client that sent a graph with one job may name it in the next, whatever it wants.
         """
         if isinstance(job.graph, GraphHash):
-            return self.graphs.get(job.graph.fingerprint)
+            return self._stored(job.graph.fingerprint)
         with suppress(LimitExceeded):  # too large to keep is not too large to run
             self.graphs.put(job.graph.fingerprint, job.graph)
         return job.graph
+
+    def remember(self, fingerprint: str, data: bytes) -> None:
+        """Keep a serialised job whose graph another process decoded: one may name it next."""
+        with suppress(LimitExceeded):
+            self._sources.put(fingerprint, data)
+
+    def _stored(self, fingerprint: str) -> Graph:
+        """A stored graph, decoded now if only its job was kept.
+
+        Raises:
+            NotFoundError: it is not stored here.
+        """
+        if fingerprint in self.graphs or fingerprint not in self._sources:
+            return self.graphs.get(fingerprint)
+        graph = decode_job(self._sources.get(fingerprint), self.limits).graph
+        assert isinstance(graph, Graph), "only jobs that bring their graph are remembered"
+        self.graphs.put(fingerprint, graph)
+        return graph
 
     def run(self, bound: BoundJob) -> Answer:
         """Run a bound job here.
@@ -168,6 +191,7 @@ class JobRunner:
             flag.check()
             raise
         elapsed_s = perf_counter() - start
+        bound.prepared.fastest_s = min(bound.prepared.fastest_s, elapsed_s)
         if bound.prepared.lowered.derivatives:
             metrics.fused_s = elapsed_s
         else:
@@ -224,7 +248,7 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
         metrics=metrics,
         id=bound.job.id,
     )
-    return Answer(metrics, encode_result(result))
+    return Answer(metrics, encode_result(result), bound.prepared.graph.fingerprint)
 
 
 def _begun(prepared: Prepared, hit: bool) -> Metrics:
