@@ -46,6 +46,7 @@ from pullback_graph.errors import (
 )
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, Options, Result, Split, TensorHash
+from pullback_graph.text import parse
 from pullback_graph.want import (
     DerivativeKey,
     Gradient,
@@ -111,6 +112,7 @@ __all__ = [
     "jvp",
     "local",
     "numpy",
+    "parse",
     "trace",
     "value_and_grad",
     "vjp",

@@ -31,6 +31,7 @@ def test_the_names_of_the_design():
     """The calls that the documentation shows exist."""
     for name in [
         "trace",
+        "parse",
         "grad",
         "value_and_grad",
         "jacobian",
