@@ -303,6 +303,8 @@ def _as_input(item: Input, value: Any) -> NDArray:
         )
     dtype, shape = item.type
     array = value if type(value) is np.ndarray else _converted(item, value)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype != dtype or array.shape != shape:
         raise InputError(
             f"input {item.name!r} is {type_of(array)}, the graph takes {item.type}; cast or "

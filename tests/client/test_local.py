@@ -173,3 +173,11 @@ def test_several_threads_at_once():
         expected = n * (X + 1) ** (n - 1)
         expected[0] += n * (n - 1) * 1.0 ** (n - 2)
         np.testing.assert_allclose(gradient, expected)
+
+
+def test_arrays_of_the_other_byte_order():
+    """A big-endian array is taken as the numbers it holds."""
+    graph = pb.trace(lambda x: (x * x).sum(), np.arange(4.0))
+    given = np.arange(4.0).astype(">f8")
+    found = pb.local().evaluate(graph, {"x": given}, gradient=["x"]).gradients["x"]
+    np.testing.assert_array_equal(found, 2 * np.arange(4.0))
