@@ -7,8 +7,13 @@ error naming the field or node. No other module of the language knows protobuf.
 from __future__ import annotations
 
 from pullback_graph.codec.graphs import decode_graph, encode_graph
-from pullback_graph.codec.jobs import decode_job, encode_job
-from pullback_graph.codec.results import decode_result, encode_reply, encode_result
+from pullback_graph.codec.jobs import decode_job, decode_like, encode_job, job_head
+from pullback_graph.codec.results import (
+    decode_result,
+    encode_reply,
+    encode_result,
+    encode_standing,
+)
 from pullback_graph.codec.statuses import error_to_status, status_code_number, status_to_error
 from pullback_graph.codec.tensors import decode_tensor, encode_tensor
 from pullback_graph.fingerprint import tensor_hash
@@ -16,14 +21,17 @@ from pullback_graph.fingerprint import tensor_hash
 __all__ = [
     "decode_graph",
     "decode_job",
+    "decode_like",
     "decode_result",
     "decode_tensor",
     "encode_graph",
     "encode_job",
     "encode_reply",
     "encode_result",
+    "encode_standing",
     "encode_tensor",
     "error_to_status",
+    "job_head",
     "status_code_number",
     "status_to_error",
     "tensor_hash",

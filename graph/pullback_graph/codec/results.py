@@ -21,21 +21,59 @@ from pullback_proto.v1 import job_pb2, metrics_pb2
 _SEQUENCES = ("independent_inputs", "non_finite")
 _PLAIN = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUENCES)
 _plain_values = attrgetter(*_PLAIN)
+_STANDING = (
+    "nodes",
+    "adjoint_evaluations",
+    "flops",
+    "peak_bytes",
+    "tasks",
+    "executor",
+    "split",
+    "split_reason",
+    "program_cache_hit",
+    "graph_cache_hit",
+    "digest",
+)
+"""Metrics that all runs of one prepared job share, `independent_inputs` besides."""
+_PASSING = tuple(name for name in _PLAIN if name not in _STANDING)
+_passing_values = attrgetter(*_PASSING)
 
 
 _RESULT_TAG = bytes([job_pb2.JobReply.RESULT_FIELD_NUMBER << 3 | 2])
 """The field's number with the wire type of what has a length."""
 
 
-def encode_result(result: Result) -> bytes:
-    """The bytes of a JobResult."""
+def encode_result(result: Result, standing: bytes = b"") -> bytes:
+    """The bytes of a JobResult.
+
+    Args:
+        standing: what `encode_standing` gave for metrics that share those of this result; they are
+            then not encoded again. A message that comes twice is merged by whoever parses it.
+    """
     message = job_pb2.JobResult()
     encode_arrays(message.outputs, result.outputs)
     for (output, first, second, seed), array in result.derivatives.items():
         message.derivatives.add(
             output=output, input=first, second_input=second, seed=seed, value=encode_tensor(array)
         )
-    write_metrics(message.metrics, result.metrics)
+    if not standing:
+        write_metrics(message.metrics, result.metrics)
+        return message.SerializeToString()
+    target = message.metrics
+    for name, value in zip(_PASSING, _passing_values(result.metrics), strict=True):
+        if value:
+            setattr(target, name, value)
+    for name, count in result.metrics.non_finite.items():
+        target.non_finite.add(name=name, count=count)
+    return standing + message.SerializeToString()
+
+
+def encode_standing(metrics: Metrics) -> bytes:
+    """The bytes of a JobResult that holds only the metrics which runs of one job share."""
+    message = job_pb2.JobResult()
+    for name in _STANDING:
+        setattr(message.metrics, name, getattr(metrics, name))
+    message.metrics.independent_inputs.extend(metrics.independent_inputs)
     return message.SerializeToString()
 
 

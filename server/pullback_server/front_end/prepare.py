@@ -43,6 +43,7 @@ class Prepared:
 
     Attributes:
         fastest_s: the program's fastest run here so far; estimates can be wrong.
+        standing: the encoded metrics that all but its first run share.
     """
 
     graph: Graph
@@ -55,6 +56,7 @@ class Prepared:
     peak_bytes: int
     digest: str
     fastest_s: float = inf
+    standing: bytes = b""
 
     @property
     def size_bytes(self) -> int:

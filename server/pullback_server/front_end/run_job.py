@@ -5,14 +5,20 @@ decode -> find or prepare -> bind -> run here, or hand back what the dispatcher 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from google.protobuf.message import DecodeError
 
-from pullback_graph.codec import decode_job, encode_result
+from pullback_graph.codec import (
+    decode_job,
+    decode_like,
+    encode_result,
+    encode_standing,
+    job_head,
+)
 from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
@@ -26,6 +32,8 @@ from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_worker.executor import CancelFlag
 
+HEADS = 1024
+"""Kinds of job that are answered on the event loop without decoding all of them again."""
 SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
 
@@ -98,6 +106,7 @@ class JobRunner:
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
+        self._known: dict[Hashable, tuple[Job, Prepared]] = {}
         self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
 
     def answer_at_once(self, arrival: Arrival) -> Answer | None:
@@ -111,12 +120,26 @@ class JobRunner:
             return None  # `answer` says what is wrong with it
         if message.WhichOneof("computation") != "fingerprint":
             return None
-        job = decode_job(message, self.limits)
+        head = job_head(message)
+        known = None if head is None else self._known.get(head)
+        if known is not None:
+            prepared: Prepared | None = known[1]
+            job = decode_like(message, known[0], self.limits)
+        else:
+            job = decode_job(message, self.limits)
+            prepared = self._kept(job)
         arrival.is_of(job)
-        prepared = self._kept(job)
         if prepared is None or not prepared.runs_inline:
             return None
+        if known is None and head is not None:
+            self._remember_head(head, job, prepared)
         return self.run(self._bound(arrival, job, prepared, hit=True))
+
+    def _remember_head(self, head: Hashable, job: Job, prepared: Prepared) -> None:
+        """Keep what a job's head decodes to, for the next of its kind; on the event loop."""
+        if len(self._known) >= HEADS:
+            self._known.clear()
+        self._known[head] = (replace(job, inputs={}), prepared)
 
     def answer(self, arrival: Arrival) -> Answer | BoundJob:
         """Decode, prepare, bind and run a job; one that needs the cluster is handed back bound.
@@ -248,7 +271,18 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
         metrics=metrics,
         id=bound.job.id,
     )
-    return Answer(metrics, encode_result(result), bound.prepared.graph.fingerprint)
+    data = encode_result(result, _standing(bound))
+    return Answer(metrics, data, bound.prepared.graph.fingerprint)
+
+
+def _standing(bound: BoundJob) -> bytes:
+    """The encoded metrics that this job shares with others of its kind; none for the first."""
+    prepared, metrics = bound.prepared, bound.metrics
+    if prepared.program is None or not (metrics.program_cache_hit and metrics.graph_cache_hit):
+        return b""
+    if not prepared.standing:
+        prepared.standing = encode_standing(metrics)
+    return prepared.standing
 
 
 def _begun(prepared: Prepared, hit: bool) -> Metrics:
