@@ -42,6 +42,9 @@ def serve(
     queue_jobs: Annotated[
         int, typer.Option(help="Jobs held at once; more are refused, or wait on their stream.")
     ] = DEFAULT.queue_jobs,
+    queue_bytes: Annotated[
+        int, typer.Option(help="Request bytes of all jobs held at once.")
+    ] = DEFAULT.queue_bytes,
     message_bytes: Annotated[
         int, typer.Option(help="Largest request message.")
     ] = DEFAULT.message_bytes,
@@ -79,6 +82,7 @@ def serve(
             threads=threads,
             job_processes=job_processes,
             queue_jobs=queue_jobs,
+            queue_bytes=queue_bytes,
             message_bytes=message_bytes,
             memory_bytes=memory_bytes,
             graph_store_bytes=graph_store_bytes,

@@ -26,6 +26,7 @@ class ServerConfig:
         job_processes: processes of the front end for batches of small different graphs; 0 leaves
             them to the threads, which share one interpreter.
         queue_jobs: jobs held at once, running ones included; more are refused or wait unread.
+        queue_bytes: what the requests of held jobs may take together, one job always allowed.
         graph_store_bytes, tensor_store_bytes: what was sent before is kept up to this much.
         memory_bytes: largest estimated memory of one task.
         grace_s: how long a stop waits for what runs.
@@ -41,6 +42,7 @@ class ServerConfig:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue_jobs: int = 4096
+    queue_bytes: int = 1 * GIB
     message_bytes: int = 64 * MIB
     graph_store_bytes: int = 256 * MIB
     tensor_store_bytes: int = 1 * GIB
@@ -58,6 +60,7 @@ class ServerConfig:
             "threads": 1,
             "job_processes": 0,
             "queue_jobs": 1,
+            "queue_bytes": 1024,
             "message_bytes": 1024,
             "graph_store_bytes": 1024,
             "tensor_store_bytes": 1024,

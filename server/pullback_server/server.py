@@ -32,6 +32,8 @@ from pullback_server.front_end.service import SERVICE, GradientService
 from pullback_server.metrics import MetricsServer, ServiceCounters
 from pullback_server.pool_watch import watch_pool
 
+CALLS_BESIDE_JOBS = 256
+"""Calls of other kinds (streams, uploads, health) that may be open beside unary jobs."""
 LOG = logging.getLogger(__name__)
 
 
@@ -60,7 +62,12 @@ class Server:
         self._threads = JobThreads(config.threads)
         accounting = Accounting(self.counters)
         self._evaluation = Evaluation(
-            new_runner(config), self._threads, self._link, accounting, config.queue_jobs
+            new_runner(config),
+            self._threads,
+            self._link,
+            accounting,
+            config.queue_jobs,
+            config.queue_bytes,
         )
         self._processes = JobProcesses(config.job_processes, config)
         self._service = GradientService(ChunkRunner(self._evaluation, self._processes), config)
@@ -69,11 +76,12 @@ class Server:
             self.counters, config.http_host, config.http_port, unready=self._unready
         )
         self._grpc = grpc.aio.server(
+            maximum_concurrent_rpcs=config.queue_jobs + CALLS_BESIDE_JOBS,
             options=[
                 ("grpc.max_receive_message_length", config.message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
 
     async def __aenter__(self) -> Server:

@@ -30,7 +30,7 @@ class Evaluation:
     """Runs jobs from bytes to bytes; belongs to one event loop.
 
     Attributes:
-        held: jobs taken in and not yet answered.
+        held, held_bytes: jobs taken in and not yet answered, and the size of their requests.
         stopping: set when streams are to end with what they have.
     """
 
@@ -41,13 +41,15 @@ class Evaluation:
         link: DispatcherLink | None,
         accounting: Accounting,
         queue_jobs: int,
+        queue_bytes: int,
     ) -> None:
         self.runner = runner
         self.threads = threads
         self.link = link
         self.accounting = accounting
         self.queue_jobs = queue_jobs
-        self.held = 0
+        self.queue_bytes = queue_bytes
+        self.held = self.held_bytes = 0
         self.stopping = asyncio.Event()
         self._left = asyncio.Event()
 
@@ -59,11 +61,11 @@ class Evaluation:
         Raises:
             PullbackError: what is wrong with the job, or went wrong; it has been counted.
         """
-        if self.held >= self.queue_jobs:
+        if not self._has_room([arrival]):
             self.accounting.rejected("queue_full")
             raise ServiceError(
-                f"the server holds {self.held} jobs, as many as it may; try again, or raise "
-                "--queue-jobs"
+                f"the server holds {self.held} jobs of {self.held_bytes} bytes, as much as it may; "
+                "try again, or raise --queue-jobs or --queue-bytes"
             )
         with self.holding([arrival]):
             try:
@@ -103,24 +105,37 @@ class Evaluation:
 
     # --- what is held -----------------------------------------------------------------------------
 
-    async def room_for(self, count: int) -> None:
-        """Wait until `count` more jobs may be held: how a full server stops reading a stream."""
-        while self.held and self.held + count > self.queue_jobs:
+    async def room_for(self, arrivals: Sequence[Arrival]) -> None:
+        """Wait until more jobs may be held: how a full server stops reading a stream."""
+        while not self._has_room(arrivals):
             self._left.clear()
             await self._left.wait()
+
+    def _has_room(self, arrivals: Sequence[Arrival]) -> bool:
+        """Whether these may be held as well; always, where nothing is held."""
+        jobs = self.held + len(arrivals)
+        size_bytes = self.held_bytes + _size_bytes(arrivals)
+        return self.held == 0 or (jobs <= self.queue_jobs and size_bytes <= self.queue_bytes)
 
     @contextmanager
     def holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
         """Count jobs as held for as long as the block lasts."""
+        size_bytes = _size_bytes(arrivals)
         self.held += len(arrivals)
+        self.held_bytes += size_bytes
         for arrival in arrivals:
             self.accounting.entered(arrival)
         try:
             yield
         finally:
             self.held -= len(arrivals)
+            self.held_bytes -= size_bytes
             self.accounting.left(arrivals)
             self._left.set()
+
+
+def _size_bytes(arrivals: Sequence[Arrival]) -> int:
+    return sum(len(arrival.data) for arrival in arrivals)
 
 
 async def _within(flag: JobFlag, work: Awaitable[Result]) -> Result:

@@ -83,8 +83,8 @@ class JobStream:
             self._evaluation.accounting.batch(len(jobs))
             for chunk in _cut(jobs):
                 await self._window.acquire()
-                await self._evaluation.room_for(len(chunk))
                 arrivals = [self._arrival(job) for job in chunk]
+                await self._evaluation.room_for(arrivals)
                 group.create_task(self._run(arrivals))
         return None
 
