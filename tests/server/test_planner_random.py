@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -165,10 +166,8 @@ def _broadcast(x: Ref, y: Ref) -> bool:
     return True
 
 
-@settings(max_examples=300)
-@given(batched_graphs(), st.integers(2, 6))
-def test_any_split_equals_one_task(graph: Graph, count: int) -> None:
-    """Value and gradient of a random graph are the same for every number of shards."""
+def _check_split(graph: Graph, count: int) -> None:
+    """Value and gradient of the graph, in so many shards and in one task, are the same."""
     lowered = lower(graph, Gradient(("x", "w", "v"), "loss"), fold=fold).graph
     try:
         plan = make_plan(lowered, Options(split=Split("shard", count)))
@@ -179,3 +178,19 @@ def test_any_split_equals_one_task(graph: Graph, count: int) -> None:
     whole = NumpyExecutor().compile(lowered)(arrays)
     for one, other in zip(whole, run_plan(plan, arrays), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=300)
+@given(batched_graphs(), st.integers(2, 6))
+def test_any_split_equals_one_task(graph: Graph, count: int) -> None:
+    """Value and gradient of a random graph are the same for every number of shards."""
+    _check_split(graph, count)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000)
+@given(batched_graphs(), st.integers(2, 6))
+@pytest.mark.timeout(1200)
+def test_any_split_equals_one_task_at_length(graph: Graph, count: int) -> None:
+    """The same on many more graphs, drawn anew each time."""
+    _check_split(graph, count)

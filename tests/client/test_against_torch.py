@@ -1,0 +1,103 @@
+"""PyTorch as a second oracle: the same functions, differentiated by torch.autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import pullback as pb
+import pullback.numpy as pnp
+
+pytestmark = pytest.mark.slow
+
+
+class Case(NamedTuple):
+    """One function in both libraries, and the shapes of its arguments."""
+
+    ours: Callable[..., Any]
+    theirs: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+def _perceptron(x: Any, w: Any, b: Any, v: Any, *, tanh: Any) -> Any:
+    return (tanh(x @ w + b) @ v).sum()
+
+
+CASES: dict[str, Callable[[Any], Case]] = {
+    "perceptron": lambda t: Case(
+        lambda *a: _perceptron(*a, tanh=pnp.tanh),
+        lambda *a: _perceptron(*a, tanh=t.tanh),
+        ((7, 5), (5, 4), (4,), (4,)),
+    ),
+    "cross entropy": lambda t: Case(
+        lambda x: -pnp.mean(pnp.log_softmax(x, axis=1)[:, 1]),
+        lambda x: -t.mean(t.log_softmax(x, dim=1)[:, 1]),
+        ((6, 4),),
+    ),
+    "variance": lambda t: Case(
+        lambda x: pnp.sum(pnp.var(x, axis=0) ** 2),
+        lambda x: t.sum(t.var(x, dim=0, correction=0) ** 2),
+        ((8, 3),),
+    ),
+    "products": lambda t: Case(
+        lambda x: pnp.sum(pnp.sin(pnp.prod(x, axis=1))),
+        lambda x: t.sum(t.sin(t.prod(x, dim=1))),
+        ((4, 3),),
+    ),
+    "running sums": lambda t: Case(
+        lambda x: pnp.sum(pnp.cumsum(x, axis=0) ** 2),
+        lambda x: t.sum(t.cumsum(x, dim=0) ** 2),
+        ((5, 2),),
+    ),
+    "sorting": lambda t: Case(
+        lambda x: pnp.sum(pnp.sort(x) * pnp.arange(6.0)),
+        lambda x: t.sum(t.sort(x).values * t.arange(6.0, dtype=t.float64)),
+        ((6,),),
+    ),
+    "rows picked twice": lambda t: Case(
+        lambda x: pnp.sum(x[np.array([0, 2, 0])] ** 3),
+        lambda x: t.sum(x[t.tensor([0, 2, 0])] ** 3),
+        ((3, 4),),
+    ),
+    "einsum": lambda t: Case(
+        lambda a, b: pnp.sum(pnp.einsum("bij,bjk->bik", a, b) ** 2),
+        lambda a, b: t.sum(t.einsum("bij,bjk->bik", a, b) ** 2),
+        ((2, 3, 4), (2, 4, 5)),
+    ),
+    "special functions": lambda t: Case(
+        lambda x: pnp.sum(pnp.erf(x) + pnp.lgamma(pnp.exp(x)) + pnp.softplus(x)),
+        lambda x: t.sum(t.erf(x) + t.lgamma(t.exp(x)) + t.nn.functional.softplus(x)),
+        ((9,),),
+    ),
+    "choice": lambda t: Case(
+        lambda x: pnp.sum(pnp.where(x > 0.0, x**2, pnp.abs(x))),
+        lambda x: t.sum(t.where(x > 0.0, x**2, t.abs(x))),
+        ((11,),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_and_hessian_products_agree(name: str) -> None:
+    """First derivatives, and second along a random direction, to a relative 1e-10."""
+    torch = pytest.importorskip("torch", reason="the torch group is not installed: make slow")
+    case = CASES[name](torch)
+    rng = np.random.default_rng(4)
+    arrays = [rng.normal(size=shape) for shape in case.shapes]
+    given = [torch.tensor(array, requires_grad=True) for array in arrays]
+    value = case.theirs(*given)
+    first = torch.autograd.grad(value, given, create_graph=True)
+    positions = tuple(range(len(arrays)))
+    ours, gradients = pb.value_and_grad(case.ours, wrt=positions)(*arrays)
+    np.testing.assert_allclose(ours, value.item(), rtol=1e-12)
+    for one, other in zip(gradients, first, strict=True):
+        np.testing.assert_allclose(one, other.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+    direction = rng.normal(size=case.shapes[0])
+    along = torch.sum(first[0] * torch.tensor(direction))
+    (second,) = torch.autograd.grad(along, given[:1])
+    found = pb.hvp(case.ours, wrt=0)(*arrays, tangent=direction)
+    np.testing.assert_allclose(found, second.numpy(), rtol=1e-9, atol=1e-11)
