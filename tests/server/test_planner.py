@@ -73,6 +73,15 @@ def blocked() -> tuple[Graph, Want]:
     return b.build({"loss": do.logsumexp(do.sin(x), axes=(0,), keepdims=False)}), Gradient(("x",))
 
 
+def contracted_into_its_own_axis() -> tuple[Graph, Want]:
+    """A scatter sums over the batch into an axis of the batch's length, which meets it again."""
+    b = Builder()
+    x, w = _input(b, "x", ROWS, COLUMNS), _input(b, "w", COLUMNS, COLUMNS)
+    scores = do.matmul(x, w)
+    ranked = do.take_along_axis(scores, do.argsort(scores, axis=0), axis=0)
+    return b.build({"loss": do.tanh(_sum(x + ranked, 0, 1) / 50.0)}), Gradient(("x", "w"))
+
+
 def constants_cut() -> tuple[Graph, Want]:
     """Data captured as constants is cut along with the input it meets."""
     b = Builder()
@@ -103,6 +112,7 @@ JOBS = [
     two_layers,
     several_rounds,
     blocked,
+    contracted_into_its_own_axis,
     constants_cut,
     vjp_seed,
     reshaped,

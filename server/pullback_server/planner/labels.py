@@ -83,7 +83,10 @@ def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels
         gathered |= joined
         round = max((_ready_round(labels[i], i in joined) for i in node.operands), default=0)
         for offset in range(len(node.types)):
-            labels.append(_result(axes[first + offset], node_axes, factor, round, runs_sharded))
+            axis = axes[first + offset]
+            own = node_axes.results[offset][axis] if axis >= 0 else None
+            along = own is not None and (factor is None or own == factor)
+            labels.append(_result(axis if along else -1, node_axes, factor, round, runs_sharded))
         sharded.append(runs_sharded)
         rounds.append(round)
         cuts.append(_cut_operands(node.operands, axes, labels, node_axes, factor))
@@ -162,7 +165,11 @@ def _ready_round(label: Label, gathered: bool) -> int:
 def _result(
     axis: int, node_axes: Axes, factor: int | None, round: int, runs_sharded: bool
 ) -> Label:
-    """The label of a node's result."""
+    """The label of a node's result; `axis` is its own along which the node runs, or -1.
+
+    A result may have an axis in the group that the node does not run along: a partial sum over the
+    group's axis whose shape has that axis again, say. Once joined it is whole, and cut where read.
+    """
     if not runs_sharded:
         return Label(Kind.WHOLE, round)
     if axis >= 0:
