@@ -34,6 +34,10 @@ $(READY): pyproject.toml constraints.txt
 	$(INSTALL) --group torch
 	touch $@
 
+.venv/.peers: $(READY)
+	$(INSTALL) --group peers
+	touch $@
+
 # The generator wants an older protobuf than the project runs, hence its own venv, without the lock.
 $(PROTO_READY): pyproject.toml
 	$(PYTHON) -m venv .venv-proto

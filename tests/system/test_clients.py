@@ -185,8 +185,10 @@ def test_a_restart_in_the_middle_of_a_map():
         seen = [next(outcomes) for _ in range(100)]
     with service, running_server("--workers", "0", "--port", port):
         seen += outcomes
-    found = [o.outputs["y"] for o in seen if isinstance(o, pb.Result)]
-    assert found == [float(i * i) for i in range(2000)]
+    failed = {str(o) for o in seen if not isinstance(o, pb.Result)}
+    assert not failed
+    found = np.array([o.outputs["y"] for o in seen if isinstance(o, pb.Result)])
+    np.testing.assert_array_equal(found, np.arange(2000.0) ** 2)
 
 
 # --- the command line -----------------------------------------------------------------------------
