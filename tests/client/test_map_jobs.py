@@ -204,16 +204,29 @@ def test_a_job_refused_for_long_fails():
     assert [type(o) for o in outcomes] == [ServiceError, Result, Result]
 
 
-def test_what_the_service_dropped_is_sent_again_once():
+@pytest.mark.parametrize("delivered", [1, 2, 5, 20])
+def test_what_the_service_dropped_is_sent_again_once(delivered: int):
     """A restart loses graphs and tensors: all jobs still give their result, each put but once."""
     map = Map(jobs=16)
     x = np.ones(LARGE_BYTES // 8)
     graph = square(x.size)
     outcomes = map((graph, {"x": x}) for _ in range(60))
-    first = [next(outcomes) for _ in range(20)]
+    first = [next(outcomes) for _ in range(delivered)]
     map.service.restart()
     assert all(isinstance(o, Result) for o in [*first, *outcomes])
     assert (map.service.calls["PutTensor"], map.service.calls["PutGraph"]) == (2, 2)
+
+
+def test_services_that_restart_again_and_again_lose_no_job():
+    """Each broken stream may lead to a new service, which has to be sent everything once more."""
+    map = Map(RetryPolicy(attempts=10), jobs=8)
+    outcomes = map(points(60))
+    seen = []
+    for _ in range(5):
+        seen.append(next(outcomes))
+        map.service.restart()
+        map.shell.breaks.extend([None, AWAY])
+    assert gradients([*seen, *outcomes]) == [2.0 * i for i in range(60)]
 
 
 def test_what_stays_missing_is_an_error():

@@ -123,3 +123,14 @@ def test_forgetting_spares_what_was_sent_anew():
     second = sent.add("graph", "graph")
     sent.forget(first)
     assert sent.get("graph") == second
+
+
+def test_a_job_that_carried_its_graph_does_not_count_as_sending_it_anew():
+    """Else a request naming the first sending, and refused, would leave the belief standing."""
+    sent = Sent()
+    first = sent.add("graph", "graph")
+    sent.note("graph", "graph")
+    assert sent.get("graph") == first
+    sent.forget(first)
+    sent.note("graph", "graph")
+    assert sent.get("graph") not in (None, first)

@@ -139,7 +139,7 @@ class Conversation:
     def arrived(self, request: Request) -> None:
         """Note that the service understood a request: the graph it carried is known there."""
         if request.carries:
-            self._sent.add(request.carries, request.carries)
+            self._sent.note(request.carries, request.carries)
 
     def forget(self, request: Request) -> bool:
         """Note that the service lacks something a request named; whether sending it can help."""

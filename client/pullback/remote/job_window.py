@@ -58,7 +58,7 @@ class Slot:
 
     Attributes:
         attempts: how often it was flying in vain.
-        resent: whether what it names has been sent again already.
+        resent: the stream over which it went after what it names had been sent again; -1: none.
         until_s: its deadline, by the clock.
     """
 
@@ -67,7 +67,7 @@ class Slot:
     until_s: float | None = None
     request: Request | None = None
     attempts: int = 0
-    resent: bool = False
+    resent: int = -1
     is_settled: bool = False
 
 
@@ -77,12 +77,14 @@ class JobWindow:
 
     Attributes:
         breaks: how often in a row the stream broke without a reply in between.
+        streams: how many streams broke before this one: each may lead to another service.
     """
 
     size: WindowSize
     retry: RetryPolicy
     draw: Callable[[], float]
     breaks: int = 0
+    streams: int = 0
     _taken: int = 0
     _delivered: int = 0
     _bytes: int = 0
@@ -206,8 +208,12 @@ class JobWindow:
 
     def again(self, slot: Slot) -> None:
         """Make a job's request anew: what it named has to be sent once more."""
-        slot.resent = True
+        slot.resent = self.streams
         self._fresh.append(slot)
+
+    def was_resent(self, slot: Slot) -> bool:
+        """Whether what the job names has been sent again, and lost again, over this very stream."""
+        return slot.resent == self.streams
 
     def broken(self, error: PullbackError, now_s: float) -> None:
         """The stream is gone, and with it what was flying; a new one starts at position 0.
@@ -218,6 +224,7 @@ class JobWindow:
         slots = [slot for slot in self._flying.values() if not slot.is_settled]
         self._flying.clear()
         self._position = 0
+        self.streams += 1
         if not slots:
             return
         if error.status == "UNAVAILABLE" and error.retryable:

@@ -147,7 +147,7 @@ class _Map:
         conversation, window = self._conversation, self._window
         assert slot.job is not None, "a fresh slot has its job"
         try:
-            named = conversation.has_travelled(slot.job.graph) or slot.resent
+            named = conversation.has_travelled(slot.job.graph) or slot.resent >= 0
             request = yield from conversation.request(
                 slot.job, slot.until_s, named=named, patient=window.breaks == 0
             )
@@ -184,7 +184,7 @@ class _Map:
             else:
                 raise ServiceError(f"{conversation.address} answered with neither result nor error")
         except NotFoundError as error:
-            if slot.resent or not conversation.forget(slot.request):
+            if window.was_resent(slot) or not conversation.forget(slot.request):
                 window.settle(slot, error)
             else:
                 window.again(slot)

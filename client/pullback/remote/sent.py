@@ -53,6 +53,11 @@ class Sent:
                 self._entries.popitem(last=False)
         return entry
 
+    def note(self, key: str, name: str) -> None:
+        """Note that the service turned out to hold `key`; what was believed of it before stands."""
+        if self.get(key) is None:
+            self.add(key, name)
+
     def forget(self, entry: Entry) -> None:
         """Drop an entry, unless it has been sent anew since."""
         with self._lock:
