@@ -1,7 +1,7 @@
 """Attributes: the metadata of a node. A kind says what a value may be and how it moves with sizes.
 
-An operator row lists its attributes; checking, canonical form, text, wire and resizing read the
-kind, so that no operator has code of its own for any of them.
+An operator row lists its attributes; checking, canonical form, text, wire, resizing and mapping
+read the kind, so that no operator has code of its own for any of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import index
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -43,13 +43,32 @@ REQUIRED: Final = object()
 TUPLE_KINDS = {Kind.INTS, Kind.AXES, Kind.SHAPE, Kind.STOPS}
 
 
+class Lead(NamedTuple):
+    """A new leading axis of `size` on those operands of a node that are `mapped`, and on results.
+
+    A value mapped over an axis has it in front; see `pullback_graph.vmap`.
+    """
+
+    size: int
+    mapped: tuple[bool, ...]
+
+
+Leading: TypeAlias = "Callable[[Any, Lead], Any]"
+"""What becomes of an attribute's value where a leading axis comes in; None: it cannot be said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute of an operator row: name, kind, and default (or REQUIRED)."""
+    """One attribute of an operator row: name, kind, and default (or REQUIRED).
+
+    Attributes:
+        leading: what a new leading axis changes, where the kind alone does not say it.
+    """
 
     name: str
     kind: Kind
     default: Any = REQUIRED
+    leading: Leading | None = None
 
 
 def canonical(schema: Sequence[Attribute], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,4 +173,89 @@ def resized(
         elif attribute.kind is Kind.STOPS:
             stops = zip(attributes[attribute.name], old_operand, new_operand, strict=True)
             result[attribute.name] = tuple(new if s == old else s for s, old, new in stops)
+    return result
+
+
+# --- a new leading axis ---------------------------------------------------------------------------
+
+
+def unchanged(value: Any, lead: Lead) -> Any:
+    """For what names no axis and no size."""
+    return value
+
+
+def with_size(value: Shape, lead: Lead) -> Shape:
+    """For a shape of the result."""
+    return (lead.size, *value)
+
+
+def one_further(value: Any, lead: Lead) -> Any:
+    """For axes of the first operand: one further on if that is mapped."""
+    return _one_further(value) if lead.mapped[0] else value
+
+
+def one_further_always(value: Any, lead: Lead) -> Any:
+    """For axes of the result."""
+    return _one_further(value)
+
+
+def permuted(value: Shape, lead: Lead) -> Shape:
+    """For a permutation of the axes."""
+    return (0, *_one_further(value))
+
+
+def per_axis(neutral: int) -> Leading:
+    """For an entry per axis of the first operand, `neutral` where nothing happens to the axis."""
+
+    def leading(value: Shape, lead: Lead) -> Shape:
+        return (neutral, *value) if lead.mapped[0] else value
+
+    return leading
+
+
+def per_operand_and_axis(neutral: int) -> Leading:
+    """For an entry per axis for each operand in turn."""
+
+    def leading(value: Shape, lead: Lead) -> Shape:
+        count = len(lead.mapped)
+        rank = len(value) // count
+        parts = [(neutral, *value[i * rank : (i + 1) * rank]) for i in range(count)]
+        return tuple([entry for part in parts for entry in part])
+
+    return leading
+
+
+def _stop(value: Shape, lead: Lead) -> Shape:
+    return (lead.size, *value) if lead.mapped[0] else value
+
+
+def _one_further(value: Any) -> Any:
+    return tuple([axis + 1 for axis in value]) if isinstance(value, tuple) else value + 1
+
+
+_LEADING: dict[Kind, Leading] = {
+    Kind.INT: unchanged,
+    Kind.FLOAT: unchanged,
+    Kind.BOOL: unchanged,
+    Kind.STRING: unchanged,
+    Kind.DTYPE: unchanged,
+    Kind.AXIS: one_further,
+    Kind.AXES: one_further,
+    Kind.SHAPE: with_size,
+    Kind.STOPS: _stop,
+}
+"""Of the other kinds, a row must say it."""
+
+
+def with_lead(
+    schema: Sequence[Attribute], attributes: Mapping[str, Any], lead: Lead
+) -> dict[str, Any] | None:
+    """The attributes once a leading axis came in, or None where an attribute does not say."""
+    result = {}
+    for attribute in schema:
+        leading = attribute.leading or _LEADING.get(attribute.kind)
+        value = None if leading is None else leading(attributes[attribute.name], lead)
+        if value is None:
+            return None
+        result[attribute.name] = value
     return result

@@ -24,6 +24,11 @@ TypeRule: TypeAlias = Callable[..., "ArrayType | tuple[ArrayType, ...]"]
 """`(*operand_types, **attributes)` -> the result's type, or a tuple of types; raises the fault."""
 RunRule: TypeAlias = Callable[..., Callable[..., Array]]
 """`(kernels, **attributes)` -> the function of the operand arrays; bound once per program."""
+MappingRule: TypeAlias = Callable[..., Any]
+"""`(operands, lead, **attributes)` -> the results, each with a leading axis of `lead.size`.
+
+Operands are Refs; those that `lead.mapped` says have the axis in front. None leaves it to `axes`.
+"""
 
 
 # --- derivative -----------------------------------------------------------------------------------
@@ -188,6 +193,8 @@ class Op:
             gathers what flows into one value in place, rather than padding each to full size.
         scratch: bytes a run allocates besides its results, where that may be more than operands
             and results together: `(operand_types, **attributes)` -> bytes.
+        mapping: how a node is mapped over a leading axis of some operands, where neither `axes`
+            proves that the row itself does it nor a loop over the axis would do.
     """
 
     name: str
@@ -201,6 +208,7 @@ class Op:
     attributes: tuple[Attribute, ...] = ()
     fuse_sum: Callable[..., tuple[list[Any], dict[str, Any]]] | None = None
     scratch: Callable[..., int] | None = None
+    mapping: MappingRule | None = None
     doc: str = ""
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, one_further
 from pullback_graph.errors import ArityError, AttributeFault, ShapeError
 from pullback_graph.kernels import Index
 from pullback_graph.op import (
@@ -239,7 +239,7 @@ def _gather_axes(
 _GATHER = Op(
     "gather",
     operands=VARIADIC,
-    attributes=(Attribute("axes", Kind.INTS),),
+    attributes=(Attribute("axes", Kind.INTS, leading=one_further),),
     type=_gather_type,
     run=lambda k, *, axes: lambda x, *indices: k.index(x, gather_index(indices, axes)),
     derivative=Both(_gather_jvp, _gather_vjp),

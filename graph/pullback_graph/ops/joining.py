@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, per_axis, unchanged
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import VARIADIC, Axes, Example, JointTranspose, Op, Transpose
@@ -154,7 +154,7 @@ def _run_roll(k: Kernels, *, shifts: Shape, axes: Shape) -> Callable[[Array], Ar
 _ROLL = Op(
     "roll",
     operands=1,
-    attributes=(Attribute("shifts", Kind.INTS), AXES),
+    attributes=(Attribute("shifts", Kind.INTS, leading=unchanged), AXES),
     type=_roll_type,
     run=_run_roll,
     derivative=Transpose(_roll_back),
@@ -207,7 +207,7 @@ def _tile_axes(
 _TILE = Op(
     "tile",
     operands=1,
-    attributes=(Attribute("repeats", Kind.INTS),),
+    attributes=(Attribute("repeats", Kind.INTS, leading=per_axis(1)),),
     type=_tile_type,
     run=lambda k, *, repeats: lambda x: k.xp.tile(x, repeats),
     derivative=Transpose(_tile_transpose),
@@ -313,7 +313,10 @@ def _pad_axes(
 _PAD = Op(
     "pad",
     operands=2,
-    attributes=(Attribute("low", Kind.INTS), Attribute("high", Kind.INTS)),
+    attributes=(
+        Attribute("low", Kind.INTS, leading=per_axis(0)),
+        Attribute("high", Kind.INTS, leading=per_axis(0)),
+    ),
     type=_pad_type,
     run=lambda k, *, low, high: lambda x, fill: k.pad(x, fill, low, high),
     derivative=JointTranspose(_pad_transpose),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, one_further_always, unchanged
 from pullback_graph.errors import ArityError, ShapeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import (
@@ -37,7 +37,7 @@ from pullback_graph.ops.shape import SHAPE, checked_shape
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import Array, ArrayType, Shape, broadcast_shapes
 
-PLACED_AXES = Attribute("axes", Kind.INTS)
+PLACED_AXES = Attribute("axes", Kind.INTS, leading=one_further_always)
 
 
 # --- ungather -------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ _UNGATHERING = Placing("ungather", ("axes", "counts"), _ungather_groups, _gather
 _UNGATHER = Op(
     "ungather",
     operands=VARIADIC,
-    attributes=(SHAPE, PLACED_AXES, Attribute("counts", Kind.INTS)),
+    attributes=(SHAPE, PLACED_AXES, Attribute("counts", Kind.INTS, leading=unchanged)),
     type=_ungather_type,
     run=_run_ungather,
     derivative=_UNGATHERING.derivative,

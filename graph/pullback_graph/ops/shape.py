@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, permuted
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Axes, Example, Factors, Op, Transpose
@@ -199,7 +199,7 @@ def _inverse(axes: Shape) -> Shape:
 _PERMUTE_DIMS = Op(
     "permute_dims",
     operands=1,
-    attributes=(Attribute("axes", Kind.INTS),),
+    attributes=(Attribute("axes", Kind.INTS, leading=permuted),),
     type=_permute_type,
     run=lambda k, *, axes: lambda x: x.transpose(axes),
     derivative=Transpose(lambda g, x, *, axes: do.permute_dims(g, axes=_inverse(axes))),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, per_operand_and_axis
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels, Slices
 from pullback_graph.op import (
@@ -30,8 +30,8 @@ from pullback_graph.ops.shape import SHAPE, checked_shape
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import Array, ArrayType, Shape
 
-STARTS = Attribute("starts", Kind.INTS)
-STEPS = Attribute("steps", Kind.INTS)
+STARTS = Attribute("starts", Kind.INTS, leading=per_operand_and_axis(0))
+STEPS = Attribute("steps", Kind.INTS, leading=per_operand_and_axis(1))
 
 
 # --- slice ----------------------------------------------------------------------------------------
