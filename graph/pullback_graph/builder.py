@@ -32,6 +32,9 @@ from pullback_graph.types import MAX_RANK, ArrayType, as_dtype, type_of
 Results: TypeAlias = "tuple[int, ...]"
 Check: TypeAlias = "Callable[[], None]"
 """Raises when the work should stop: a deadline that passed, a caller that went away."""
+Origin: TypeAlias = "tuple[str, int]"
+"""What a node was added for: phase (`forward`, `tangent`, `adjoint`, or none), and the position of
+the node of the graph that was copied or differentiated there."""
 Rewrite: TypeAlias = "Callable[[Builder, Op, tuple[int, ...], Mapping[str, Any]], Ref | None]"
 """Sees a node about to be added; answers with a value to use in its place, or None."""
 
@@ -46,9 +49,12 @@ class Builder:
     Args:
         max_nodes: nodes it may come to hold, give or take a thousand; None: any number.
         check: called now and then while it grows.
+        track: keep the origin of every node, for `origins`.
 
     Attributes:
         types: the type of every value so far, by number (the order of creation).
+        phase, position: what the nodes added from here on are added for; the passes set them.
+        origins: after `build`, the origin of every node of the graph, where it was tracked.
         adjoints_finished: how many adjoints the reverse passes run on this builder completed.
     """
 
@@ -59,8 +65,13 @@ class Builder:
         rewrite: Rewrite | None = None,
         max_nodes: int | None = None,
         check: Check | None = None,
+        track: bool = False,
     ) -> None:
         self.types: list[ArrayType] = []
+        self.phase = ""
+        self.position = 0
+        self.origins: tuple[Origin, ...] = ()
+        self._origins: list[Origin] | None = [] if track else None
         self.adjoints_finished = 0
         self._reuse = reuse
         self._rewrite = rewrite
@@ -173,6 +184,8 @@ class Builder:
         for index in results:
             self._node_of[index] = len(self._nodes)
         self._nodes.append((first, Node(op, operands, attributes, types)))
+        if self._origins is not None:
+            self._origins.append((self.phase, self.position))
         if key is not None:
             self._seen[key] = results
         return results
@@ -207,6 +220,11 @@ class Builder:
         inputs = sorted(self._inputs)
         constants = [i for i in self._constants if live is None or i in live]
         nodes = [pair for pair in self._nodes if live is None or _any_live(pair, live)]
+        if self._origins is not None:
+            pairs_of = zip(self._nodes, self._origins, strict=True)
+            self.origins = tuple(
+                [origin for pair, origin in pairs_of if live is None or _any_live(pair, live)]
+            )
         numbers = [-1] * len(self.types)
         order = [i for i, _ in inputs] + constants
         order += [first + k for first, node in nodes for k in range(len(node.types))]
@@ -278,8 +296,10 @@ def copy_values(builder: Builder, graph: Graph, inputs: Sequence[Ref]) -> list[R
     numbers = [ref.index for ref in inputs]
     numbers += [builder.constant(array).index for array in graph.constants]
     replay = builder.replay
-    for node in graph.nodes:
+    builder.phase = "forward"
+    for builder.position, node in enumerate(graph.nodes):
         numbers += replay(node, tuple([numbers[i] for i in node.operands]))
+    builder.phase = ""
     return [Ref(builder, number) for number in numbers]
 
 

@@ -3,6 +3,7 @@
 from pullback_graph.derivative.forward import push
 from pullback_graph.derivative.lower import Lowered, lower
 from pullback_graph.derivative.reverse import pull
+from pullback_graph.derivative.traced import Traced, traced
 from pullback_graph.derivative.transforms import (
     Differentiated,
     gradient,
@@ -16,6 +17,7 @@ from pullback_graph.derivative.transforms import (
 __all__ = [
     "Differentiated",
     "Lowered",
+    "Traced",
     "gradient",
     "hessian",
     "hvp",
@@ -24,5 +26,6 @@ __all__ = [
     "lower",
     "pull",
     "push",
+    "traced",
     "vjp",
 ]

@@ -34,7 +34,9 @@ def push(
     tangents: list[Ref | None] = [None] * len(values)
     for index, seed in seeds.items():
         tangents[index] = seed
+    builder.phase = "tangent"
     for position, (first, node) in enumerate(zip(graph.first_results, graph.nodes, strict=True)):
+        builder.position = position
         own = [tangents[i] for i in node.operands]
         if type(node.op.derivative) is Zero or not any([t is not None for t in own]):
             continue
@@ -47,6 +49,7 @@ def push(
         for offset, tangent in enumerate(_tangents(builder, node, own, z, operands)):
             if tangent is not None and node.types[offset].is_floating:
                 tangents[first + offset] = broadcast_to(tangent, z[offset].shape)
+    builder.phase = ""
     return tangents
 
 

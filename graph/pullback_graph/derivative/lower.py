@@ -62,11 +62,12 @@ def lower(
     def make_builder() -> Builder:
         return Builder(reuse=True, rewrite=rewriter(fold), max_nodes=MAX_LOWERED_NODES, check=check)
 
-    made = _differentiated(graph, want, make_builder)
+    made = differentiated(graph, want, make_builder)
     return Lowered(made.graph, made.value_count, made.keys, made.independent, made.adjoints)
 
 
-def _differentiated(graph: Graph, want: Want, make_builder: MakeBuilder) -> Differentiated:
+def differentiated(graph: Graph, want: Want, make_builder: MakeBuilder) -> Differentiated:
+    """What is wanted of `graph`, through builders made by `make_builder`."""
     match want:
         case Value(outputs):
             return _values(graph, outputs, make_builder)

@@ -45,7 +45,9 @@ def pull(
     adjoints: dict[int, Ref] = {}
     wanted = set(wrt)
     positions = range(len(graph.nodes) - 1, -1, -1)
+    builder.phase = "adjoint"
     for position, first in zip(positions, reversed(graph.first_results), strict=True):
+        builder.position = position
         node = graph.nodes[position]
         numbers = range(first, first + len(node.types))
         if not any([active[i] and i in flowing for i in numbers]):
@@ -63,6 +65,7 @@ def pull(
         ):
             if cotangent is not None and active[i]:
                 flowing.setdefault(i, []).append(reduced_to(cotangent, values[i].shape))
+    builder.phase = ""
     for index in wrt:
         if index not in adjoints and index in flowing:
             builder.adjoints_finished += 1
