@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from pullback_graph.graph import Graph
+from pullback_graph.tape import Tape
 from pullback_graph.want import DerivativeKey, Value, Want
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -56,9 +57,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request: a graph, its inputs, what is wanted of it, and how."""
+    """One request: a graph or tape, its inputs, what is wanted of it, and how."""
 
-    graph: Graph | GraphHash
+    graph: Graph | Tape | GraphHash
     inputs: Mapping[str, Tensor]
     want: Want = field(default_factory=Value)
     seeds: tuple[Mapping[str, Tensor], ...] = ()

@@ -19,6 +19,7 @@ class Limits:
 
     Attributes:
         max_nodes: nodes of a graph, as sent.
+        max_tape_nodes: nodes of a tape, which take six bytes to fourteen each.
         max_inputs: inputs of a graph, and arrays of a job or of one of its seeds.
         max_outputs: outputs of a graph.
         max_operands: operands of all nodes of a graph, and entries of a tuple attribute.
@@ -32,6 +33,7 @@ class Limits:
     """
 
     max_nodes: int = 500_000
+    max_tape_nodes: int = 10_000_000
     max_inputs: int = 4096
     max_outputs: int = 65_536
     max_operands: int = 4_000_000

@@ -11,6 +11,7 @@ import pytest
 
 from pullback_graph.codec import decode_job, decode_result, encode_job, encode_result, encode_tensor
 from pullback_graph.errors import (
+    DTypeError,
     InputError,
     LimitExceeded,
     PullbackError,
@@ -134,7 +135,7 @@ def _message() -> job_pb2.Job:
 FAULTS: dict[str, tuple[Callable[[Any], object], type[PullbackError], str, str]] = {
     "no want": (lambda m: m.ClearField("vjp"), InputError, "want", "value, gradient, vjp"),
     "no graph": (lambda m: m.ClearField("graph"), InputError, "graph", "no graph"),
-    "a tape": (lambda m: m.tape.SetInParent(), UnsupportedError, "tape", "send a Graph"),
+    "an empty tape": (lambda m: m.tape.SetInParent(), DTypeError, "tape.dtype", "UNSPECIFIED"),
     "short fingerprint": (
         lambda m: setattr(m, "fingerprint", b"abc"),
         WireError,

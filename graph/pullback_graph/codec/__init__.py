@@ -1,4 +1,4 @@
-"""The wire codec: graphs, tensors, jobs, results and errors, to protobuf messages and back.
+"""The wire codec: graphs, tapes, tensors, jobs, results and errors, to protobuf messages and back.
 
 Everything that arrives is checked here, once: what decodes is sound, and what does not is a typed
 error naming the field or node. No other module of the language knows protobuf.
@@ -15,6 +15,7 @@ from pullback_graph.codec.results import (
     encode_standing,
 )
 from pullback_graph.codec.statuses import error_to_status, status_code_number, status_to_error
+from pullback_graph.codec.tapes import decode_tape, encode_tape
 from pullback_graph.codec.tensors import decode_tensor, encode_tensor
 from pullback_graph.fingerprint import tensor_hash
 
@@ -23,12 +24,14 @@ __all__ = [
     "decode_job",
     "decode_like",
     "decode_result",
+    "decode_tape",
     "decode_tensor",
     "encode_graph",
     "encode_job",
     "encode_reply",
     "encode_result",
     "encode_standing",
+    "encode_tape",
     "encode_tensor",
     "error_to_status",
     "job_head",

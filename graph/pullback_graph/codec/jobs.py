@@ -8,12 +8,14 @@ from typing import Any
 
 from pullback_graph.codec.graphs import decode_graph, write_graph
 from pullback_graph.codec.messages import parsed
+from pullback_graph.codec.tapes import decode_tape, write_tape
 from pullback_graph.codec.tensors import decode_hex, decode_named, encode_hex, encode_named
 from pullback_graph.codec.wants import decode_want, encode_want
 from pullback_graph.errors import InputError, RequestError, UnsupportedError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Options, Split
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
+from pullback_graph.tape import Tape
 from pullback_proto.v1 import job_pb2
 
 FEATURES: frozenset[str] = frozenset()
@@ -39,6 +41,9 @@ def encode_job(job: Job) -> bytes:
     message = job_pb2.Job(id=job.id)
     if isinstance(job.graph, GraphHash):
         message.fingerprint = decode_hex(job.graph.fingerprint, "fingerprint")
+    elif isinstance(job.graph, Tape):
+        message.tape.SetInParent()
+        write_tape(message.tape, job.graph)
     else:
         message.graph.SetInParent()
         write_graph(message.graph, job.graph)
@@ -58,7 +63,7 @@ def decode_job(data: bytes | job_pb2.Job, limits: Limits | None = None) -> Job:
         WireError: the bytes are no Job, or a tensor's do not decode.
         InputError: no graph or no want is set, or a name is given twice.
         UnsupportedError: it asks for what this version does not offer.
-        GraphError, ShapeError, DTypeError, LimitExceeded: as `decode_graph` says.
+        GraphError, ShapeError, DTypeError, LimitExceeded: as `decode_graph` and `decode_tape` say.
     """
     limits = limits or DEFAULT_LIMITS
     message = parsed(job_pb2.Job, data, "job", limits)
@@ -102,15 +107,15 @@ def decode_like(message: job_pb2.Job, known: Job, limits: Limits) -> Job:
     return Job(known.graph, inputs, known.want, (), known.options, message.id)
 
 
-def _decode_computation(message: Any, limits: Limits) -> Graph | GraphHash:
+def _decode_computation(message: Any, limits: Limits) -> Graph | Tape | GraphHash:
     which = message.WhichOneof("computation")
     if which == "fingerprint":
         return GraphHash(encode_hex(message.fingerprint, "fingerprint"))
     if which == "graph":
         return decode_graph(message.graph, limits)
     if which == "tape":
-        raise UnsupportedError("tapes are not run here; send a Graph", field="tape")
-    raise InputError("the job has no graph; set graph or fingerprint", field="graph")
+        return decode_tape(message.tape, limits)
+    raise InputError("the job has no graph; set graph, tape or fingerprint", field="graph")
 
 
 def _check_features(names: Any) -> None:
