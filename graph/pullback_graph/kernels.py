@@ -77,3 +77,6 @@ class Kernels(Protocol):
 
     def einsum(self, subscripts: str) -> Callable[..., Array]:
         """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""
+
+    def convolution(self, **window: Any) -> Callable[..., Array]:
+        """The function of array and kernel that the attributes of `convolution` describe."""

@@ -16,6 +16,7 @@ from jax import lax
 
 from pullback_graph.kernels import Index, Slices
 from pullback_graph.types import DType, Shape
+from pullback_worker.jax_convolution import convolution
 
 Array = Any
 
@@ -111,6 +112,10 @@ class JaxKernels:
     def einsum(self, subscripts: str) -> Callable[..., Array]:
         """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""
         return lambda *xs: jnp.einsum(subscripts, *xs, precision=lax.Precision.HIGHEST)
+
+    def convolution(self, **window: Any) -> Callable[..., Array]:
+        """The function of array and kernel that the attributes of `convolution` describe."""
+        return convolution(**window)
 
 
 def _in_range(index: Array, size: int) -> Array:

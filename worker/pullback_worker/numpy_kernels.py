@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback_graph.kernels import Index, Slices
 from pullback_graph.types import DType, Shape
+from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
 from pullback_worker.numpy_scatter import in_range, in_range_index, sum_at
 
@@ -124,6 +125,10 @@ class NumpyKernels:
     def einsum(self, subscripts: str) -> Callable[..., Array]:
         """The contraction that explicit `subscripts` (`ij,jk->ik`, no ellipsis) describe."""
         return contraction(subscripts)
+
+    def convolution(self, **window: Any) -> Callable[..., Array]:
+        """The function of array and kernel that the attributes of `convolution` describe."""
+        return convolution(**window)
 
 
 NUMPY = NumpyKernels()

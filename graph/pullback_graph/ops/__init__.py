@@ -8,6 +8,7 @@ from pullback_graph.ops import (
     comparison,
     contraction,
     conversion,
+    convolution,
     creation,
     cumulative,
     dynamic,
@@ -43,5 +44,6 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "matrix": matrix.ROWS,
     "contraction": contraction.ROWS,
     "creation": creation.ROWS,
+    "convolution": convolution.ROWS,
 }
 """The rows by family; a new family is a file and a line here."""
