@@ -8,7 +8,7 @@ from math import prod
 from string import ascii_letters
 from typing import NamedTuple
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, Lead
 from pullback_graph.errors import ArityError, AttributeFault, ShapeError
 from pullback_graph.op import VARIADIC, Axes, Both, Cost, Example, Factors, Op
 from pullback_graph.ops.rules import NUMERIC, check_kind, check_same_dtype, moved_bytes, reals
@@ -143,7 +143,17 @@ def _on_diagonal(z: Ref, unique: str, term: str, shape: Shape) -> Ref:
     return placed
 
 
-# --- axes, cost -----------------------------------------------------------------------------------
+# --- mapping, axes, cost -------------------------------------------------------------------------
+
+
+def _with_label(subscripts: str, lead: Lead) -> str | None:
+    """A new label for the leading axis; None where no letter is left."""
+    terms, output = parsed(subscripts)
+    spare = next((letter for letter in ascii_letters if letter not in subscripts), None)
+    if spare is None:
+        return None
+    named = [spare * flag + term for term, flag in zip(terms, lead.mapped, strict=True)]
+    return f"{','.join(named)}->{spare}{output}"
 
 
 def _axes(operands: Sequence[ArrayType], results: Sequence[ArrayType], *, subscripts: str) -> Axes:
@@ -193,7 +203,7 @@ def _scratch(operands: Sequence[ArrayType], *, subscripts: str) -> int:
 _EINSUM = Op(
     "einsum",
     operands=VARIADIC,
-    attributes=(Attribute("subscripts", Kind.STRING),),
+    attributes=(Attribute("subscripts", Kind.STRING, leading=_with_label),),
     type=_type,
     run=lambda k, *, subscripts: k.einsum(subscripts),
     derivative=Both(_jvp, _vjp),

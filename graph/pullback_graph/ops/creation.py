@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pullback_graph.attributes import Attribute, Kind
+from pullback_graph.attributes import Attribute, Kind, Lead
 from pullback_graph.errors import DTypeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Axes, Domain, Example, Op, Zero
+from pullback_graph.ops.leading import spread
 from pullback_graph.ops.rules import (
     AXES,
     AXIS,
@@ -21,6 +22,7 @@ from pullback_graph.ops.rules import (
     view_cost,
 )
 from pullback_graph.ops.shape import SHAPE, checked_shape
+from pullback_graph.ref import Ref, do
 from pullback_graph.types import Array, ArrayType, DType, Shape
 
 DTYPE = Attribute("dtype", Kind.DTYPE)
@@ -131,6 +133,12 @@ def _size_axes(
     return Axes((factors,), ((),), {i: "add" if i in axes else "maximum" for i in factors})
 
 
+def _map_size(operands: Sequence[Ref], lead: Lead, *, axes: Shape, dtype: DType) -> Ref:
+    """The same at every position."""
+    count = do.size(operands[0], axes=tuple([axis + 1 for axis in axes]), dtype=dtype)
+    return spread(count, lead.size)
+
+
 _SIZE = Op(
     "size",
     operands=1,
@@ -139,6 +147,7 @@ _SIZE = Op(
     run=_run_size,
     derivative=Zero(),
     axes=_size_axes,
+    mapping=_map_size,
     cost=view_cost,
     domain=reals(
         1,

@@ -23,6 +23,11 @@ from pullback_graph.op import (
     Op,
     Transpose,
 )
+from pullback_graph.ops.mapped_blocks import (
+    map_dynamic_slice,
+    map_dynamic_update_slice,
+    map_undynamic_slice,
+)
 from pullback_graph.ops.placing import Attributes, Group, Placing, check_groups, placing_cost
 from pullback_graph.ops.rules import INTEGER, NUMERIC, check_kind, check_same_dtype, copy_cost
 from pullback_graph.ops.shape import SHAPE, checked_shape
@@ -84,6 +89,7 @@ _DYNAMIC_SLICE = Op(
         lambda g, x, starts, *, sizes: do.undynamic_slice(starts, g, shape=x.shape), None
     ),
     axes=_dynamic_slice_axes,
+    mapping=map_dynamic_slice,
     cost=_dynamic_slice_cost,
     domain=Domain(
         (Interval(), Interval(-2, 6, integer=True)),
@@ -137,6 +143,7 @@ _UNDYNAMIC_SLICE = Op(
     derivative=_UNDYNAMIC.derivative,
     fuse_sum=_UNDYNAMIC.fuse_sum,
     axes=_undynamic_axes,
+    mapping=map_undynamic_slice,
     cost=placing_cost,
     domain=Domain(
         (Interval(-2, 6, integer=True), Interval()),
@@ -179,6 +186,7 @@ _DYNAMIC_UPDATE_SLICE = Op(
     run=lambda k: k.dynamic_update_slice,
     derivative=JointTranspose(_update_transpose, linear=(0, 1)),
     axes=_update_axes,
+    mapping=map_dynamic_update_slice,
     cost=copy_cost,
     domain=Domain(
         (Interval(), Interval(), Interval(-2, 6, integer=True)),

@@ -24,6 +24,7 @@ from pullback_graph.op import (
     Transpose,
     Zero,
 )
+from pullback_graph.ops.mapped_indexing import map_gather, map_take
 from pullback_graph.ops.rules import AXIS, INTEGER, check_axes, check_kind, moved_bytes
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType, Shape, broadcast_shapes
@@ -87,6 +88,7 @@ _TAKE = Op(
     derivative=Transpose(_untake, None),
     axes=_take_axes,
     cost=touched_cost,
+    mapping=map_take,
     domain=Domain(
         (Interval(), INDICES),
         (
@@ -245,6 +247,7 @@ _GATHER = Op(
     derivative=Both(_gather_jvp, _gather_vjp),
     axes=_gather_axes,
     cost=touched_cost,
+    mapping=map_gather,
     domain=Domain(
         (Interval(), INDICES, INDICES),
         (

@@ -7,10 +7,11 @@ from itertools import accumulate
 
 import numpy as np
 
-from pullback_graph.attributes import Attribute, Kind, per_axis, unchanged
+from pullback_graph.attributes import Attribute, Kind, Lead, per_axis, unchanged
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import VARIADIC, Axes, Example, JointTranspose, Op, Transpose
+from pullback_graph.ops.leading import of_rank, spread
 from pullback_graph.ops.rules import (
     AXES,
     AXIS,
@@ -310,6 +311,20 @@ def _pad_axes(
     return Axes((kept, ()), (kept,))
 
 
+def _map_pad(operands: Sequence[Ref], lead: Lead, *, low: Shape, high: Shape) -> Ref | None:
+    """A fill that is mapped is chosen where there is no operand."""
+    x, fill = operands
+    if not lead.mapped[1]:
+        return None
+    x = x if lead.mapped[0] else spread(x, lead.size)
+    constant = x.builder.constant
+    inside = do.broadcast_to(constant(np.True_), shape=x.shape[1:])
+    inside = do.pad(inside, constant(np.False_), low=low, high=high)
+    padded = do.pad(x, constant(x.dtype.type(0)), low=(0, *low), high=(0, *high))
+    chosen: Ref = do.where(inside, padded, of_rank(fill, len(low)))
+    return chosen
+
+
 _PAD = Op(
     "pad",
     operands=2,
@@ -321,6 +336,7 @@ _PAD = Op(
     run=lambda k, *, low, high: lambda x, fill: k.pad(x, fill, low, high),
     derivative=JointTranspose(_pad_transpose),
     axes=_pad_axes,
+    mapping=_map_pad,
     cost=copy_cost,
     domain=reals(
         2,

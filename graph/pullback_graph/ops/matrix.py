@@ -15,6 +15,7 @@ from pullback_graph.attributes import Attribute, Kind
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Index, Kernels
 from pullback_graph.op import Axes, Cost, Example, Op, Transpose
+from pullback_graph.ops.mapped_matmul import map_matmul
 from pullback_graph.ops.rules import (
     NUMERIC,
     check_kind,
@@ -149,6 +150,7 @@ _MATMUL = Op(
     run=lambda k: k.xp.matmul,
     derivative=Transpose(_matmul_x, _matmul_y),
     axes=_matmul_axes,
+    mapping=map_matmul,
     cost=_matmul_cost,
     domain=reals(
         2,

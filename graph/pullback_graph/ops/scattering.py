@@ -31,6 +31,7 @@ from pullback_graph.ops.indexing import (
     index_factors,
     take_shape,
 )
+from pullback_graph.ops.mapped_indexing import map_scatter_add, map_ungather
 from pullback_graph.ops.placing import Attributes, Group, Placing, check_groups, placing_cost
 from pullback_graph.ops.rules import AXIS, NUMERIC, check_kind, check_same_dtype, moved_bytes
 from pullback_graph.ops.shape import SHAPE, checked_shape
@@ -150,6 +151,7 @@ _UNGATHER = Op(
     fuse_sum=_UNGATHERING.fuse_sum,
     axes=_ungather_axes,
     cost=placing_cost,
+    mapping=map_ungather,
     domain=Domain(
         (INDICES, Interval()),
         (
@@ -269,6 +271,7 @@ _SCATTER_ADD = Op(
     ),
     derivative=JointTranspose(_scatter_transpose, linear=(0, 2)),
     axes=_scatter_axes,
+    mapping=map_scatter_add,
     cost=lambda operands, results, **_: Cost(
         float(operands[2].size), moved_bytes(operands, results)
     ),

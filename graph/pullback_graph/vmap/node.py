@@ -13,7 +13,8 @@ from pullback_graph.attributes import Lead, with_lead
 from pullback_graph.builder import Builder
 from pullback_graph.derivative.linear_space import zeros
 from pullback_graph.graph import Node
-from pullback_graph.ref import Ref, do
+from pullback_graph.ops.leading import of_rank, to_front, whole
+from pullback_graph.ref import Ref
 from pullback_graph.vmap.loop import looped
 from pullback_graph.vmap.proof import proof
 
@@ -47,12 +48,6 @@ def map_node(builder: Builder, node: Node, operands: list[Ref], lead: Lead) -> l
     return looped(builder, node, *_broadcast(node, operands, lead))
 
 
-def spread(x: Ref, size: int) -> Ref:
-    """A value that is not mapped, repeated along a new leading axis."""
-    spread: Ref = do.broadcast_to(x, shape=(size, *x.shape))
-    return spread
-
-
 def _applied(builder: Builder, node: Node, operands: list[Ref], lead: Lead) -> list[Ref] | None:
     """The row on these operands, the axis in front of its results; None without a proof."""
     attributes = with_lead(node.op.attributes, node.attributes, lead)
@@ -69,15 +64,6 @@ def _applied(builder: Builder, node: Node, operands: list[Ref], lead: Lead) -> l
     ]
 
 
-def to_front(x: Ref, place: int) -> Ref:
-    """The axis at `place` moved in front of the others."""
-    if place == 0:
-        return x
-    rest = [axis for axis in range(len(x.shape)) if axis != place]
-    moved: Ref = do.permute_dims(x, axes=(place, *rest))
-    return moved
-
-
 # --- the ways -------------------------------------------------------------------------------------
 
 
@@ -87,18 +73,8 @@ def _as_they_are(node: Node, operands: list[Ref], lead: Lead) -> Operands | None
 
 def _padded(rank: int, operands: list[Ref], lead: Lead) -> Operands | None:
     """Mapped operands of lower rank get axes of size one behind the leading one."""
-    ready = [
-        _of_rank(x, rank + 1) if flag else x for x, flag in zip(operands, lead.mapped, strict=True)
-    ]
+    ready = [of_rank(x, rank) if flag else x for x, flag in zip(operands, lead.mapped, strict=True)]
     return None if ready == operands else (ready, lead)
-
-
-def _of_rank(x: Ref, rank: int) -> Ref:
-    missing = rank - len(x.shape)
-    if missing <= 0:
-        return x
-    padded: Ref = do.reshape(x, shape=(x.shape[0], *[1] * missing, *x.shape[1:]))
-    return padded
 
 
 def _padded_to_operands(node: Node, operands: list[Ref], lead: Lead) -> Operands | None:
@@ -114,9 +90,7 @@ def _padded_to_result(node: Node, operands: list[Ref], lead: Lead) -> Operands |
 
 def _broadcast(node: Node, operands: list[Ref], lead: Lead) -> Operands:
     """For rows that take all operands of one shape, or one for each position."""
-    pairs = zip(operands, lead.mapped, strict=True)
-    ready = [x if flag else spread(x, lead.size) for x, flag in pairs]
-    return ready, Lead(lead.size, (True,) * len(operands))
+    return whole(operands, lead), Lead(lead.size, (True,) * len(operands))
 
 
 def _broadcast_and_padded(node: Node, operands: list[Ref], lead: Lead) -> Operands | None:

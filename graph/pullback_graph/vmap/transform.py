@@ -12,8 +12,9 @@ from pullback_graph.attributes import Lead
 from pullback_graph.builder import Builder
 from pullback_graph.errors import InputError, ShapeError
 from pullback_graph.graph import Graph
+from pullback_graph.ops.leading import spread
 from pullback_graph.ref import Ref
-from pullback_graph.vmap.node import map_node, spread
+from pullback_graph.vmap.node import map_node
 
 
 class Mapped(NamedTuple):
