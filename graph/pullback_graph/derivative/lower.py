@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pullback_graph.builder import Builder, Check, copy_inputs, copy_values
 from pullback_graph.derivative import transforms
+from pullback_graph.derivative.certificate import certified
 from pullback_graph.derivative.transforms import Differentiated, MakeBuilder
 from pullback_graph.graph import Graph
 from pullback_graph.rewrite import Fold, rewriter
@@ -35,6 +36,8 @@ class Lowered:
         derivatives: what each further output is.
         independent: names in `wrt` that nothing wanted depends on; their derivatives are zeros.
         adjoints: how many adjoints the reverse pass finished.
+        directions: names of the inputs that take a certificate's directions, after all others.
+        certified: whether the last outputs are those of a certificate.
     """
 
     graph: Graph
@@ -42,20 +45,28 @@ class Lowered:
     derivatives: tuple[DerivativeKey, ...]
     independent: Names = ()
     adjoints: int = 0
+    directions: Names = ()
+    certified: bool = False
 
 
 def lower(
-    graph: Graph, want: Want, *, fold: Fold | None = None, check: Check | None = None
+    graph: Graph,
+    want: Want,
+    *,
+    fold: Fold | None = None,
+    check: Check | None = None,
+    certificate: bool = False,
 ) -> Lowered:
     """Differentiate `graph` for `want` and simplify, in one sweep through a rewriting builder.
 
     Args:
         fold: evaluates nodes whose operands are constants; None leaves them.
         check: called now and then; what it raises ends the work.
+        certificate: whether to compare the two modes on one direction besides.
 
     Raises:
         NotDifferentiable: a derivative was asked for where there is none.
-        InputError: a name in the want is not in the graph.
+        InputError: a name in the want is not in the graph, or a certificate has no derivative.
         LimitExceeded: it would take too many nodes or passes.
     """
 
@@ -63,7 +74,18 @@ def lower(
         return Builder(reuse=True, rewrite=rewriter(fold), max_nodes=MAX_LOWERED_NODES, check=check)
 
     made = differentiated(graph, want, make_builder)
-    return Lowered(made.graph, made.value_count, made.keys, made.independent, made.adjoints)
+    directions: Names = ()
+    if certificate:
+        made, directions = certified(graph, want, made, make_builder)
+    return Lowered(
+        made.graph,
+        made.value_count,
+        made.keys,
+        made.independent,
+        made.adjoints,
+        directions,
+        certified=certificate,
+    )
 
 
 def differentiated(graph: Graph, want: Want, make_builder: MakeBuilder) -> Differentiated:
