@@ -139,8 +139,8 @@ class Phase(NamedTuple):
 
     own: slice
     window: slice
-    count: int
-    size: int
+    results: int
+    taps: int
     stride: int
     low: int
     dilation: int

@@ -19,6 +19,10 @@ from pullback_graph.windows import Phase, Window, phases, result_sizes
 Array: TypeAlias = Any
 _BLOCK_BYTES = 1 << 22
 """Bytes of windows written out at a time: as much as a cache may hold of them."""
+_FEW = 4
+"""How many times fewer outputs than inputs make the taps' products the smaller thing to write."""
+_SHORT = 256
+"""Results of one image below which a product of its own is too narrow for BLAS."""
 
 
 def convolution(
@@ -68,12 +72,16 @@ def _phases(sizes: Shape, window: Window) -> list[tuple[Phase, ...]]:
 
 
 def _dense(x: Array, w: Array, z: Array, own: Sequence[Phase]) -> None:
-    """One phase: the rows of fewer, longer runs are written out, results' or the kernel's."""
-    windows = _windows(_padded(x, own), own)
-    if prod(z.shape[3:]) >= prod(w.shape[3:]):
-        _by_results(windows, w, z)
+    """One phase, so that what is written out has few and long runs, and is little."""
+    padded, results = _padded(x, own), prod(z.shape[3:])
+    if w.shape[1] * _FEW <= w.shape[2] and all(phase.stride == 1 for phase in own):
+        _by_taps(padded, w, z, own)
+    elif results < prod(w.shape[3:]):
+        _by_windows(_windows(padded, own), w, z)
+    elif results < _SHORT:
+        _by_batch(_windows(padded, own), w, z)
     else:
-        _by_windows(windows, w, z)
+        _by_results(_windows(padded, own), w, z)
 
 
 def _padded(x: Array, own: Sequence[Phase]) -> Array:
@@ -81,7 +89,7 @@ def _padded(x: Array, own: Sequence[Phase]) -> Array:
     into, out = [slice(None)] * 3, [slice(None)] * 3
     extents, inside = [], True
     for n, phase in zip(x.shape[3:], own, strict=True):
-        extent = phase.stride * (phase.count - 1) + phase.dilation * (phase.size - 1) + 1
+        extent = phase.stride * (phase.results - 1) + phase.dilation * (phase.taps - 1) + 1
         start, stop = max(-phase.low, 0), min(extent - phase.low, n)
         stop = max(stop, start)
         out.append(slice(start, stop))
@@ -101,7 +109,7 @@ def _windows(x: Array, own: Sequence[Phase]) -> Array:
     steps = x.strides[3:]
     return np.lib.stride_tricks.as_strided(
         x,
-        (*x.shape[:3], *[phase.count for phase in own], *[phase.size for phase in own]),
+        (*x.shape[:3], *[phase.results for phase in own], *[phase.taps for phase in own]),
         (
             *x.strides[:3],
             *[step * phase.stride for step, phase in zip(steps, own, strict=True)],
@@ -114,18 +122,51 @@ def _windows(x: Array, own: Sequence[Phase]) -> Array:
 def _by_results(windows: Array, w: Array, z: Array) -> None:
     """For each of the batch, kernel times windows in columns."""
     rank = len(z.shape) - 3
-    batch, groups, inputs = windows.shape[:3]
-    taps = inputs * prod(w.shape[3:])
-    rows = np.ascontiguousarray(w).reshape(groups, w.shape[1], taps)
-    order = (0, 1, 2, *range(rank + 3, 2 * rank + 3), *range(3, rank + 3))
-    columns = windows.transpose(order)
-    item = groups * taps * z.dtype.itemsize
-    line = prod(z.shape[4:])
-    for own, part in _blocks(batch, z.shape[3], item * line):
+    taps = windows.shape[2] * prod(w.shape[3:])
+    rows = np.ascontiguousarray(w).reshape(*w.shape[:2], taps)
+    columns = windows.transpose(0, 1, 2, *range(rank + 3, 2 * rank + 3), *range(3, rank + 3))
+    line_bytes = w.shape[0] * taps * prod(z.shape[4:]) * z.dtype.itemsize
+    for own, part in _blocks(z.shape[0], z.shape[3], line_bytes):
         block = columns[(own, *(slice(None),) * (rank + 2), part)]
         target = z[own, :, :, part]
-        product_ = np.matmul(rows, block.reshape(*block.shape[:2], taps, -1))
-        target[...] = product_.reshape(target.shape)
+        target[...] = np.matmul(rows, block.reshape(*block.shape[:2], taps, -1)).reshape(
+            target.shape
+        )
+
+
+def _by_batch(windows: Array, w: Array, z: Array) -> None:
+    """Kernel times windows in columns, the batch's side by side: for few results each."""
+    rank = len(z.shape) - 3
+    taps = windows.shape[2] * prod(w.shape[3:])
+    rows = np.ascontiguousarray(w).reshape(*w.shape[:2], taps)
+    columns = windows.transpose(1, 2, *range(rank + 3, 2 * rank + 3), 0, *range(3, rank + 3))
+    line_bytes = w.shape[0] * taps * prod(z.shape[4:]) * z.dtype.itemsize
+    batch_axis = rank + 2
+    for own, part in _blocks(z.shape[0], z.shape[3], line_bytes):
+        block = columns[(*(slice(None),) * batch_axis, own, part)]
+        target = z[own, :, :, part]
+        made = np.matmul(rows, block.reshape(w.shape[0], taps, -1))
+        shape = (*w.shape[:2], target.shape[0], *target.shape[3:])
+        target[...] = np.moveaxis(made.reshape(shape), 2, 0)
+
+
+def _by_taps(x: Array, w: Array, z: Array, own: Sequence[Phase]) -> None:
+    """Every tap of the kernel times the whole array, added up shifted: for few outputs."""
+    groups, outputs, inputs = w.shape[:3]
+    sizes = w.shape[3:]
+    rows = np.moveaxis(w, 2, -1).reshape(groups, -1, inputs)
+    image_bytes = rows.shape[0] * rows.shape[1] * prod(x.shape[3:]) * z.dtype.itemsize
+    for block, _ in _blocks(x.shape[0], 1, image_bytes):
+        images = x[block]
+        made = np.matmul(rows, images.reshape(*images.shape[:3], -1))
+        made = made.reshape(*images.shape[:2], outputs, *sizes, *x.shape[3:])
+        target = z[block]
+        for tap in np.ndindex(sizes):
+            places = [
+                slice(phase.dilation * k, phase.dilation * k + phase.results)
+                for phase, k in zip(own, tap, strict=True)
+            ]
+            target += made[(..., *tap, *places)]
 
 
 def _by_windows(windows: Array, w: Array, z: Array) -> None:
