@@ -89,6 +89,7 @@ class Metrics:
     """Ray workers that ran a task; 0 where the front end ran the job itself."""
     retries: int = 0
     executor: str = ""
+    executor_reason: str = ""
     split: str = ""
     split_reason: str = ""
     program_cache_hit: bool = False

@@ -28,6 +28,7 @@ _STANDING = (
     "peak_bytes",
     "tasks",
     "executor",
+    "executor_reason",
     "split",
     "split_reason",
     "program_cache_hit",

@@ -30,7 +30,7 @@ PLACEMENT_CPU: Placement
 PLACEMENT_GPU: Placement
 
 class PlanReply(_message.Message):
-    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text")
+    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text", "executor_reason")
     NODES_FIELD_NUMBER: _ClassVar[int]
     ADJOINT_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     FLOPS_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class PlanReply(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     FRONT_END_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_REASON_FIELD_NUMBER: _ClassVar[int]
     nodes: int
     adjoint_evaluations: int
     flops: float
@@ -57,10 +58,11 @@ class PlanReply(_message.Message):
     digest: str
     front_end: bool
     text: str
-    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ...) -> None: ...
+    executor_reason: str
+    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ..., executor_reason: _Optional[str] = ...) -> None: ...
 
 class TaskSummary(_message.Message):
-    __slots__ = ("phase", "placement", "nodes", "flops", "size_bytes", "peak_bytes", "depends_on")
+    __slots__ = ("phase", "placement", "nodes", "flops", "size_bytes", "peak_bytes", "depends_on", "executor")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +70,7 @@ class TaskSummary(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     phase: Phase
     placement: Placement
     nodes: int
@@ -75,4 +78,5 @@ class TaskSummary(_message.Message):
     size_bytes: float
     peak_bytes: int
     depends_on: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., placement: _Optional[_Union[Placement, str]] = ..., nodes: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., depends_on: _Optional[_Iterable[int]] = ...) -> None: ...
+    executor: str
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., placement: _Optional[_Union[Placement, str]] = ..., nodes: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., depends_on: _Optional[_Iterable[int]] = ..., executor: _Optional[str] = ...) -> None: ...

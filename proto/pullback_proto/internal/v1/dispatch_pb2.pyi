@@ -90,7 +90,7 @@ class Plan(_message.Message):
     def __init__(self, graphs: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., inputs: _Optional[_Iterable[_Union[_graph_pb2.Input, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Source, _Mapping]]] = ..., split: _Optional[_Union[_job_pb2.Split, _Mapping]] = ..., reason: _Optional[str] = ..., estimated_s: _Optional[float] = ..., largest_call_s: _Optional[float] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("graph", "operands", "phase", "placement", "flops", "size_bytes", "peak_bytes", "shard")
+    __slots__ = ("graph", "operands", "phase", "placement", "flops", "size_bytes", "peak_bytes", "shard", "executor")
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     OPERANDS_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class Task(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     graph: int
     operands: _containers.RepeatedCompositeFieldContainer[Source]
     phase: _plan_pb2.Phase
@@ -107,7 +108,8 @@ class Task(_message.Message):
     size_bytes: float
     peak_bytes: int
     shard: int
-    def __init__(self, graph: _Optional[int] = ..., operands: _Optional[_Iterable[_Union[Source, _Mapping]]] = ..., phase: _Optional[_Union[_plan_pb2.Phase, str]] = ..., placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., shard: _Optional[int] = ...) -> None: ...
+    executor: str
+    def __init__(self, graph: _Optional[int] = ..., operands: _Optional[_Iterable[_Union[Source, _Mapping]]] = ..., phase: _Optional[_Union[_plan_pb2.Phase, str]] = ..., placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., shard: _Optional[int] = ..., executor: _Optional[str] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("job_input", "task_output")
@@ -176,7 +178,7 @@ class Done(_message.Message):
     def __init__(self, job: _Optional[int] = ..., results: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[TaskTiming, _Mapping]]] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., queued_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., executor: _Optional[str] = ...) -> None: ...
 
 class TaskTiming(_message.Message):
-    __slots__ = ("task", "placement", "compiling_s", "running_s", "transferring_s", "program_cache_hit", "attempts", "worker")
+    __slots__ = ("task", "placement", "compiling_s", "running_s", "transferring_s", "program_cache_hit", "attempts", "worker", "executor")
     TASK_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     COMPILING_S_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +187,7 @@ class TaskTiming(_message.Message):
     PROGRAM_CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     task: int
     placement: _plan_pb2.Placement
     compiling_s: float
@@ -193,7 +196,8 @@ class TaskTiming(_message.Message):
     program_cache_hit: bool
     attempts: int
     worker: str
-    def __init__(self, task: _Optional[int] = ..., placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., compiling_s: _Optional[float] = ..., running_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., program_cache_hit: bool = ..., attempts: _Optional[int] = ..., worker: _Optional[str] = ...) -> None: ...
+    executor: str
+    def __init__(self, task: _Optional[int] = ..., placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., compiling_s: _Optional[float] = ..., running_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., program_cache_hit: bool = ..., attempts: _Optional[int] = ..., worker: _Optional[str] = ..., executor: _Optional[str] = ...) -> None: ...
 
 class Failed(_message.Message):
     __slots__ = ("job", "error")
