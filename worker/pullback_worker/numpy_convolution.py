@@ -74,10 +74,11 @@ def _phases(sizes: Shape, window: Window) -> list[tuple[Phase, ...]]:
 def _dense(x: Array, w: Array, z: Array, own: Sequence[Phase]) -> None:
     """One phase, so that what is written out has few and long runs, and is little."""
     padded, results = _padded(x, own), prod(z.shape[3:])
-    if w.shape[1] * _FEW <= w.shape[2] and all(phase.stride == 1 for phase in own):
-        _by_taps(padded, w, z, own)
-    elif results < prod(w.shape[3:]):
+    few = w.shape[1] * _FEW <= w.shape[2] and all([phase.stride == 1 for phase in own])
+    if results < prod(w.shape[3:]):
         _by_windows(_windows(padded, own), w, z)
+    elif few:
+        _by_taps(padded, w, z, own)
     elif results < _SHORT:
         _by_batch(_windows(padded, own), w, z)
     else:
