@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--quick] [--json]`: runs one benchmark and prints its report."""
+"""`python -m benchmarks NAME`: runs one benchmark and prints its report; `--help` lists them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import service, shard
+from benchmarks import engine, service, shard
 from benchmarks.machine import machine
-from benchmarks.report import Report, show
+from benchmarks.report import Report, Request, show
 
 
 class Benchmark(NamedTuple):
     """One row: how a benchmark is run, and what it measures."""
 
-    run: Callable[[bool], Report]
+    run: Callable[[Request], Report]
     summary: str
 
 
 TABLE: dict[str, Benchmark] = {
+    "engine": Benchmark(engine.run, "every executor beside JAX, PyTorch, autograd and CasADi"),
     "service": Benchmark(service.run, "latency of a tiny job beside a bare echo; jobs/s of map"),
     "shard": Benchmark(shard.run, "one sharded job beside hand-written Ray with NumPy"),
 }
@@ -39,19 +41,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("name", choices=TABLE)
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all")
-    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write JSON, to FILE or in place of all",
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown too")
+    parser.add_argument("--only", default="", metavar="NAMES", help="engine: some workloads, by ,")
+    parser.add_argument("--threads", type=int, default=0, help="engine: for every library")
     options = parser.parse_args(arguments)
     about = machine()
+    chosen = tuple([name for name in options.only.split(",") if name])
     report = replace(
-        TABLE[options.name].run(options.quick),
+        TABLE[options.name].run(Request(options.quick, chosen, options.threads)),
         command=" ".join(["python -m benchmarks", *(arguments or sys.argv[1:])]),
         machine=about,
     )
-    if options.json:
-        print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
+    _write(report, options.json, options.markdown)
+    return 0
+
+
+def _write(report: Report, json_file: str | None, markdown_file: str | None) -> None:
+    """Print the report, or its JSON; write what is asked for into files."""
+    text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False)
+    if json_file == "-":
+        print(text)
     else:
         show(report, Console())
-    return 0
+    if json_file not in (None, "-"):
+        Path(json_file or "").write_text(text + "\n")
+    if markdown_file is not None:
+        Path(markdown_file).write_text("\n".join(report.markdown()) + "\n")
 
 
 if __name__ == "__main__":

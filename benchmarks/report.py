@@ -5,12 +5,26 @@ A report is data; it is printed as a table for people and as JSON for machines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
+
+
+class Request(NamedTuple):
+    """How a benchmark is to be run.
+
+    Attributes:
+        quick: small sizes: does it run at all.
+        only: some of its workloads, where it has several; none named means all.
+        threads: for every library; 0 means as many as there are processors.
+    """
+
+    quick: bool = False
+    only: tuple[str, ...] = ()
+    threads: int = 0
 
 
 class Goal(NamedTuple):
@@ -70,6 +84,24 @@ class Report:
             "left_out": list(self.left_out),
         }
 
+    def tables(self) -> Iterator[RenderableType]:
+        """What is printed between the workload and what was left out."""
+        table = Table("figure", "value", "goal", "", box=None, pad_edge=False)
+        table.columns[1].justify = "right"
+        for figure in self.figures:
+            table.add_row(figure.name, number(figure), *_verdict(figure))
+        yield table
+
+    def markdown(self) -> Iterator[str]:
+        """The figures as lines of a table in Markdown."""
+        yield "| | | goal |"
+        yield "|---|---:|---|"
+        for figure in self.figures:
+            goal, missed = figure.goal, ""
+            if goal is not None and not goal.is_met(figure.value):
+                missed = ", missed"
+            yield f"| {figure.name} | {number(figure)} | {goal or ''}{missed} |"
+
 
 def show(report: Report, console: Console) -> None:
     """Print a report as a table."""
@@ -78,11 +110,8 @@ def show(report: Report, console: Console) -> None:
     console.print(", ".join(f"{k} {v}" for k, v in report.machine.items()), highlight=False)
     for line in report.workload:
         console.print(f"- {line}", highlight=False)
-    table = Table("figure", "value", "goal", "", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
-    for figure in report.figures:
-        table.add_row(figure.name, number(figure), *_verdict(figure))
-    console.print(table)
+    for part in report.tables():
+        console.print(part, highlight=False)
     for line in report.left_out:
         console.print(f"[dim]not run: {line}[/]", highlight=False)
 

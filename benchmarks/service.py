@@ -12,18 +12,18 @@ import numpy as np
 import pullback as pb
 from benchmarks.expressions import SIZE, STEPS, small_graphs
 from benchmarks.latency import latency
-from benchmarks.report import Figure, Report
+from benchmarks.report import Figure, Report, Request
 from examples.server_process import running_server
 from pullback.remote.service import Service
 
 FLAGS = ("--workers", "0")
 
 
-def run(quick: bool) -> Report:
+def run(request: Request) -> Report:
     """Measure both on one server."""
     with running_server(*FLAGS) as server:
-        figures, workload, left_out = latency(server.address, quick)
-        more, lines = throughput(server.address, quick)
+        figures, workload, left_out = latency(server.address, request.quick)
+        more, lines = throughput(server.address, request.quick)
     workload = [f"pullback serve {' '.join(FLAGS)}, client on the same machine", *workload, *lines]
     return Report("service", "", workload, [*figures, *more], left_out)
 

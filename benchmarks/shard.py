@@ -17,7 +17,7 @@ import numpy as np
 import pullback as pb
 from benchmarks.classifier import NAMES, NDArray, Sizes, loss
 from benchmarks.hand_written_ray import Group, ray_of, shards_of
-from benchmarks.report import Figure, Goal, Report
+from benchmarks.report import Figure, Goal, Report, Request
 from benchmarks.timing import Samples, interleaved
 from examples.server_process import running_server
 
@@ -31,10 +31,10 @@ Gradient: TypeAlias = Callable[[Sequence[NDArray]], "tuple[float, Sequence[NDArr
 """Weights -> value and gradient."""
 
 
-def run(quick: bool) -> Report:
+def run(request: Request) -> Report:
     """Measure both on both numbers of workers."""
-    sizes = Sizes(2_000, 16, 16, 10) if quick else Sizes(60_000, 256, 256, 10)
-    rounds = 1 if quick else 9
+    sizes = Sizes(2_000, 16, 16, 10) if request.quick else Sizes(60_000, 256, 256, 10)
+    rounds = 1 if request.quick else 9
     with ExitStack() as stack:
         rivals = {f"{OURS}, {n} worker(s)": _ours(stack, n, sizes) for n in WORKERS}
         rivals |= _theirs(stack, sizes)
