@@ -80,3 +80,9 @@ class Kernels(Protocol):
 
     def convolution(self, **window: Any) -> Callable[..., Array]:
         """The function of array and kernel that the attributes of `convolution` describe."""
+
+    def random_bits(self, key: Array, shape: Shape, dtype: DType) -> Array:
+        """Threefry-2x32 bits of `shape`, whose first axes are those of the keys (..., 2)."""
+
+    def random_fold_in(self, key: Array, data: Array) -> Array:
+        """New keys (..., 2) of uint32 from keys and integers, which broadcast."""

@@ -17,6 +17,7 @@ from jax import lax
 from pullback_graph.kernels import Index, Slices
 from pullback_graph.types import DType, Shape
 from pullback_worker.jax_convolution import convolution
+from pullback_worker.jax_random import random_bits, random_fold_in
 
 Array = Any
 
@@ -116,6 +117,14 @@ class JaxKernels:
     def convolution(self, **window: Any) -> Callable[..., Array]:
         """The function of array and kernel that the attributes of `convolution` describe."""
         return convolution(**window)
+
+    def random_bits(self, key: Array, shape: Shape, dtype: DType) -> Array:
+        """Threefry-2x32 bits of `shape`, whose first axes are those of the keys (..., 2)."""
+        return random_bits(key, shape, dtype)
+
+    def random_fold_in(self, key: Array, data: Array) -> Array:
+        """New keys (..., 2) of uint32 from keys and integers, which broadcast."""
+        return random_fold_in(key, data)
 
 
 def _in_range(index: Array, size: int) -> Array:

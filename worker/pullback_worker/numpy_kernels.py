@@ -14,6 +14,7 @@ from pullback_graph.kernels import Index, Slices
 from pullback_graph.types import DType, Shape
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
+from pullback_worker.numpy_random import random_bits, random_fold_in
 from pullback_worker.numpy_scatter import in_range, in_range_index, sum_at
 
 Array = Any
@@ -129,6 +130,14 @@ class NumpyKernels:
     def convolution(self, **window: Any) -> Callable[..., Array]:
         """The function of array and kernel that the attributes of `convolution` describe."""
         return convolution(**window)
+
+    def random_bits(self, key: Array, shape: Shape, dtype: DType) -> Array:
+        """Threefry-2x32 bits of `shape`, whose first axes are those of the keys (..., 2)."""
+        return random_bits(key, shape, dtype)
+
+    def random_fold_in(self, key: Array, data: Array) -> Array:
+        """New keys (..., 2) of uint32 from keys and integers, which broadcast."""
+        return random_fold_in(key, data)
 
 
 NUMPY = NumpyKernels()

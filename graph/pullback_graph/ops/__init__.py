@@ -15,6 +15,7 @@ from pullback_graph.ops import (
     indexing,
     joining,
     matrix,
+    random,
     reduction,
     scattering,
     selection,
@@ -45,5 +46,6 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "contraction": contraction.ROWS,
     "creation": creation.ROWS,
     "convolution": convolution.ROWS,
+    "random": random.ROWS,
 }
 """The rows by family; a new family is a file and a line here."""
