@@ -22,6 +22,46 @@ Slices: TypeAlias = "tuple[slice, ...]"
 """A slice per axis."""
 
 
+class LinearAlgebra(Protocol):
+    """Matrices on the last two axes, real and floating, the axes before them a batch.
+
+    What has no answer is NaN in its own matrix of the batch; nothing raises. Signs of vectors are
+    whatever the library gives: rows that promise more see to it themselves.
+    """
+
+    def cholesky(self, x: Array) -> Array:
+        """The lower factor of (x + xᵀ) / 2; a lower triangle of NaN where there is none."""
+
+    def lu(self, x: Array) -> tuple[Array, Array]:
+        """L and U of square `x` in one array, and the order of its rows (int64)."""
+
+    def qr(self, x: Array) -> tuple[Array, Array]:
+        """Q with as many columns as `x`, and square R."""
+
+    def eigh(self, x: Array) -> tuple[Array, Array]:
+        """Eigenvalues of (x + xᵀ) / 2, ascending, and eigenvectors as columns."""
+
+    def svd(self, x: Array) -> tuple[Array, Array, Array]:
+        """The thin decomposition u, s, vh, with s descending."""
+
+    def triangular_solve(
+        self, a: Array, b: Array, *, lower: bool, transpose: bool, unit_diagonal: bool
+    ) -> Array:
+        """T⁻¹ b or T⁻ᵀ b, T a triangle of `a`, batches broadcasting; NaN where T is singular."""
+
+    def solve(self, a: Array, b: Array) -> Array:
+        """a⁻¹ b, batches broadcasting; NaN where a pivot of `a` is zero."""
+
+    def inv(self, x: Array) -> Array:
+        """The inverse; NaN where a pivot is zero."""
+
+    def expm(self, x: Array) -> Array:
+        """The exponential; NaN where `x` is not finite."""
+
+    def expm_frechet(self, a: Array, e: Array) -> Array:
+        """The derivative of the exponential at `a` in the direction `e`, of one shape."""
+
+
 class Kernels(Protocol):
     """Array functions of one executor, named as in NumPy; all return fresh arrays or views."""
 
@@ -33,6 +73,10 @@ class Kernels(Protocol):
     @property
     def special(self) -> Any:
         """The special functions (`scipy.special` or `jax.scipy.special`)."""
+
+    @property
+    def linalg(self) -> LinearAlgebra:
+        """Factorisations and solutions."""
 
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""

@@ -150,7 +150,8 @@ class Interval:
     """Where tests draw an operand's elements from.
 
     `special` are points to include besides (0 for pow, prod, norm); `integer` draws whole numbers
-    of an integer dtype, `boolean` truth values, `distinct` values that stand apart.
+    of an integer dtype, `boolean` truth values, `distinct` values that stand apart. Of matrices,
+    the k-th element of the diagonal gets k times `diagonal` added.
     """
 
     low: float = -2.0
@@ -159,6 +160,7 @@ class Interval:
     integer: bool = False
     boolean: bool = False
     distinct: bool = False
+    diagonal: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,16 @@ def draw(
             if special and interval.special:
                 chosen = rng.choice(interval.special, type.shape)
                 array = np.where(rng.random(type.shape) < 0.5, chosen, array)
+            if interval.diagonal:
+                array = array + interval.diagonal * diagonal_places(type.shape)
         arrays.append(np.asarray(array, type.dtype).reshape(type.shape))
     return arrays
+
+
+def diagonal_places(shape: Shape) -> NDArray:
+    """Matrices with 1, 2, 3, ... on the diagonal."""
+    rows, columns = shape[-2:]
+    return np.eye(rows, columns) * np.arange(1, rows + 1)[:, None]
 
 
 def _apart(rng: np.random.Generator, count: int) -> Iterator[float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback_graph.kernels import Index, Slices
+from pullback_graph.kernels import Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
@@ -34,6 +34,13 @@ class NumpyKernels:
         import scipy.special  # noqa: PLC0415  (most graphs need none of it)
 
         return scipy.special
+
+    @property
+    def linalg(self) -> LinearAlgebra:
+        """Factorisations by NumPy and LAPACK, imported when a program first needs them."""
+        from pullback_worker.numpy_linalg import NumpyLinearAlgebra  # noqa: PLC0415  (as above)
+
+        return NumpyLinearAlgebra()
 
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""

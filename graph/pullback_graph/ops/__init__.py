@@ -11,7 +11,10 @@ from pullback_graph.ops import (
     convolution,
     creation,
     cumulative,
+    determinant,
     dynamic,
+    exponential,
+    factorization,
     indexing,
     joining,
     matrix,
@@ -21,8 +24,10 @@ from pullback_graph.ops import (
     selection,
     shape,
     slicing,
+    solving,
     sorting,
     special,
+    spectral,
     transcendental,
 )
 
@@ -46,6 +51,11 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "contraction": contraction.ROWS,
     "creation": creation.ROWS,
     "convolution": convolution.ROWS,
+    "factorization": factorization.ROWS,
+    "solving": solving.ROWS,
+    "spectral": spectral.ROWS,
+    "determinant": determinant.ROWS,
+    "exponential": exponential.ROWS,
     "random": random.ROWS,
 }
 """The rows by family; a new family is a file and a line here."""
