@@ -34,14 +34,12 @@ def chain(nodes: int, size: int) -> Graph:
 
 
 @pytest.mark.parametrize(
-    "want",
-    [Jacobian(("x",)), Jvp((("x",),) * 4096), Vjp(("x",), (("y",),) * 4096)],
-    ids=["jacobian", "jvp", "vjp"],
+    "want", [Jvp((("x",),) * 4096), Vjp(("x",), (("y",),) * 4096)], ids=["jvp", "vjp"]
 )
 def test_many_passes_over_many_nodes_are_refused(want: Want) -> None:
-    """Thousands of rows or seeds of thousands of nodes are refused before the first pass."""
-    with pytest.raises(LimitExceeded, match="4096 passes over 1000 nodes"):
-        lower(chain(1000, 4096), want, fold=fold)
+    """Seeds of which few fit in memory at once, over many nodes, are refused before the first."""
+    with pytest.raises(LimitExceeded, match=r"passes over \d+ nodes; at most"):
+        lower(chain(1000, 1 << 22), want, fold=fold)
 
 
 def test_a_builder_stops_at_its_limit() -> None:

@@ -115,6 +115,7 @@ def certified(
         keys=made.keys,
         independent=made.independent,
         adjoints=made.adjoints,
+        mode=made.mode,
     )
     return Certified(whole, tuple(draft.directions))
 

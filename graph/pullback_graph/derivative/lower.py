@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pullback_graph.builder import Builder, Check, copy_inputs, copy_values
 from pullback_graph.derivative import transforms
 from pullback_graph.derivative.certificate import certified
-from pullback_graph.derivative.transforms import Differentiated, MakeBuilder
+from pullback_graph.derivative.draft import VALUES, Differentiated, MakeBuilder, Mode
+from pullback_graph.derivative.hessian import hessian
+from pullback_graph.derivative.jacobian import jacobian
 from pullback_graph.graph import Graph
 from pullback_graph.rewrite import Fold, rewriter
 from pullback_graph.want import (
@@ -38,6 +40,7 @@ class Lowered:
         adjoints: how many adjoints the reverse pass finished.
         directions: names of the inputs that take a certificate's directions, after all others.
         certified: whether the last outputs are those of a certificate.
+        mode: how the derivatives are computed, and why so.
     """
 
     graph: Graph
@@ -47,6 +50,7 @@ class Lowered:
     adjoints: int = 0
     directions: Names = ()
     certified: bool = False
+    mode: Mode = VALUES
 
 
 def lower(
@@ -85,6 +89,7 @@ def lower(
         made.adjoints,
         directions,
         certified=certificate,
+        mode=made.mode,
     )
 
 
@@ -102,9 +107,9 @@ def differentiated(graph: Graph, want: Want, make_builder: MakeBuilder) -> Diffe
         case Hvp(wrt, seeds, output):
             return transforms.hvp(graph, wrt, seeds, output, make_builder)
         case Jacobian(wrt, outputs):
-            return transforms.jacobian(graph, wrt, outputs, make_builder)
+            return jacobian(graph, wrt, outputs, make_builder)
         case Hessian(wrt, output):
-            return transforms.hessian(graph, wrt, output, make_builder)
+            return hessian(graph, wrt, output, make_builder)
 
 
 def _values(graph: Graph, names: Names, make_builder: MakeBuilder) -> Differentiated:

@@ -1,85 +1,36 @@
-"""Derivatives as Graph -> Graph. What is built here can be differentiated again.
+"""Derivatives as Graph -> Graph: gradients, and products with seeds.
 
-Every function gives the graph's own inputs (then seeds), the graph's outputs (then derivatives).
-Derivative outputs are named `d(output)/d(input)`, with `@k` after seed number k where seeds are.
+What is built can be differentiated again. Seeds that cover the same names are taken in one pass,
+mapped over a leading axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TypeAlias
+from collections.abc import Sequence
 
-from pullback_graph.builder import Builder, copy_inputs, copy_values
+from pullback_graph.builder import Builder
+from pullback_graph.derivative.draft import (
+    Derivative,
+    Differentiated,
+    Draft,
+    MakeBuilder,
+    Mode,
+    scalar_output,
+    without_first,
+    wrt_indices,
+)
 from pullback_graph.derivative.forward import push
-from pullback_graph.derivative.linear_space import basis, filled, zeros
-from pullback_graph.derivative.located import integer_output, integer_wrt, not_scalar
+from pullback_graph.derivative.linear_part import pulled, pushed
+from pullback_graph.derivative.linear_space import filled
+from pullback_graph.derivative.located import integer_output
+from pullback_graph.derivative.many_seeds import apply_to_many, check_passes
 from pullback_graph.derivative.reverse import pull
-from pullback_graph.errors import InputError, LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import DType
-from pullback_graph.want import DerivativeKey, Names, seed_name
+from pullback_graph.want import DerivativeKey, Names
 
-MAX_JACOBIAN_SEEDS = 4096
-"""Rows or columns of a Jacobian that one graph holds; more is refused, not tried."""
-
-MAX_PASSED_NODES = 2_000_000
-"""Nodes that all passes of one derivative visit together: seeds, rows or columns, times nodes."""
-
-MakeBuilder: TypeAlias = Callable[[], Builder]
-
-
-@dataclass(frozen=True, slots=True)
-class Differentiated:
-    """A graph with derivatives: its first `value_count` outputs are values, the rest `keys`."""
-
-    graph: Graph
-    value_count: int
-    keys: tuple[DerivativeKey, ...]
-    independent: Names = ()
-    adjoints: int = 0
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A builder with a graph's values in it, collecting derivative outputs."""
-
-    builder: Builder
-    graph: Graph
-    values: list[Ref]
-
-    @classmethod
-    def of(cls, graph: Graph, make_builder: MakeBuilder) -> _Draft:
-        builder = make_builder()
-        inputs = copy_inputs(builder, graph)
-        return cls(builder, graph, copy_values(builder, graph, inputs))
-
-    def seed(self, number: int, name: str, value: int) -> Ref:
-        return self.builder.input(seed_name(number, name), self.values[value].type)
-
-    def finish(
-        self,
-        derivatives: Sequence[tuple[DerivativeKey, Ref | None, Ref]],
-        keep: Sequence[int] | None = None,
-    ) -> Differentiated:
-        """Build: values, then derivatives (key, array or None for zero, a value of its type)."""
-        kept = range(len(self.graph.outputs)) if keep is None else keep
-        outputs = [
-            (self.graph.outputs[i].name, self.values[self.graph.outputs[i].value]) for i in kept
-        ]
-        reached = {key.input for key, ref, _ in derivatives if ref is not None}
-        independent = tuple(dict.fromkeys(k.input for k, _, _ in derivatives if k.input))
-        for key, ref, like in derivatives:
-            outputs.append((_title(key), zeros(self.builder, like.type) if ref is None else ref))
-        return Differentiated(
-            graph=self.builder.build(_distinct(outputs)),
-            value_count=len(kept),
-            keys=tuple(key for key, _, _ in derivatives),
-            independent=tuple(name for name in independent if name not in reached),
-            adjoints=self.builder.adjoints_finished,
-        )
+MANY_SEEDS = 4
+"""Seeds over the same names from which one pass takes them all."""
 
 
 def vjp(
@@ -91,23 +42,22 @@ def vjp(
         NotDifferentiable: an output with a seed, or a `wrt`, is not floating.
         LimitExceeded: there are too many seeds for a graph of that size.
     """
-    indices = _wrt_indices(graph, wrt)
-    _check_passes(graph, len(seeds))
-    draft = _Draft.of(graph, make_builder)
-    derivatives: list[tuple[DerivativeKey, Ref | None, Ref]] = []
-    for number, names in enumerate(seeds):
-        cotangents: dict[int, Ref] = {}
-        for name in names:
-            value = graph.outputs[graph.output_index(name)].value
-            if not graph.types[value].is_floating:
-                raise integer_output(name, graph.types[value])
-            seed = draft.seed(number, name, value)
-            cotangents[value] = cotangents[value] + seed if value in cotangents else seed
-        pulled = pull(draft.builder, graph, draft.values, cotangents, indices)
-        for name, index, adjoint in zip(wrt, indices, pulled, strict=True):
-            key = DerivativeKey(names[0] if len(names) == 1 else "", name, seed=number)
-            derivatives.append((key, adjoint, draft.values[index]))
-    return draft.finish(derivatives)
+    indices = wrt_indices(graph, wrt)
+    for name in dict.fromkeys([name for names in seeds for name in names]):
+        type = graph.output_type(graph.output_index(name))
+        if not type.is_floating:
+            raise integer_output(name, type)
+    products = _Products(Draft.of(graph, make_builder), seeds, indices, forward=False)
+    derivatives = [
+        Derivative(
+            DerivativeKey(names[0] if len(names) == 1 else "", name, seed=number),
+            products.of(number)[i],
+            graph.types[index],
+        )
+        for number, names in enumerate(seeds)
+        for i, (name, index) in enumerate(zip(wrt, indices, strict=True))
+    ]
+    return products.draft.finish(derivatives, Mode("reverse", f"{len(seeds)} seed(s)"))
 
 
 def gradient(
@@ -119,16 +69,17 @@ def gradient(
         NotDifferentiable: the output is no floating scalar, or a `wrt` is not floating.
     """
     position, name = scalar_output(graph, output)
-    indices = _wrt_indices(graph, wrt)
-    draft = _Draft.of(graph, make_builder)
+    indices = wrt_indices(graph, wrt)
+    draft = Draft.of(graph, make_builder)
     value = graph.outputs[position].value
     one = filled(draft.builder, draft.values[value].type, 1.0)
-    pulled = pull(draft.builder, graph, draft.values, {value: one}, indices)
+    pulled_back = pull(draft.builder, graph, draft.values, {value: one}, indices)
     return draft.finish(
         [
-            (DerivativeKey(name, w), adjoint, draft.values[i])
-            for w, i, adjoint in zip(wrt, indices, pulled, strict=True)
-        ]
+            Derivative(DerivativeKey(name, w), adjoint, graph.types[i])
+            for w, i, adjoint in zip(wrt, indices, pulled_back, strict=True)
+        ],
+        Mode("reverse", "a scalar output"),
     )
 
 
@@ -138,23 +89,29 @@ def jvp(
     make_builder: MakeBuilder = Builder,
     outputs: Sequence[int] | None = None,
 ) -> Differentiated:
-    """Tangents of the outputs (all floating ones, or those at given positions) for each seed."""
-    _check_passes(graph, len(seeds))
-    draft = _Draft.of(graph, make_builder)
-    derivatives: list[tuple[DerivativeKey, Ref | None, Ref]] = []
-    for number, names in enumerate(seeds):
-        indices = _wrt_indices(graph, names)
-        pairs = zip(names, indices, strict=True)
-        tangents = push(
-            draft.builder, graph, draft.values, {i: draft.seed(number, n, i) for n, i in pairs}
+    """Tangents of the outputs (all floating ones, or those at given positions) for each seed.
+
+    Raises:
+        NotDifferentiable: an input with a seed is not floating.
+        LimitExceeded: there are too many seeds for a graph of that size.
+    """
+    for names in dict.fromkeys(seeds):
+        wrt_indices(graph, names)
+    chosen = [
+        item
+        for position, item in enumerate(graph.outputs)
+        if (outputs is None or position in outputs) and graph.types[item.value].is_floating
+    ]
+    values = [item.value for item in chosen]
+    products = _Products(Draft.of(graph, make_builder), seeds, values, forward=True)
+    derivatives = [
+        Derivative(
+            DerivativeKey(item.name, seed=number), products.of(number)[i], graph.types[item.value]
         )
-        for position, item in enumerate(graph.outputs):
-            if outputs is not None and position not in outputs:
-                continue
-            if graph.types[item.value].is_floating:
-                key = DerivativeKey(item.name, seed=number)
-                derivatives.append((key, tangents[item.value], draft.values[item.value]))
-    return draft.finish(derivatives)
+        for number in range(len(seeds))
+        for i, item in enumerate(chosen)
+    ]
+    return products.draft.finish(derivatives, Mode("forward", f"{len(seeds)} seed(s)"))
 
 
 def hvp(
@@ -170,194 +127,99 @@ def hvp(
     second = jvp(first.graph, seeds, make_builder, outputs=positions)
     count = len(first.keys)
     keys = tuple(first.keys[i % count]._replace(seed=key.seed) for i, key in enumerate(second.keys))
-    return _without(second, first, keys)
+    mode = Mode("forward over reverse", second.mode.reason)
+    return without_first(second, first, keys, mode)
 
 
-def jacobian(
-    graph: Graph, wrt: Names, outputs: Names = (), make_builder: MakeBuilder = Builder
-) -> Differentiated:
-    """Jacobians of outputs by inputs, each of shape output.shape + input.shape.
+class _Products:
+    """The images of a job's seeds, those over the same names made together.
 
-    Forward mode when the inputs have fewer elements than the outputs, else reverse; the dtype is
-    the output's either way.
-
-    Raises:
-        LimitExceeded: both modes need more than MAX_JACOBIAN_SEEDS seeds, or too many for a graph
-            of that size.
+    Args:
+        results: the values whose images are wanted, by number.
+        forward: from tangents of inputs, else from cotangents of outputs.
     """
-    names = outputs or tuple(o.name for o in graph.outputs if graph.types[o.value].is_floating)
-    positions = [graph.output_index(name) for name in names]
-    for name, position in zip(names, positions, strict=True):
-        if not graph.output_type(position).is_floating:
-            raise not_scalar(name, graph.output_type(position))
-    indices = _wrt_indices(graph, wrt)
-    draft = _Draft.of(graph, make_builder)
-    columns = sum(graph.types[i].size for i in indices)
-    rows = sum(graph.output_type(p).size for p in positions)
-    if min(rows, columns) > MAX_JACOBIAN_SEEDS:
-        raise LimitExceeded(
-            f"the Jacobian has {rows} rows and {columns} columns; one of the two must be at most "
-            f"{MAX_JACOBIAN_SEEDS}; ask for vjp or jvp with the seeds you need"
-        )
-    _check_passes(graph, min(rows, columns))
-    values = [graph.outputs[p].value for p in positions]
-    by_mode = _columns if columns < rows else _rows
-    blocks = by_mode(draft, values, indices)
-    return draft.finish(
-        [
-            (DerivativeKey(out, name), blocks[o][i], _block_like(draft, value, index))
-            for o, (out, value) in enumerate(zip(names, values, strict=True))
-            for i, (name, index) in enumerate(zip(wrt, indices, strict=True))
-        ]
+
+    def __init__(
+        self, draft: Draft, seeds: Sequence[Names], results: Sequence[int], *, forward: bool
+    ) -> None:
+        self.draft = draft
+        self._results = results
+        self._forward = forward
+        self._images: dict[int, list[Ref | None]] = {}
+        groups: dict[Names, list[int]] = {}
+        for number, names in enumerate(seeds):
+            groups.setdefault(tuple(names), []).append(number)
+        lone = sum([len(g) for g in groups.values() if len(g) < MANY_SEEDS])
+        check_passes(lone, len(draft.graph.nodes))
+        given = [self._given(number, names) for number, names in enumerate(seeds)]
+        for numbers in groups.values():
+            if len(numbers) < MANY_SEEDS:
+                self._images.update({number: self._one(given[number]) for number in numbers})
+            else:
+                self._images.update(self._many(numbers, [given[i] for i in numbers]))
+
+    def of(self, number: int) -> list[Ref | None]:
+        """The images of one seed, in the order of the results."""
+        return self._images[number]
+
+    def _given(self, number: int, names: Names) -> dict[int, Ref]:
+        """One seed's inputs by value; two outputs of one value add up."""
+        graph = self.draft.graph
+        given: dict[int, Ref] = {}
+        for name in names:
+            value = (
+                graph.input_index(name)
+                if self._forward
+                else graph.outputs[graph.output_index(name)].value
+            )
+            seed = self.draft.seed(number, name, value)
+            given[value] = given[value] + seed if value in given else seed
+        return given
+
+    def _one(self, given: dict[int, Ref]) -> list[Ref | None]:
+        draft = self.draft
+        if self._forward:
+            tangents = push(draft.builder, draft.graph, draft.values, given)
+            return [tangents[value] for value in self._results]
+        return pull(draft.builder, draft.graph, draft.values, given, self._results)
+
+    def _many(
+        self, numbers: Sequence[int], given: Sequence[dict[int, Ref]]
+    ) -> dict[int, list[Ref | None]]:
+        """The images of seeds over the same values: stacked, mapped, and taken apart again."""
+        make = pushed if self._forward else pulled
+        part = make(self.draft.graph, tuple(given[0]), self._results)
+
+        def seeds(start: int, stop: int) -> list[Ref]:
+            own = given[start:stop]
+            return [do.stack(*[seed[value] for seed in own], axis=0) for value in part.seeds]
+
+        found = apply_to_many(part, self.draft.values, len(given), seeds)
+        return {
+            number: [None if image is None else _at(image, place) for image in found]
+            for place, number in enumerate(numbers)
+        }
+
+
+def _at(x: Ref, place: int) -> Ref:
+    """What stands at a place of the leading axis."""
+    rest = x.shape[1:]
+    part = do.slice(
+        x,
+        starts=(place, *[0] * len(rest)),
+        stops=(place + 1, *rest),
+        steps=(1,) * len(x.shape),
     )
+    taken: Ref = do.reshape(part, shape=rest)
+    return taken
 
 
-def hessian(
-    graph: Graph, wrt: Names, output: str = "", make_builder: MakeBuilder = Builder
-) -> Differentiated:
-    """The Hessian of one scalar output: the Jacobian of its gradient, a block per pair of `wrt`."""
-    first = gradient(graph, wrt, output, make_builder)
-    titles = first.graph.output_names[first.value_count :]
-    second = jacobian(first.graph, wrt, titles, make_builder)
-    keys = tuple(
-        DerivativeKey(key.output, key.input, second_input)
-        for key in first.keys
-        for second_input in wrt
-    )
-    return _without(second, first, keys)
-
-
-def scalar_output(graph: Graph, name: str) -> tuple[int, str]:
-    """Position and name of the output to differentiate: the named one, or the first scalar.
-
-    Raises:
-        NotDifferentiable: it is no floating scalar.
-        InputError: there is no output of that name.
-    """
-    position = graph.output_index(name) if name else 0
-    type = graph.output_type(position)
-    if type.shape != () or not type.is_floating:
-        raise not_scalar(graph.outputs[position].name, type)
-    return position, graph.outputs[position].name
-
-
-def _wrt_indices(graph: Graph, wrt: Names) -> list[int]:
-    """Numbers of the named inputs, each checked to be floating."""
-    if not wrt:
-        raise InputError("no input named to differentiate with respect to", field="wrt")
-    if len(set(wrt)) != len(wrt):
-        raise InputError(f"an input is named twice in {list(wrt)}", field="wrt")
-    indices = [graph.input_index(name) for name in wrt]
-    for name, index in zip(wrt, indices, strict=True):
-        if not graph.types[index].is_floating:
-            raise integer_wrt(graph, name)
-    return indices
-
-
-def _check_passes(graph: Graph, passes: int) -> None:
-    """Refuse what would visit too many nodes, before the first pass."""
-    if passes * len(graph.nodes) > MAX_PASSED_NODES:
-        raise LimitExceeded(
-            f"{passes} passes over {len(graph.nodes)} nodes; at most {MAX_PASSED_NODES} visits are "
-            "made for one job: ask for fewer seeds, rows or columns at once"
-        )
-
-
-def _without(
-    second: Differentiated, first: Differentiated, keys: tuple[DerivativeKey, ...]
-) -> Differentiated:
-    """`second` without the first derivatives among its values, nor what only they needed."""
-    graph, builder = second.graph, Builder()
-    values = copy_values(builder, graph, copy_inputs(builder, graph))
-    outputs = graph.outputs[: first.value_count] + graph.outputs[second.value_count :]
-    return Differentiated(
-        graph=builder.build([(item.name, values[item.value]) for item in outputs]),
-        value_count=first.value_count,
-        keys=keys,
-        independent=first.independent,
-        adjoints=first.adjoints + second.adjoints,
-    )
-
-
-def _rows(draft: _Draft, values: list[int], indices: list[int]) -> list[list[Ref | None]]:
-    """Blocks by reverse mode: one pull per element of the outputs."""
-    blocks = []
-    for value in values:
-        type = draft.values[value].type
-        unit = partial(basis, draft.builder, type)
-        pulled = [
-            pull(draft.builder, draft.graph, draft.values, {value: unit(k)}, indices)
-            for k in range(type.size)
-        ]
-        blocks.append(
-            [
-                _cast(
-                    _stacked([row[i] for row in pulled], draft.values[index], type.shape, 0),
-                    type.dtype,
-                )
-                for i, index in enumerate(indices)
-            ]
-        )
-    return blocks
-
-
-def _columns(draft: _Draft, values: list[int], indices: list[int]) -> list[list[Ref | None]]:
-    """Blocks by forward mode: one push per element of the inputs."""
-    by_input = []
-    for index in indices:
-        type = draft.values[index].type
-        unit = partial(basis, draft.builder, type)
-        pushed = [
-            push(draft.builder, draft.graph, draft.values, {index: unit(k)})
-            for k in range(type.size)
-        ]
-        by_input.append(
-            [
-                _stacked([t[value] for t in pushed], draft.values[value], type.shape, -1)
-                for value in values
-            ]
-        )
-    return [list(column) for column in zip(*by_input, strict=True)]
-
-
-def _stacked(slices: list[Ref | None], like: Ref, shape: tuple[int, ...], axis: int) -> Ref | None:
-    """Slices stacked along a new first or last axis that takes `shape`; None when all are."""
-    if all(item is None for item in slices):
-        return None
-    given = [item or zeros(like.builder, like.type) for item in slices]
-    axis = axis % (len(like.shape) + 1)
-    whole = shape + like.shape if axis == 0 else like.shape + shape
-    stacked: Ref = do.reshape(do.stack(*given, axis=axis), shape=whole)
-    return stacked
-
-
-def _cast(block: Ref | None, dtype: DType) -> Ref | None:
-    """A block in the output's dtype, where it came in the input's."""
-    if block is None or block.dtype == dtype:
-        return block
-    cast: Ref = do.astype(block, dtype=dtype)
-    return cast
-
-
-def _block_like(draft: _Draft, value: int, index: int) -> Ref:
-    """A value of a Jacobian block's type."""
-    shape = draft.values[value].shape + draft.values[index].shape
-    type = draft.values[value].type._replace(shape=shape)
-    return zeros(draft.builder, type)
-
-
-def _title(key: DerivativeKey) -> str:
-    below = f"/d({key.input})" if key.input else ""
-    return f"d({key.output}){below}" + (f"@{key.seed}" if key.seed else "")
-
-
-def _distinct(outputs: list[tuple[str, Ref]]) -> list[tuple[str, Ref]]:
-    """The same outputs with a mark added to names that come up again."""
-    seen: set[str] = set()
-    result = []
-    for name, ref in outputs:
-        while name in seen:
-            name += "'"
-        seen.add(name)
-        result.append((name, ref))
-    return result
+__all__ = [
+    "Differentiated",
+    "MakeBuilder",
+    "gradient",
+    "hvp",
+    "jvp",
+    "scalar_output",
+    "vjp",
+]

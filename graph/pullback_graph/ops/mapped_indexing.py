@@ -22,11 +22,13 @@ class _Layout(NamedTuple):
         own: the shape of the indices together.
         begin: the axis at which they stand.
         rank: of what is gathered.
+        apart: whether the indexed axes are not next to each other, so that `own` comes first.
     """
 
     own: Shape
     begin: int
     rank: int
+    apart: bool
 
     @property
     def from_front(self) -> list[int]:
@@ -45,8 +47,8 @@ def _layout(rank: int, indices: Sequence[Ref], flags: Sequence[bool], axes: Shap
     """The layout for an operand of `rank` axes; of the indices, those with a flag are mapped."""
     shapes = [x.shape[int(flag) :] for x, flag in zip(indices, flags, strict=True)]
     own = broadcast_shapes(shapes)
-    adjacent = axes[-1] - axes[0] == len(axes) - 1
-    return _Layout(own, axes[0] if adjacent else 0, rank - len(axes) + len(own))
+    apart = axes[-1] - axes[0] != len(axes) - 1
+    return _Layout(own, 0 if apart else axes[0], rank - len(axes) + len(own), apart)
 
 
 def _with_positions(
@@ -116,7 +118,7 @@ def _placed(
     if any(mapped):
         ready = _with_positions(indices, mapped, layout.own, size)
         return [*ready, permuted(y, layout.to_front)], _further(axes)
-    if layout.begin == 0 and axes[0] > 0:  # apart: the indices' axes come before the leading one
+    if layout.apart:  # the indices' own axes come before the leading one
         count = len(layout.own)
         y = permuted(y, [*range(1, count + 1), 0, *range(count + 1, len(y.shape))])
     return [*indices, y], tuple([axis + 1 for axis in axes])

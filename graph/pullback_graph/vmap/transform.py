@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from pullback_graph.attributes import Lead
-from pullback_graph.builder import Builder
+from pullback_graph.builder import Builder, Origin
 from pullback_graph.errors import InputError, ShapeError
 from pullback_graph.graph import Graph
 from pullback_graph.ops.leading import spread
@@ -58,9 +58,16 @@ def vmap(
 
 
 def replay_mapped(
-    builder: Builder, graph: Graph, inputs: Sequence[Mapped], size: int
+    builder: Builder,
+    graph: Graph,
+    inputs: Sequence[Mapped],
+    size: int,
+    origins: Sequence[Origin] = (),
 ) -> list[Mapped]:
     """Replay `graph` into `builder` on inputs, some with a leading axis of `size`.
+
+    Args:
+        origins: of the nodes of `graph`, where the builder keeps track of them.
 
     Returns:
         Every value of the graph, by number.
@@ -74,7 +81,9 @@ def replay_mapped(
         if ref.type != item.type._replace(shape=shape):
             raise ShapeError(f"input {item.name!r} is {item.type}, mapped {flag}, not {ref.type}")
     values = [*inputs, *[Mapped(builder.constant(array), False) for array in graph.constants]]
-    for node in graph.nodes:
+    for position, node in enumerate(graph.nodes):
+        if origins:
+            builder.phase, builder.position = origins[position]
         operands = [values[i] for i in node.operands]
         flags = tuple([operand.is_mapped for operand in operands])
         refs = [operand.ref for operand in operands]
@@ -84,4 +93,5 @@ def replay_mapped(
         else:
             numbers = builder.replay(node, tuple([ref.index for ref in refs]))
             values += [Mapped(Ref(builder, number), False) for number in numbers]
+    builder.phase = ""
     return values

@@ -1,0 +1,104 @@
+"""What a Jacobian is made of: its outputs and inputs, and a block of it for each pair.
+
+A pass gives images: of the seeds of one value, the tangents (or cotangents) of another, stacked
+along a leading axis. An image becomes a block by moving that axis to where it belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from pullback_graph.derivative.linear_part import LinearPart, pulled, pushed
+from pullback_graph.graph import Graph
+from pullback_graph.op import Zero
+from pullback_graph.ops.leading import permuted, reshaped
+from pullback_graph.ref import Ref, do
+from pullback_graph.types import ArrayType
+
+MAX_LONE_PASSES = 4
+"""Values to seed up to which each has a pass of its own; more share one."""
+
+Pair: TypeAlias = tuple[int, int]
+"""An output's value and an input's, by number."""
+Blocks: TypeAlias = "Mapping[Pair, Ref | None]"
+"""Per pair the block of shape output.shape + input.shape, or None where it is zero."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Which values of a graph are differentiated by which, by number, each once."""
+
+    graph: Graph
+    values: tuple[int, ...]
+    indices: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """Elements of the outputs."""
+        return sum([self.graph.types[number].size for number in self.values])
+
+    @property
+    def columns(self) -> int:
+        """Elements of the inputs."""
+        return sum([self.graph.types[number].size for number in self.indices])
+
+    @cached_property
+    def reach(self) -> list[int]:
+        """Per value, a bit for each input that it depends on, in the order of `indices`."""
+        masks = [0] * len(self.graph.types)
+        for bit, index in enumerate(self.indices):
+            masks[index] |= 1 << bit
+        for first, node in zip(self.graph.first_results, self.graph.nodes, strict=True):
+            if type(node.op.derivative) is Zero:
+                continue
+            mask = 0
+            for operand in node.operands:
+                mask |= masks[operand]
+            for offset, result in enumerate(node.types):
+                masks[first + offset] = mask if result.is_floating else 0
+        return masks
+
+    def depends(self, value: int, index: int) -> bool:
+        """Whether an output depends on an input at all."""
+        return bool(self.reach[value] >> self.indices.index(index) & 1)
+
+    def block_type(self, value: int, index: int) -> ArrayType:
+        """The type of a block: the output's dtype, both shapes."""
+        type = self.graph.types[value]
+        return type._replace(shape=type.shape + self.graph.types[index].shape)
+
+    def ahead(self) -> list[LinearPart]:
+        """The passes of forward mode: from the inputs, to outputs that depend on them."""
+        parts = []
+        for group in _groups(self.indices):
+            reached = [v for v in self.values if any([self.depends(v, i) for i in group])]
+            parts.append(pushed(self.graph, group, reached))
+        return parts
+
+    def back(self) -> list[LinearPart]:
+        """The passes of reverse mode: from the outputs, to inputs that they depend on."""
+        parts = []
+        for group in _groups(self.values):
+            reached = [i for i in self.indices if any([self.depends(v, i) for v in group])]
+            parts.append(pulled(self.graph, group, reached))
+        return parts
+
+    def from_columns(self, image: Ref, value: int, index: int) -> Ref:
+        """The block of an image of shape (columns, *output.shape)."""
+        rank = len(image.shape)
+        return reshaped(permuted(image, (*range(1, rank), 0)), self.block_type(value, index).shape)
+
+    def from_rows(self, image: Ref, value: int, index: int) -> Ref:
+        """The block of an image of shape (rows, *input.shape), in the output's dtype."""
+        type = self.block_type(value, index)
+        block = reshaped(image, type.shape)
+        return block if block.dtype == type.dtype else do.astype(block, dtype=type.dtype)
+
+
+def _groups(numbers: Sequence[int]) -> list[tuple[int, ...]]:
+    """Which values are seeded in one pass."""
+    lone = len(numbers) <= MAX_LONE_PASSES
+    return [(number,) for number in numbers] if lone else [tuple(numbers)]
