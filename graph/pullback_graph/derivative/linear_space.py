@@ -52,6 +52,26 @@ def broadcast_to(tangent: Ref, shape: Shape) -> Ref:
     return tangent if tangent.shape == shape else do.broadcast_to(tangent, shape=shape)
 
 
+def flow_into(flowing: dict[int, list[Ref]], index: int, vector: Ref) -> None:
+    """Note a contribution to value `index`, and add up what can be by now.
+
+    The sum runs along as the contributions come, so that none of them waits for the last; those
+    of rows that can sum themselves are kept apart until `total`. The order of the sum is total's.
+    """
+    found = flowing.setdefault(index, [])
+    if found and not _sums_itself(vector) and not _sums_itself(found[0]):
+        found[0] = found[0] + vector
+    elif _sums_itself(vector):
+        found.append(vector)
+    else:
+        found.insert(0, vector)
+
+
+def _sums_itself(vector: Ref) -> bool:
+    node = vector.builder.node(vector.index)
+    return node is not None and node.op.fuse_sum is not None
+
+
 def total(vectors: Sequence[Ref]) -> Ref:
     """The sum of vectors of one type, in order.
 

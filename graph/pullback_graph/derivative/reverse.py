@@ -11,7 +11,7 @@ from typing import Any
 
 from pullback_graph.builder import Builder
 from pullback_graph.derivative.activity import active_values
-from pullback_graph.derivative.linear_space import reduced_to, total, zeros
+from pullback_graph.derivative.linear_space import flow_into, reduced_to, total, zeros
 from pullback_graph.derivative.located import undefined_at
 from pullback_graph.graph import Graph, Node
 from pullback_graph.op import Both, JointTranspose, Partials, Transpose, Undefined
@@ -41,7 +41,7 @@ def pull(
     active = active_values(graph, wrt)
     flowing: dict[int, list[Ref]] = {}
     for index, seed in seeds.items():
-        flowing.setdefault(index, []).append(seed)
+        flow_into(flowing, index, seed)
     adjoints: dict[int, Ref] = {}
     wanted = set(wrt)
     positions = range(len(graph.nodes) - 1, -1, -1)
@@ -64,7 +64,7 @@ def pull(
             node.operands, _cotangents(node, results, z, operands, flags), strict=True
         ):
             if cotangent is not None and active[i]:
-                flowing.setdefault(i, []).append(reduced_to(cotangent, values[i].shape))
+                flow_into(flowing, i, reduced_to(cotangent, values[i].shape))
     builder.phase = ""
     for index in wrt:
         if index not in adjoints and index in flowing:
@@ -103,6 +103,8 @@ def _cotangents(
     if type(rule) is JointTranspose:
         return rule.transpose(g, *operands, **attributes)
     assert type(rule) is Both, f"{node.op.name} has no derivative but carries one"
+    if rule.selective:
+        return rule.vjp(tuple(results), tuple(active), tuple(z), *operands, **attributes)
     if len(z) == 1:
         return rule.vjp(g, z[0], *operands, **attributes)
     filled = [g or zeros(r.builder, r.type) for g, r in zip(results, z, strict=True)]
