@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from pullback_graph.bad_node import BadNode
 from pullback_graph.graph import Graph
 from pullback_graph.tape import Tape
 from pullback_graph.want import DerivativeKey, Value, Want
@@ -52,7 +53,10 @@ class Options:
     reproducible: bool = False
     memory_cap_bytes: int | None = None
     check: str = "none"
-    """`none`, or `finite`: fail on the first NaN or infinity in a result."""
+    """What a NaN or an infinity in a result does: `none`, `finite` (the job fails, naming the first
+    node that made one) or `report` (the metrics name it)."""
+    certificate: bool = False
+    """Compare forward and reverse mode on one direction; the metrics have the relative error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,15 @@ class Metrics:
     graph_cache_hit: bool = False
     tensor_cache_hits: int = 0
     digest: str = ""
+    recompute_factor: float = 0.0
+    """Work over that without a memory cap; 0 where nothing is computed again."""
     independent_inputs: tuple[str, ...] = ()
     non_finite: Mapping[str, int] = field(default_factory=dict)
     """Count of NaN and infinities per input or output that held any."""
+    bad_node: BadNode | None = None
+    """Where they came from, where a check asked for it."""
+    certificate_error: float | None = None
+    """Relative difference of <v, J u> and <J' v, u>, where the job asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

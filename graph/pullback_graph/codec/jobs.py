@@ -24,7 +24,7 @@ FEATURES: frozenset[str] = frozenset()
 _AUTO = "auto"
 _SPLITS = {_AUTO: 0, "none": 1, "shard": 2, "branch": 3, "stage": 4}
 _SPLIT_NAMES = {number: name for name, number in _SPLITS.items()}
-_CHECKS = {"none": 0, "finite": 1}
+_CHECKS = {"none": 0, "finite": 1, "report": 2}
 _CHECK_NAMES = {number: name for name, number in _CHECKS.items()}
 _DEFAULT_OPTIONS = Options()
 
@@ -136,6 +136,7 @@ def _encode_options(message: Any, options: Options) -> None:
     message.executor = "" if options.executor == _AUTO else options.executor
     message.reproducible = options.reproducible
     message.check = _number(_CHECKS, options.check, "options.check")
+    message.certificate = options.certificate
     message.split.kind = _number(_SPLITS, options.split.kind, "options.split.kind")
     message.split.count = options.split.count
 
@@ -156,6 +157,7 @@ def _decode_options(message: Any) -> Options:
         reproducible=message.reproducible,
         memory_cap_bytes=cap_bytes,
         check=_name(_CHECK_NAMES, message.check, "options.check"),
+        certificate=message.certificate,
     )
 
 

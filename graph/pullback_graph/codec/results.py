@@ -6,6 +6,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from pullback_graph.bad_node import BadNode, ValueRange
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.tensors import (
     decode_arrays,
@@ -18,7 +19,7 @@ from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.want import DerivativeKey
 from pullback_proto.v1 import job_pb2, metrics_pb2
 
-_SEQUENCES = ("independent_inputs", "non_finite")
+_SEQUENCES = ("independent_inputs", "non_finite", "bad_node", "certificate_error")
 _PLAIN = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUENCES)
 _plain_values = attrgetter(*_PLAIN)
 _STANDING = (
@@ -34,6 +35,7 @@ _STANDING = (
     "program_cache_hit",
     "graph_cache_hit",
     "digest",
+    "recompute_factor",
 )
 """Metrics that all runs of one prepared job share, `independent_inputs` besides."""
 _PASSING = tuple(name for name in _PLAIN if name not in _STANDING)
@@ -64,8 +66,7 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
     for name, value in zip(_PASSING, _passing_values(result.metrics), strict=True):
         if value:
             setattr(target, name, value)
-    for name, count in result.metrics.non_finite.items():
-        target.non_finite.add(name=name, count=count)
+    _write_findings(target, result.metrics)
     return standing + message.SerializeToString()
 
 
@@ -122,8 +123,28 @@ def write_metrics(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
     message.SetInParent()
     if metrics.independent_inputs:
         message.independent_inputs.extend(metrics.independent_inputs)
+    _write_findings(message, metrics)
+
+
+def _write_findings(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
+    """Fill in what the checks found."""
     for name, count in metrics.non_finite.items():
         message.non_finite.add(name=name, count=count)
+    if metrics.certificate_error is not None:
+        message.certificate_error = metrics.certificate_error
+    if metrics.bad_node is not None:
+        phase, node, op, ran, operands = metrics.bad_node
+        ranges = [metrics_pb2.ValueRange(type=t, low=low, high=high) for t, low, high in operands]
+        found = metrics_pb2.BadNode(phase=phase, node=node, op=op, ran=ran, operands=ranges)
+        message.bad_node.CopyFrom(found)
+
+
+def _read_bad_node(message: metrics_pb2.JobMetrics) -> BadNode | None:
+    if not message.HasField("bad_node"):
+        return None
+    found = message.bad_node
+    ranges = [ValueRange(item.type, item.low, item.high) for item in found.operands]
+    return BadNode(found.phase, found.node, found.op, found.ran, tuple(ranges))
 
 
 def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:
@@ -131,4 +152,7 @@ def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:
     values: list[Any] = [*_plain_values(message)]  # in the order of Metrics' own fields
     values.append(tuple(message.independent_inputs))
     values.append({item.name: item.count for item in message.non_finite})
+    values.append(_read_bad_node(message))
+    has_error = message.HasField("certificate_error")
+    values.append(message.certificate_error if has_error else None)
     return Metrics(*values)

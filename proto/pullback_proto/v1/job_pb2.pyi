@@ -24,6 +24,7 @@ class Check(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CHECK_NONE: _ClassVar[Check]
     CHECK_FINITE: _ClassVar[Check]
+    CHECK_REPORT: _ClassVar[Check]
 SPLIT_KIND_AUTO: SplitKind
 SPLIT_KIND_NONE: SplitKind
 SPLIT_KIND_SHARD: SplitKind
@@ -31,6 +32,7 @@ SPLIT_KIND_BRANCH: SplitKind
 SPLIT_KIND_STAGE: SplitKind
 CHECK_NONE: Check
 CHECK_FINITE: Check
+CHECK_REPORT: Check
 
 class Job(_message.Message):
     __slots__ = ("id", "graph", "tape", "fingerprint", "inputs", "options", "required_features", "value", "gradient", "vjp", "jvp", "hvp", "jacobian", "hessian")
@@ -125,7 +127,7 @@ class Seed(_message.Message):
     def __init__(self, tensors: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("deadline_s", "priority", "executor", "split", "reproducible", "memory_cap_bytes", "check")
+    __slots__ = ("deadline_s", "priority", "executor", "split", "reproducible", "memory_cap_bytes", "check", "certificate")
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +135,7 @@ class Options(_message.Message):
     REPRODUCIBLE_FIELD_NUMBER: _ClassVar[int]
     MEMORY_CAP_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     deadline_s: float
     priority: int
     executor: str
@@ -140,7 +143,8 @@ class Options(_message.Message):
     reproducible: bool
     memory_cap_bytes: int
     check: Check
-    def __init__(self, deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., reproducible: bool = ..., memory_cap_bytes: _Optional[int] = ..., check: _Optional[_Union[Check, str]] = ...) -> None: ...
+    certificate: bool
+    def __init__(self, deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., reproducible: bool = ..., memory_cap_bytes: _Optional[int] = ..., check: _Optional[_Union[Check, str]] = ..., certificate: bool = ...) -> None: ...
 
 class Split(_message.Message):
     __slots__ = ("kind", "count")

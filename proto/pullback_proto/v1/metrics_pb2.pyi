@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JobMetrics(_message.Message):
-    __slots__ = ("queued_s", "planning_s", "compiling_s", "forward_s", "backward_s", "fused_s", "reducing_s", "transferring_s", "total_s", "nodes", "adjoint_evaluations", "flops", "peak_bytes", "tasks", "workers", "retries", "executor", "split", "split_reason", "program_cache_hit", "graph_cache_hit", "tensor_cache_hits", "digest", "independent_inputs", "non_finite", "executor_reason")
+    __slots__ = ("queued_s", "planning_s", "compiling_s", "forward_s", "backward_s", "fused_s", "reducing_s", "transferring_s", "total_s", "nodes", "adjoint_evaluations", "flops", "peak_bytes", "tasks", "workers", "retries", "executor", "split", "split_reason", "program_cache_hit", "graph_cache_hit", "tensor_cache_hits", "digest", "independent_inputs", "non_finite", "executor_reason", "bad_node", "certificate_error", "recompute_factor")
     QUEUED_S_FIELD_NUMBER: _ClassVar[int]
     PLANNING_S_FIELD_NUMBER: _ClassVar[int]
     COMPILING_S_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,9 @@ class JobMetrics(_message.Message):
     INDEPENDENT_INPUTS_FIELD_NUMBER: _ClassVar[int]
     NON_FINITE_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_REASON_FIELD_NUMBER: _ClassVar[int]
+    BAD_NODE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    RECOMPUTE_FACTOR_FIELD_NUMBER: _ClassVar[int]
     queued_s: float
     planning_s: float
     compiling_s: float
@@ -60,7 +63,34 @@ class JobMetrics(_message.Message):
     independent_inputs: _containers.RepeatedScalarFieldContainer[str]
     non_finite: _containers.RepeatedCompositeFieldContainer[NonFinite]
     executor_reason: str
-    def __init__(self, queued_s: _Optional[float] = ..., planning_s: _Optional[float] = ..., compiling_s: _Optional[float] = ..., forward_s: _Optional[float] = ..., backward_s: _Optional[float] = ..., fused_s: _Optional[float] = ..., reducing_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., total_s: _Optional[float] = ..., nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., program_cache_hit: bool = ..., graph_cache_hit: bool = ..., tensor_cache_hits: _Optional[int] = ..., digest: _Optional[str] = ..., independent_inputs: _Optional[_Iterable[str]] = ..., non_finite: _Optional[_Iterable[_Union[NonFinite, _Mapping]]] = ..., executor_reason: _Optional[str] = ...) -> None: ...
+    bad_node: BadNode
+    certificate_error: float
+    recompute_factor: float
+    def __init__(self, queued_s: _Optional[float] = ..., planning_s: _Optional[float] = ..., compiling_s: _Optional[float] = ..., forward_s: _Optional[float] = ..., backward_s: _Optional[float] = ..., fused_s: _Optional[float] = ..., reducing_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., total_s: _Optional[float] = ..., nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., program_cache_hit: bool = ..., graph_cache_hit: bool = ..., tensor_cache_hits: _Optional[int] = ..., digest: _Optional[str] = ..., independent_inputs: _Optional[_Iterable[str]] = ..., non_finite: _Optional[_Iterable[_Union[NonFinite, _Mapping]]] = ..., executor_reason: _Optional[str] = ..., bad_node: _Optional[_Union[BadNode, _Mapping]] = ..., certificate_error: _Optional[float] = ..., recompute_factor: _Optional[float] = ...) -> None: ...
+
+class BadNode(_message.Message):
+    __slots__ = ("phase", "node", "op", "ran", "operands")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    OP_FIELD_NUMBER: _ClassVar[int]
+    RAN_FIELD_NUMBER: _ClassVar[int]
+    OPERANDS_FIELD_NUMBER: _ClassVar[int]
+    phase: str
+    node: int
+    op: str
+    ran: str
+    operands: _containers.RepeatedCompositeFieldContainer[ValueRange]
+    def __init__(self, phase: _Optional[str] = ..., node: _Optional[int] = ..., op: _Optional[str] = ..., ran: _Optional[str] = ..., operands: _Optional[_Iterable[_Union[ValueRange, _Mapping]]] = ...) -> None: ...
+
+class ValueRange(_message.Message):
+    __slots__ = ("type", "low", "high")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    low: float
+    high: float
+    def __init__(self, type: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
 
 class NonFinite(_message.Message):
     __slots__ = ("name", "count")
