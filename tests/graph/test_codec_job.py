@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pullback_graph.bad_node import BadNode, ValueRange
 from pullback_graph.codec import decode_job, decode_result, encode_job, encode_result, encode_tensor
 from pullback_graph.errors import (
     DTypeError,
