@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
-import numpy as np
-
-from pullback_graph.errors import InputError, NonFiniteError
+from pullback_graph.errors import InputError
 from pullback_graph.graph import Input
 from pullback_graph.job import Job, NDArray, Tensor, TensorHash
 from pullback_graph.types import type_of
 from pullback_graph.want import seed_name
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.stores import ContentStore
-
-FEW = 64
-"""Elements up to which Python adds them up sooner than NumPy has silenced its warnings."""
+from pullback_worker.result_checks import directions
 
 
 def bind_inputs(
@@ -32,7 +27,8 @@ def bind_inputs(
     given: dict[str, Tensor] = dict(job.inputs)
     for number, seed in enumerate(job.seeds):
         given.update({seed_name(number, name): tensor for name, tensor in seed.items()})
-    wanted = prepared.lowered.graph.inputs
+    lowered = prepared.lowered
+    wanted = lowered.graph.inputs[: len(lowered.graph.inputs) - len(lowered.directions)]
     if len(given) != len(wanted) or any(item.name not in given for item in wanted):
         _check_names(given, [item.name for item in wanted])
     arrays, hits = [], 0
@@ -44,38 +40,7 @@ def bind_inputs(
         if tensor.dtype != item.type.dtype or tensor.shape != item.type.shape:
             raise _wrong_type(item, tensor)
         arrays.append(tensor)
-    return arrays, hits
-
-
-def non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
-    """How many NaN and infinities each floating array holds, where it holds any."""
-    found = {}
-    for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind == "f" and not _all_finite(array):
-            found[name] = int(array.size - np.count_nonzero(np.isfinite(array)))
-    return {name: count for name, count in found.items() if count}
-
-
-def check_finite(counts: Mapping[str, int]) -> None:
-    """Refuse results that hold NaN or infinities.
-
-    Raises:
-        NonFiniteError: one does; the message names it.
-    """
-    for name, count in counts.items():
-        raise NonFiniteError(
-            f"{name!r} holds {count} NaN or infinite element(s) and the job's check is `finite`; "
-            "look at the inputs, or set check to `none`",
-            field=name,
-        )
-
-
-def _all_finite(array: NDArray) -> bool:
-    """Whether all elements are finite; one pass of sums, and False when they overflow."""
-    if array.size <= FEW:
-        return isfinite(sum(array.ravel().tolist()))
-    with np.errstate(all="ignore"):
-        return isfinite(float(array.sum(dtype=np.float64)))
+    return arrays + directions(lowered), hits
 
 
 def _check_names(given: Mapping[str, Any], wanted: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.want import Value, Want
 from pullback_server.front_end.stores import graph_bytes
 from pullback_server.planner import COST_TABLE, Plan, make_plan
+from pullback_server.planner.fit_memory import fit_memory
 from pullback_worker.executor import Program
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 
@@ -55,6 +56,7 @@ class Prepared:
     flops: float
     peak_bytes: int
     digest: str
+    recompute_factor: float = 0.0
     fastest_s: float = inf
     standing: bytes = b""
 
@@ -125,9 +127,9 @@ class Preparer:
                 field="options.executor",
             )
         start = perf_counter()
-        lowered = lower(graph, want, fold=fold, check=check)
-        plan = self._planned(lowered, want, options)
-        self._check_memory(lowered, plan, options)
+        lowered = lower(graph, want, fold=fold, check=check, certificate=options.certificate)
+        _check_results(lowered)
+        plan, factor = self._fitted(self._planned(lowered, want, options), options)
         planned = perf_counter()
         program = None
         if self._is_local(plan):
@@ -141,6 +143,7 @@ class Preparer:
             compiling_s=perf_counter() - planned,
             flops=sum(task.flops for task in plan.tasks),
             peak_bytes=max(task.peak_bytes for task in plan.tasks),
+            recompute_factor=factor,
             digest=self._digest(graph, want, plan),
         )
         self._keep(_key(graph.fingerprint, want, options), prepared)
@@ -184,26 +187,42 @@ class Preparer:
             plan.largest_call_s <= LOCAL_CALL_S and plan.estimated_s <= LOCAL_JOB_S
         )
 
-    def _check_memory(self, lowered: Lowered, plan: Plan, options: Options) -> None:
-        result_bytes = sum(
-            lowered.graph.types[item.value].size_bytes for item in lowered.graph.outputs
-        )
-        if result_bytes > RESULT_BYTES:
-            raise LimitExceeded(
-                f"the results take {result_bytes} bytes, a reply carries {RESULT_BYTES}; "
-                "ask for fewer outputs or derivatives at once, or reduce them",
-                field="want",
-            )
-        allowed = min(self._memory_bytes, options.memory_cap_bytes or self._memory_bytes)
-        needed = max(task.peak_bytes for task in plan.tasks)
-        if needed > allowed:
+    def _fitted(self, plan: Plan, options: Options) -> tuple[Plan, float]:
+        """The plan within what it may take of memory, and the factor of work that costs.
+
+        Raises:
+            LimitExceeded: a task cannot be made to fit.
+        """
+        cap_bytes = options.memory_cap_bytes
+        allowed = self._memory_bytes if cap_bytes is None else min(self._memory_bytes, cap_bytes)
+        try:
+            return fit_memory(plan, allowed)
+        except LimitExceeded as error:
             flag = "--memory-bytes" if allowed == self._memory_bytes else "memory_cap_bytes"
+            needed = max(task.peak_bytes for task in plan.tasks)
             raise LimitExceeded(
-                f"a task is estimated to need {needed} bytes, {flag} allows {allowed}; "
-                "split the job into more shards, or raise the limit",
+                f"a task is estimated to need {needed} bytes, {flag} allows {allowed}: "
+                f"{error.message}",
                 field="options.memory_cap_bytes",
-            )
+            ) from None
+
+
+def _check_results(lowered: Lowered) -> None:
+    """Refuse results that no reply could carry.
+
+    Raises:
+        LimitExceeded: they take more than a message holds.
+    """
+    graph = lowered.graph
+    result_bytes = sum(graph.types[item.value].size_bytes for item in graph.outputs)
+    if result_bytes > RESULT_BYTES:
+        raise LimitExceeded(
+            f"the results take {result_bytes} bytes, a reply carries {RESULT_BYTES}; "
+            "ask for fewer outputs or derivatives at once, or reduce them",
+            field="want",
+        )
 
 
 def _key(fingerprint: str, want: Want, options: Options) -> Any:
-    return fingerprint, want, options.split, options.executor, options.memory_cap_bytes
+    how = options.split, options.executor, options.memory_cap_bytes, options.certificate
+    return fingerprint, want, how

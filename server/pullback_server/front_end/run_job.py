@@ -26,11 +26,12 @@ from pullback_graph.limits import Limits
 from pullback_graph.want import want_name
 from pullback_proto.v1 import job_pb2
 from pullback_server.config import ServerConfig
-from pullback_server.front_end.bind import bind_inputs, check_finite, non_finite
+from pullback_server.front_end.bind import bind_inputs
 from pullback_server.front_end.job_flag import JobFlag, earlier
 from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_worker.executor import CancelFlag
+from pullback_worker.result_checks import bad_node, non_finite, without_certificate
 
 HEADS = 1024
 """Kinds of job that are answered on the event loop without decoding all of them again."""
@@ -256,13 +257,17 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
     """The answer with names, and with the metrics that are known only now.
 
     Raises:
-        NonFiniteError: the job's check is `finite` and a result is not.
+        NonFiniteError: the job's check is `finite` and a result is not; it names the node.
     """
-    lowered, metrics = bound.prepared.lowered, bound.metrics
+    prepared, job, metrics = bound.prepared, bound.job, bound.metrics
+    lowered = prepared.lowered
     names, count = lowered.graph.output_names, lowered.value_count
-    counts = non_finite(names, results)
-    if bound.job.options.check == "finite":
-        check_finite(counts)
+    results, metrics.certificate_error = without_certificate(lowered, results)
+    counts = non_finite(names[: len(results)], results)
+    if counts and job.options.check != "none":
+        own = bound.arrays[: len(bound.arrays) - len(lowered.directions)]
+        stop = bound.arrival.flag.check
+        metrics.bad_node = bad_node(job.options.check, counts, prepared.graph, job.want, own, stop)
     metrics.non_finite = {**non_finite(lowered.graph.input_names, bound.arrays), **counts}
     metrics.total_s = perf_counter() - bound.arrival.received_s
     result = Result(
@@ -301,5 +306,6 @@ def _begun(prepared: Prepared, hit: bool) -> Metrics:
         split_reason=plan.reason,
         program_cache_hit=hit,
         digest=prepared.digest,
+        recompute_factor=prepared.recompute_factor,
         independent_inputs=lowered.independent,
     )

@@ -1,0 +1,91 @@
+"""What is asked of a job's results: finite or not, and the certificate of its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+
+from pullback_graph.bad_node import BadNode
+from pullback_graph.derivative import Lowered
+from pullback_graph.derivative.certificate import OUTPUTS, draw, relative_error
+from pullback_graph.errors import NonFiniteError
+from pullback_graph.graph import Graph
+from pullback_graph.want import Want
+from pullback_worker.executor import NDArray
+from pullback_worker.finite_check import first_bad_node
+
+FEW = 64
+"""Elements up to which Python adds them up sooner than NumPy has silenced its warnings."""
+
+
+def directions(lowered: Lowered) -> list[NDArray]:
+    """The arrays of the inputs that a certificate takes, in order; the same for the same graph."""
+    if not lowered.directions:
+        return []
+    inputs = lowered.graph.inputs[-len(lowered.directions) :]
+    return [draw(item.type, number) for number, item in enumerate(inputs)]
+
+
+def without_certificate(
+    lowered: Lowered, results: Sequence[NDArray]
+) -> tuple[Sequence[NDArray], float | None]:
+    """The results that were wanted, and the certificate's relative error where there is one."""
+    if not lowered.certified:
+        return results, None
+    pushed, pulled, scale = [float(array) for array in results[-len(OUTPUTS) :]]
+    return results[: -len(OUTPUTS)], relative_error(pushed, pulled, scale)
+
+
+def non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
+    """How many NaN and infinities each floating array holds, where it holds any."""
+    found = {}
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind in "fc" and not _all_finite(array):
+            found[name] = int(array.size - np.count_nonzero(np.isfinite(array)))
+    return {name: count for name, count in found.items() if count}
+
+
+def bad_node(
+    check: str,
+    counts: Mapping[str, int],
+    graph: Graph,
+    want: Want,
+    arrays: Sequence[NDArray],
+    stop: Callable[[], None] | None = None,
+) -> BadNode | None:
+    """Where NaN and infinities in the results came from, if the job's `check` asks.
+
+    Args:
+        counts: of the results that hold any.
+        graph: the job's own.
+        arrays: its inputs, then its seeds.
+        stop: raises when the search should end.
+
+    Raises:
+        NonFiniteError: there are some, and the check is `finite`.
+    """
+    if not counts or check == "none":
+        return None
+    found = first_bad_node(graph, want, arrays, stop)
+    if check == "report":
+        return found
+    name, count = next(iter(counts.items()))
+    where = "rounding hides where it came from" if found is None else str(found)
+    at_node = found is not None and found.phase not in ("", "input")
+    raise NonFiniteError(
+        f"{name!r} holds {count} NaN or infinite element(s) and the job's check is `finite`: "
+        f"{where}; look at the inputs, or set check to `report` or `none`",
+        field=f"graph.nodes[{found.node}]" if found is not None and at_node else name,
+    )
+
+
+def _all_finite(array: NDArray) -> bool:
+    """Whether all elements are finite; one pass of sums, and False when they overflow."""
+    if array.dtype.kind == "c":
+        return bool(np.isfinite(array).all())
+    if array.size <= FEW:
+        return isfinite(sum(array.ravel().tolist()))
+    with np.errstate(all="ignore"):
+        return isfinite(float(array.sum(dtype=np.float64)))
