@@ -17,7 +17,7 @@ Arrays: TypeAlias = Mapping[str, Any]
 Names: TypeAlias = "str | Iterable[str]"
 
 SPLIT_KINDS = ("auto", "none", "shard", "branch", "stage")
-CHECKS = ("none", "finite")
+CHECKS = ("none", "finite", "report")
 EXECUTORS = ("auto", "numpy", "tape", "xla")
 
 
@@ -31,6 +31,7 @@ class OptionFields(TypedDict, total=False):
     reproducible: bool
     memory_cap_bytes: int | None
     check: str
+    certificate: bool
 
 
 _DEFAULTS = Options()
@@ -134,6 +135,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: x is None or (_is_whole(x) and 0 < x < 1 << 63),
         "a positive whole number of bytes",
     ),
+    "certificate": (lambda x: isinstance(x, bool), "True or False"),
     "check": (CHECKS.__contains__, f"one of {', '.join(CHECKS)}"),
 }
 """What each option may be, and how to say so."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from threading import Lock
 from time import monotonic, perf_counter
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import numpy as np
 
+from pullback.call import Call
+from pullback.direct_call import DirectCall, direct_call
 from pullback.job_arguments import Arrays, Names, OptionFields, make_job
 from pullback.map_items import MakeJob, map_job_maker
 from pullback.transforms import Transforms
@@ -24,17 +27,22 @@ from pullback_graph.errors import (
     Cancelled,
     DeadlineExceeded,
     InputError,
-    LimitExceeded,
-    NonFiniteError,
     NotFoundError,
     PullbackError,
     UnsupportedError,
 )
 from pullback_graph.graph import Graph, Input
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Options, Result, TensorHash
+from pullback_graph.recompute import fit
 from pullback_graph.types import type_of
 from pullback_graph.want import Want, seed_name
 from pullback_worker.numpy_executor import NumpyExecutor, NumpyProgram, fold
+from pullback_worker.result_checks import (
+    bad_node,
+    directions,
+    non_finite,
+    without_certificate,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,6 +59,7 @@ class Prepared(NamedTuple):
     """Names of its outputs: the values', then those that messages give the derivatives."""
     nodes: int
     flops: float
+    recompute_factor: float = 0.0
 
 
 class LocalService(Transforms[Result]):
@@ -63,7 +72,7 @@ class LocalService(Transforms[Result]):
     def __init__(self, programs: int = 256) -> None:
         self._capacity = programs
         self._executor = NumpyExecutor()
-        self._kept: OrderedDict[tuple[str, Want], Prepared] = OrderedDict()
+        self._kept: OrderedDict[Any, Prepared] = OrderedDict()
         self._lock = Lock()
 
     def evaluate(
@@ -99,14 +108,10 @@ class LocalService(Transforms[Result]):
         _check_options(job.options)
         metrics = Metrics(executor="numpy", split="none", split_reason="run in this process")
         prepared = self._prepare(job, metrics)
-        arrays = _bound(prepared.lowered.graph.inputs, job)
-        cap = job.options.memory_cap_bytes
-        if cap is not None and prepared.program.peak_bytes > cap:
-            raise LimitExceeded(
-                f"the job needs about {prepared.program.peak_bytes} bytes, its memory cap is {cap}"
-            )
+        arrays = _bound(prepared, job)
         results = _run(prepared, arrays, job.options.deadline_s, metrics)
-        _measure(prepared, arrays, results, job.options, metrics)
+        results, metrics.certificate_error = without_certificate(prepared.lowered, results)
+        _measure(prepared, arrays, results, job, metrics)
         metrics.total_s = perf_counter() - started
         count = prepared.lowered.value_count
         derivatives = zip(prepared.lowered.derivatives, results[count:], strict=True)
@@ -177,11 +182,21 @@ class LocalService(Transforms[Result]):
         except PullbackError as error:
             return error
 
+    def _direct(
+        self, function: Callable[..., Any], args: Sequence[Any], call: Call, options: Arrays
+    ) -> DirectCall | None:
+        """The short way for calls like one just answered: its program, and nothing counted."""
+        if options or call.is_traced:
+            return None
+        prepared = self._prepare(Job(call.graph, call.inputs, call.want), Metrics())
+        return direct_call(function, args, call, prepared.lowered, prepared.program)
+
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
         """The program for the job, compiled now or before."""
         if isinstance(job.graph, GraphHash):
             raise NotFoundError("pb.local() keeps no graphs by hash; pass the graph", field="graph")
-        key = (job.graph.fingerprint, job.want)
+        options = job.options
+        key = (job.graph.fingerprint, job.want, options.memory_cap_bytes, options.certificate)
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
@@ -189,12 +204,19 @@ class LocalService(Transforms[Result]):
                 metrics.program_cache_hit = metrics.graph_cache_hit = True
                 return found
         started = perf_counter()
-        lowered = lower(job.graph, job.want, fold=fold)
+        lowered = lower(job.graph, job.want, fold=fold, certificate=options.certificate)
+        factor = 0.0
+        if options.memory_cap_bytes is not None:
+            fitted = fit(lowered.graph, options.memory_cap_bytes)
+            lowered = replace(lowered, graph=fitted.graph)
+            factor = 0.0 if fitted.method == "none" else fitted.factor
         metrics.planning_s = perf_counter() - started
         program = self._executor.compile(lowered.graph)
         metrics.compiling_s = perf_counter() - started - metrics.planning_s
         graph = lowered.graph
-        made = Prepared(lowered, program, graph.output_names, len(graph.nodes), graph.cost.flops)
+        made = Prepared(
+            lowered, program, graph.output_names, len(graph.nodes), graph.cost.flops, factor
+        )
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > self._capacity:
@@ -242,7 +264,7 @@ def _measure(
     prepared: Prepared,
     arrays: Sequence[NDArray],
     results: Sequence[NDArray],
-    options: Options,
+    job: Job,
     metrics: Metrics,
 ) -> None:
     """Fill in what the job was, and count NaN and infinities.
@@ -250,29 +272,19 @@ def _measure(
     Raises:
         NonFiniteError: a result holds one, and the job's check is `finite`.
     """
+    assert not isinstance(job.graph, GraphHash), "a hash was refused before anything ran"
     lowered = prepared.lowered
     metrics.nodes = prepared.nodes
     metrics.flops = prepared.flops
     metrics.adjoint_evaluations = lowered.adjoints
     metrics.independent_inputs = lowered.independent
     metrics.peak_bytes = prepared.program.peak_bytes
-    found = _non_finite(prepared.names, results)
-    if found and options.check == "finite":
-        name, count = next(iter(found.items()))
-        raise NonFiniteError(
-            f"{name!r} holds {count} NaN or infinite element(s) and the job's check is `finite`; "
-            "look at the inputs, or set check to `none`",
-            field=name,
-        )
-    metrics.non_finite = {**_non_finite(lowered.graph.input_names, arrays), **found}
-
-
-def _non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
-    counts = {}
-    for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            counts[name] = int(array.size - np.count_nonzero(np.isfinite(array)))
-    return counts
+    metrics.recompute_factor = prepared.recompute_factor
+    found = non_finite(prepared.names[: len(results)], results)
+    if found and job.options.check != "none":
+        own = arrays[: len(arrays) - len(lowered.directions)]
+        metrics.bad_node = bad_node(job.options.check, found, job.graph, job.want, own)
+    metrics.non_finite = {**non_finite(lowered.graph.input_names, arrays), **found}
 
 
 def _check_options(options: Options) -> None:
@@ -284,14 +296,16 @@ def _check_options(options: Options) -> None:
         )
 
 
-def _bound(wanted: Sequence[Input], job: Job) -> list[NDArray]:
+def _bound(prepared: Prepared, job: Job) -> list[NDArray]:
     """The arrays of the program's inputs, in order, each checked."""
     given: dict[str, Any] = dict(job.inputs)
     for number, seed in enumerate(job.seeds):
         given.update({seed_name(number, name): array for name, array in seed.items()})
+    lowered = prepared.lowered
+    wanted = lowered.graph.inputs[: len(lowered.graph.inputs) - len(lowered.directions)]
     if len(given) != len(wanted) or any([item.name not in given for item in wanted]):
         _check_names(given, [item.name for item in wanted])
-    return [_as_input(item, given[item.name]) for item in wanted]
+    return [_as_input(item, given[item.name]) for item in wanted] + directions(lowered)
 
 
 def _as_input(item: Input, value: Any) -> NDArray:

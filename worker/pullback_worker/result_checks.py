@@ -30,12 +30,12 @@ def directions(lowered: Lowered) -> list[NDArray]:
 
 def without_certificate(
     lowered: Lowered, results: Sequence[NDArray]
-) -> tuple[Sequence[NDArray], float | None]:
+) -> tuple[list[NDArray], float | None]:
     """The results that were wanted, and the certificate's relative error where there is one."""
     if not lowered.certified:
-        return results, None
+        return list(results), None
     pushed, pulled, scale = [float(array) for array in results[-len(OUTPUTS) :]]
-    return results[: -len(OUTPUTS)], relative_error(pushed, pulled, scale)
+    return list(results[: -len(OUTPUTS)]), relative_error(pushed, pulled, scale)
 
 
 def non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
