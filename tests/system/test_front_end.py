@@ -203,6 +203,28 @@ def test_a_finite_check_refuses_nan(stub: Stub) -> None:
         stub.evaluate(job)
 
 
+def test_a_report_says_where_nan_came_from(stub: Stub) -> None:
+    """With check `report` the arrays come back, and the metrics name the first bad node."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, ()))
+    graph = builder.build({"y": do.sqrt(x) * 2.0})
+    job = Job(graph, {"x": np.asarray(0.0)}, Gradient(("x",)), options=Options(check="report"))
+    bad = stub.evaluate(job).metrics.bad_node
+    assert bad is not None
+    assert (bad.phase, bad.node, bad.op) == ("adjoint", 0, "sqrt")
+
+
+def test_a_certificate_and_a_memory_cap_travel(stub: Stub) -> None:
+    """The error of the certificate comes back; a cap that cannot be kept is LimitExceeded."""
+    x = {"x": np.asarray(3.0)}
+    job = Job(polynomial(), x, Gradient(("x",)), options=Options(certificate=True))
+    result = stub.evaluate(job)
+    assert result.metrics.certificate_error == 0.0
+    assert [float(array) for array in result.derivatives.values()] == [8.0]
+    with pytest.raises(PullbackError, match="memory_cap_bytes allows 8"):
+        stub.evaluate(Job(polynomial(), x, options=Options(memory_cap_bytes=8)))
+
+
 def test_a_plan_is_told_without_inputs(stub: Stub) -> None:
     """Plan says nodes, split and where it would run, and needs no data."""
     job = Job(polynomial(), {}, Gradient(("x",)))

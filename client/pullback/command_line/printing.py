@@ -39,8 +39,20 @@ def metrics_text(metrics: Metrics) -> str:
     return (
         f"{metrics.total_s * 1e3:.3g} ms; {metrics.nodes} nodes, {metrics.adjoint_evaluations} "
         f"adjoints, {metrics.flops:.3g} FLOPs; {metrics.executor}, split {metrics.split}, "
-        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}"
+        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}{_findings(metrics)}"
     )
+
+
+def _findings(metrics: Metrics) -> str:
+    """What the options asked for and the job found."""
+    found = ""
+    if metrics.recompute_factor:
+        found += f"\nwithin {metrics.peak_bytes} bytes by {metrics.recompute_factor:.3g} x the work"
+    if metrics.certificate_error is not None:
+        found += f"\nforward and reverse mode differ by {metrics.certificate_error:.2g}"
+    if metrics.bad_node is not None:
+        found += f"\n{metrics.bad_node}"
+    return found
 
 
 def result_json(result: Result, want: Want) -> dict[str, Any]:
@@ -62,7 +74,11 @@ def result_json(result: Result, want: Want) -> dict[str, Any]:
 
 def metrics_json(metrics: Metrics) -> dict[str, Any]:
     """Metrics as JSON takes them."""
-    return asdict(metrics)
+    shown = {name: _worded(value) for name, value in asdict(metrics).items()}
+    if metrics.bad_node is not None:
+        operands = [_worded(list(item)) for item in metrics.bad_node.operands]
+        shown["bad_node"] = {**metrics.bad_node._asdict(), "operands": operands}
+    return shown
 
 
 def json_value(array: NDArray) -> Any:
