@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pullback_graph.errors import AttributeFault, DTypeError
+from pullback_graph.errors import AttributeFault, DTypeError, GraphError
 from pullback_graph.types import Shape, as_dtype
 
 
@@ -35,12 +35,19 @@ class Kind(Enum):
     """The shape of the (first) result, whole: it changes as the result does."""
     STOPS = "stops"
     """One stop per axis of the first operand: an entry equal to the axis's size moves with it."""
+    GRAPH = "graph"
+    """A subgraph: the body of a loop, say. A Graph is immutable, so none can hold itself."""
+    GRAPHS = "graphs"
+    """A tuple of subgraphs, one or more."""
 
 
 REQUIRED: Final = object()
 """The default of an attribute that must be given."""
 
 TUPLE_KINDS = {Kind.INTS, Kind.AXES, Kind.SHAPE, Kind.STOPS}
+GRAPH_KINDS = {Kind.GRAPH, Kind.GRAPHS}
+MAX_DEPTH = 64
+"""How deep graphs may nest; a graph without subgraphs has depth 0."""
 
 
 class Lead(NamedTuple):
@@ -60,6 +67,8 @@ Leading: TypeAlias = "Callable[[Any, Lead], Any]"
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One attribute of an operator row: name, kind, and default (or REQUIRED).
+
+    A default of None is that of a subgraph which may be absent.
 
     Attributes:
         leading: what a new leading axis changes, where the kind alone does not say it.
@@ -96,6 +105,8 @@ def canonical(schema: Sequence[Attribute], given: Mapping[str, Any]) -> dict[str
 
 def _coerce(attribute: Attribute, value: Any) -> Any:
     """The value as its kind's Python type, or an error naming the attribute."""
+    if value is None and attribute.default is None:
+        return None
     try:
         return _COERCE[attribute.kind](value)
     except (TypeError, ValueError, OverflowError):
@@ -139,6 +150,22 @@ def _text(value: Any) -> str:
     return value
 
 
+def _graph(value: Any) -> Any:
+    from pullback_graph.graph import Graph  # noqa: PLC0415  (graphs are made of rows: a cycle)
+
+    if not isinstance(value, Graph):
+        raise TypeError
+    if value.depth >= MAX_DEPTH:
+        raise GraphError(f"graphs nest deeper than {MAX_DEPTH}; join some of the loops")
+    return value
+
+
+def _graphs(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise TypeError
+    return tuple([_graph(item) for item in value])
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
@@ -155,6 +182,8 @@ _COERCE: dict[Kind, Callable[[Any], Any]] = {
     Kind.AXES: _integers,
     Kind.SHAPE: _integers,
     Kind.STOPS: _integers,
+    Kind.GRAPH: _graph,
+    Kind.GRAPHS: _graphs,
 }
 
 

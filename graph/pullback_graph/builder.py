@@ -26,6 +26,7 @@ from pullback_graph.errors import (
 from pullback_graph.graph import Graph, Input, Node, Output
 from pullback_graph.op import VARIADIC, Op
 from pullback_graph.ref import Ref
+from pullback_graph.superseding import settled
 from pullback_graph.table import OPS
 from pullback_graph.types import MAX_RANK, ArrayType, as_dtype, type_of
 
@@ -35,8 +36,10 @@ Check: TypeAlias = "Callable[[], None]"
 Origin: TypeAlias = "tuple[str, int]"
 """What a node was added for: phase (`forward`, `tangent`, `adjoint`, or none), and the position of
 the node of the graph that was copied or differentiated there."""
-Rewrite: TypeAlias = "Callable[[Builder, Op, tuple[int, ...], Mapping[str, Any]], Ref | None]"
-"""Sees a node about to be added; answers with a value to use in its place, or None."""
+Rewrite: TypeAlias = (
+    "Callable[[Builder, Op, tuple[int, ...], Mapping[str, Any]], Ref | tuple[Ref, ...] | None]"
+)
+"""Sees a node about to be added; answers with what to use in place of its results, or None."""
 
 _SHARED_CONSTANT_BYTES = 1024
 _LOOK_NODES = 1024
@@ -84,6 +87,16 @@ class Builder:
         self._nodes: list[tuple[int, Node]] = []
         self._node_of: dict[int, int] = {}
         self._seen: dict[Any, Results] = {}
+        self._superseded: dict[int, int] = {}
+
+    def inner(self) -> Builder:
+        """A builder with the same habits, for a subgraph of a node of this one."""
+        return Builder(
+            reuse=self._reuse,
+            rewrite=self._rewrite,
+            max_nodes=self._max_nodes,
+            check=self._check,
+        )
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -168,6 +181,8 @@ class Builder:
         if self._rewrite is not None:
             replacement = self._rewrite(self, op, operands, attributes)
             if replacement is not None:
+                if isinstance(replacement, tuple):
+                    return tuple([ref.index for ref in replacement])
                 return (replacement.index,)
         key = None
         if self._reuse:
@@ -189,6 +204,21 @@ class Builder:
         if key is not None:
             self._seen[key] = results
         return results
+
+    def supersede(self, old: Sequence[Ref], new: Sequence[Ref]) -> None:
+        """Read new values wherever old ones were read; they are equal, value for value.
+
+        A loop whose derivative comes to compute what the loop does need not run twice. Where the
+        new values depend on the old ones, nothing changes. Who supersedes first, stays.
+        """
+        for before, after in zip(old, new, strict=True):
+            if before.type != after.type:
+                raise GraphError(f"{after!r} cannot supersede {before!r}: their types differ")
+            target = after.index
+            while target in self._superseded:
+                target = self._superseded[target]
+            if target != before.index:
+                self._superseded.setdefault(before.index, after.index)
 
     # --- what a rule may ask ----------------------------------------------------------------------
 
@@ -216,12 +246,19 @@ class Builder:
         """
         pairs = list(outputs.items() if isinstance(outputs, Mapping) else outputs)
         _check_names([name for name, _ in pairs])
-        live = self._live([ref.index for _, ref in pairs]) if prune else None
+        roots = [ref.index for _, ref in pairs]
+        source, origins = self._nodes, self._origins
+        if self._superseded and prune:
+            found = settled(source, self._node_of, self._superseded, roots)
+            if found is not None:
+                source, roots = found.nodes, found.roots
+                origins = origins and [origins[i] for i in found.positions]
+        live = _live(source, roots) if prune else None
         inputs = sorted(self._inputs)
         constants = [i for i in self._constants if live is None or i in live]
-        nodes = [pair for pair in self._nodes if live is None or _any_live(pair, live)]
-        if self._origins is not None:
-            pairs_of = zip(self._nodes, self._origins, strict=True)
+        nodes = [pair for pair in source if live is None or _any_live(pair, live)]
+        if origins is not None:
+            pairs_of = zip(source, origins, strict=True)
             self.origins = tuple(
                 [origin for pair, origin in pairs_of if live is None or _any_live(pair, live)]
             )
@@ -239,7 +276,9 @@ class Builder:
             inputs=tuple(Input(name, self.types[i]) for i, name in inputs),
             constants=tuple(self._constants[i] for i in constants),
             nodes=tuple(node for _, node in nodes),
-            outputs=tuple(Output(name, numbers[ref.index]) for name, ref in pairs),
+            outputs=tuple(
+                Output(name, numbers[root]) for (name, _), root in zip(pairs, roots, strict=True)
+            ),
         )
 
     # --- inside -----------------------------------------------------------------------------------
@@ -247,13 +286,6 @@ class Builder:
     def _number(self, type: ArrayType) -> int:
         self.types.append(type)
         return len(self.types) - 1
-
-    def _live(self, roots: Sequence[int]) -> set[int]:
-        live = set(roots)
-        for first, node in reversed(self._nodes):
-            if any(first + k in live for k in range(len(node.types))):
-                live.update(node.operands)
-        return live
 
     def _look(self) -> None:
         """Refuse to grow past the limit; stop where the check says so."""
@@ -331,6 +363,15 @@ def _check_names(names: Sequence[str]) -> None:
         raise GraphError("a graph needs at least one output")
     if len(set(names)) != len(names) or not all(names):
         raise GraphError(f"output names must be distinct and not empty, got {list(names)}")
+
+
+def _live(nodes: Sequence[tuple[int, Node]], roots: Sequence[int]) -> set[int]:
+    """What the roots need, themselves included."""
+    live = set(roots)
+    for pair in reversed(nodes):
+        if _any_live(pair, live):
+            live.update(pair[1].operands)
+    return live
 
 
 def _any_live(pair: tuple[int, Node], live: set[int]) -> bool:

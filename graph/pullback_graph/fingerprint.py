@@ -102,6 +102,11 @@ def _node_line(node: Node) -> str:
 
 
 def _value_text(value: Any) -> str:
+    """The value in words: a dtype's name, a subgraph's fingerprint, else as Python writes it."""
+    if isinstance(value, Graph):
+        return f"graph:{value.fingerprint}"
+    if isinstance(value, tuple) and value and isinstance(value[0], Graph):
+        return f"({','.join([_value_text(item) for item in value])})"
     return _NAMES[value] if isinstance(value, np.dtype) else ascii(value)
 
 

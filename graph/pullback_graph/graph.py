@@ -80,13 +80,29 @@ class Graph:
         return fingerprint(self)
 
     @cached_property
+    def bodies(self) -> tuple[Graph, ...]:
+        """The subgraphs that its own nodes hold, in their order, as often as they are held."""
+        return tuple([body for node in self.nodes if node.op.graphs for body in bodies_of(node)])
+
+    @cached_property
+    def depth(self) -> int:
+        """How deep subgraphs nest: 0 where there are none."""
+        return max((body.depth + 1 for body in self.bodies), default=0)
+
+    @cached_property
+    def node_count(self) -> int:
+        """Nodes, those of subgraphs included as often as they are held."""
+        return len(self.nodes) + sum([body.node_count for body in self.bodies])
+
+    @cached_property
     def cost(self) -> Cost:
-        """FLOPs and bytes of one evaluation: the sum over the nodes' rows."""
-        flops = size_bytes = 0.0
+        """FLOPs, bytes and calls of one evaluation: the sum over the nodes' rows."""
+        flops = size_bytes = calls = 0.0
         for cost in self.node_costs:
             flops += cost.flops
             size_bytes += cost.size_bytes
-        return Cost(flops, size_bytes)
+            calls += cost.calls
+        return Cost(flops, size_bytes, calls)
 
     @cached_property
     def node_costs(self) -> tuple[Cost, ...]:
@@ -151,6 +167,15 @@ class Graph:
         from pullback_graph.text import to_text  # noqa: PLC0415  (the printer reads graphs)
 
         return to_text(self)
+
+
+def bodies_of(node: Node) -> list[Graph]:
+    """The subgraphs that the attributes of a node hold, in order."""
+    found: list[Graph] = []
+    for name in node.op.graphs:
+        value = node.attributes[name]
+        found += value if isinstance(value, tuple) else () if value is None else (value,)
+    return found
 
 
 def _position(positions: Mapping[str, int], name: str, what: str) -> int:

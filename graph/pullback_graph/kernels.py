@@ -11,9 +11,12 @@ range is clipped to the nearest element: the same on every executor.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from pullback_graph.types import Array, DType, Shape
+
+if TYPE_CHECKING:
+    from pullback_graph.graph import Graph
 
 Index: TypeAlias = "tuple[slice | Array, ...]"
 """One entry per leading axis: a slice, or an integer array (which broadcast, as in NumPy)."""
@@ -62,6 +65,29 @@ class LinearAlgebra(Protocol):
         """The derivative of the exponential at `a` in the direction `e`, of one shape."""
 
 
+class Loop(NamedTuple):
+    """How a scan's operands and results are laid out, and which way it runs.
+
+    `length` is what there is to know where nothing is stacked, else -1.
+    """
+
+    consts: int
+    carries: int
+    sums: int
+    length: int
+    reverse: bool
+
+
+class ControlFlow(Protocol):
+    """Rows with subgraphs: each gives a function of the row's operands.
+
+    Its results are a tuple where there are several; a single one stands alone.
+    """
+
+    def scan(self, body: Graph, loop: Loop) -> Callable[..., Any]:
+        """The loop over a leading axis."""
+
+
 class Kernels(Protocol):
     """Array functions of one executor, named as in NumPy; all return fresh arrays or views."""
 
@@ -77,6 +103,10 @@ class Kernels(Protocol):
     @property
     def linalg(self) -> LinearAlgebra:
         """Factorisations and solutions."""
+
+    @property
+    def control(self) -> ControlFlow:
+        """Loops and branches."""
 
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""

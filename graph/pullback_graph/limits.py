@@ -18,8 +18,10 @@ class Limits:
     """What one graph or job may hold.
 
     Attributes:
-        max_nodes: nodes of a graph, as sent.
+        max_nodes: nodes of a graph, as sent; a subgraph's count as often as it is held.
         max_tape_nodes: nodes of a tape, which take six bytes to fourteen each.
+        max_subgraphs: subgraphs of a graph, each counted once.
+        max_depth: levels of subgraphs in each other.
         max_inputs: inputs of a graph, and arrays of a job or of one of its seeds.
         max_outputs: outputs of a graph.
         max_operands: operands of all nodes of a graph, and entries of a tuple attribute.
@@ -34,6 +36,8 @@ class Limits:
 
     max_nodes: int = 500_000
     max_tape_nodes: int = 10_000_000
+    max_subgraphs: int = 10_000
+    max_depth: int = 16
     max_inputs: int = 4096
     max_outputs: int = 65_536
     max_operands: int = 4_000_000

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pullback_graph.attributes import Attribute
+from pullback_graph.attributes import GRAPH_KINDS, Attribute
 from pullback_graph.kernels import Kernels
 from pullback_graph.ref import Ref
 from pullback_graph.types import Array, ArrayType, Shape
@@ -81,10 +81,15 @@ class Both:
     `jvp(tangents, z, *operands, **attributes)` -> the result's tangent, `tangents` holding a Ref or
     None per operand; `vjp(g, z, *operands, **attributes)` -> a cotangent or None per operand.
     A row of several results gets and gives tuples for z, g and the result's tangent.
+
+    A `selective` VJP is told what is asked of it, so that it computes no more:
+    `vjp(g, active, z, *operands, **attributes)`, where g and z are tuples (None in g for a result
+    that no cotangent reaches) and `active` says per operand whether its cotangent is wanted.
     """
 
     jvp: Callable[..., Any]
     vjp: Callable[..., Sequence[Ref | None]]
+    selective: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +137,14 @@ AxesRule: TypeAlias = Callable[..., Axes]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Work of one node: floating point operations, and bytes read and written."""
+    """Work of one node: floating point operations, and bytes read and written.
+
+    `calls` are the array calls it takes: one, or a loop's steps times those of its body.
+    """
 
     flops: float
     size_bytes: float
+    calls: float = 1.0
 
 
 CostRule: TypeAlias = Callable[..., Cost]
@@ -197,6 +206,9 @@ class Op:
             and results together: `(operand_types, **attributes)` -> bytes.
         mapping: how a node is mapped over a leading axis of some operands, where neither `axes`
             proves that the row itself does it nor a loop over the axis would do.
+        bodies: the input types that its subgraphs must have for such operands:
+            `(operand_types, **attributes)` -> types by attribute name. Resizing retypes them so.
+        graphs: names of the attributes that hold subgraphs.
     """
 
     name: str
@@ -211,7 +223,13 @@ class Op:
     fuse_sum: Callable[..., tuple[list[Any], dict[str, Any]]] | None = None
     scratch: Callable[..., int] | None = None
     mapping: MappingRule | None = None
+    bodies: Callable[..., Mapping[str, Sequence[ArrayType]]] | None = None
     doc: str = ""
+    graphs: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        held = tuple([item.name for item in self.attributes if item.kind in GRAPH_KINDS])
+        object.__setattr__(self, "graphs", held)
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
         return _row, (self.name,)

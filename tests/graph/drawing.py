@@ -16,6 +16,7 @@ import numpy as np
 from pullback_graph.attributes import canonical
 from pullback_graph.op import Interval, Op
 from pullback_graph.table import OPS
+from pullback_graph.text import parse
 from pullback_graph.types import BOOL, FLOAT64, INT64, ArrayType, DType, Shape
 
 NDArray = np.ndarray[Any, Any]
@@ -42,7 +43,11 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         shapes = "_".join("x".join(map(str, shape)) or "0d" for shape in self.shapes)
-        listed = "_".join(f"{name}={value}" for name, value in self.attributes.items())
+        listed = "_".join(
+            f"{name}={value}"
+            for name, value in self.attributes.items()
+            if name not in self.op.graphs
+        )
         return f"{self.op.name}-{shapes}-{listed}".rstrip("-").replace(" ", "")
 
 
@@ -51,12 +56,23 @@ def cases(op: Op) -> list[Case]:
     examples = op.domain.examples
     if examples:
         return [
-            Case(op, example.shapes, canonical(op.attributes, example.attributes))
+            Case(op, example.shapes, canonical(op.attributes, _parsed(op, example.attributes)))
             for example in examples
         ]
     count = len(op.domain.operands)
     chosen = [tuple(shapes[i % len(shapes)] for i in range(count)) for shapes in BROADCASTS]
     return [Case(op, shapes, {}) for shapes in dict.fromkeys(chosen)]
+
+
+def _parsed(op: Op, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes with subgraphs, which a row's examples give as text, as graphs."""
+
+    def graphs(value: Any) -> Any:
+        return tuple(map(parse, value)) if isinstance(value, tuple) else parse(value)
+
+    return {
+        name: graphs(value) if name in op.graphs else value for name, value in attributes.items()
+    }
 
 
 ALL_CASES: list[Case] = [case for op in OPS.values() for case in cases(op)]
@@ -82,7 +98,11 @@ def intervals(case: Case) -> list[Interval]:
 
 
 def operand_types(case: Case, dtype: DType = FLOAT64) -> list[ArrayType]:
-    """The operands' types, those drawn from the reals having `dtype`."""
+    """The operands' types, those drawn from the reals having `dtype`.
+
+    Subgraphs are for float64, so a row that holds some has operands of float64.
+    """
+    dtype = FLOAT64 if case.op.graphs else dtype
     dtypes = [
         BOOL if interval.boolean else INT64 if interval.integer else dtype
         for interval in intervals(case)

@@ -29,7 +29,7 @@ def small_integers(case: Case, dtype: DType) -> list[np.ndarray]:
     """Operands whose real numbers are replaced by a few that every dtype holds."""
     arrays = draw(case, dtype)
     return [
-        array if own.boolean or own.integer else (np.abs(array) % 3).astype(dtype)
+        array if own.boolean or own.integer else (np.abs(array) % 3).astype(array.dtype)
         for own, array in zip(intervals(case), arrays, strict=True)
     ]
 

@@ -14,8 +14,9 @@ import jax.scipy.special
 import numpy as np
 from jax import lax
 
-from pullback_graph.kernels import Index, LinearAlgebra, Slices
+from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape
+from pullback_worker.jax_control_flow import JaxControlFlow
 from pullback_worker.jax_linalg import JaxLinearAlgebra
 from pullback_worker.jax_convolution import convolution
 from pullback_worker.jax_random import random_bits, random_fold_in
@@ -41,6 +42,11 @@ class JaxKernels:
     def linalg(self) -> LinearAlgebra:
         """Factorisations by `jax.lax.linalg`."""
         return JaxLinearAlgebra()
+
+    @property
+    def control(self) -> ControlFlow:
+        """Loops and branches by `jax.lax`."""
+        return JaxControlFlow(self)
 
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""

@@ -19,6 +19,7 @@ from pullback_graph.op import Op
 from pullback_worker.buffer_reuse import overwritten
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.numpy_kernels import NUMPY
+from pullback_worker.numpy_source import Polled
 from pullback_worker.registers import Places, Registers
 
 UNARY, GENERAL, OVER, SEVERAL = -1, -2, -3, -4
@@ -63,8 +64,9 @@ class NumpyProgram:
         targets = overwritten(graph, functions, registers, overwrite_bytes)
         self._segments = _segments(graph, functions, registers, targets)
         self._inputs = len(graph.inputs)
+        self._flag_register = registers.count
         held = len(graph.inputs) + len(graph.constants)
-        self._rest = [*graph.constants, *([None] * (registers.count - held))]
+        self._rest = [*graph.constants, *([None] * (registers.count + 1 - held))]
         self._outputs = [registers.of[output.value] for output in graph.outputs]
 
     @cached_property
@@ -85,7 +87,8 @@ class NumpyProgram:
         """
         if len(arrays) != self._inputs:
             raise InputError(f"the program takes {self._inputs} input(s), got {len(arrays)}")
-        registers = [*arrays, *self._rest]
+        registers: list[Any] = [*arrays, *self._rest]
+        registers[self._flag_register] = cancel
         with np.errstate(all="ignore"):
             for segment in self._segments:
                 if cancel is not None and cancel.is_set:
@@ -115,18 +118,19 @@ class NumpyProgram:
                     for register in dead:
                         registers[register] = None
         except (MemoryError, ValueError, TypeError, IndexError, ArithmeticError) as error:
-            raise self._failure(node, error) from error
+            raise failure(self.graph, node, error) from error
 
-    def _failure(self, position: int, error: Exception) -> ExecutionError:
-        """What went wrong at a node, naming it and its operands."""
-        node = self.graph.nodes[position]
-        listed = ", ".join(str(self.graph.types[i]) for i in node.operands[:6])
-        where = f"node {position} {node.op.name}({listed})"
-        field = f"graph.nodes[{position}]"
-        if isinstance(error, MemoryError):
-            what = f"not enough memory for {node.types[0]}; split the job, or use smaller arrays"
-            return OutOfMemory(f"{where}: {what}", field=field)
-        return ExecutionError(f"{where}: {error}", field=field)
+
+def failure(graph: Graph, position: int, error: Exception) -> ExecutionError:
+    """What went wrong at a node, naming it and its operands."""
+    node = graph.nodes[position]
+    listed = ", ".join(str(graph.types[i]) for i in node.operands[:6])
+    where = f"node {position} {node.op.name}({listed})"
+    field = f"graph.nodes[{position}]"
+    if isinstance(error, MemoryError):
+        what = f"not enough memory for {node.types[0]}; split the job, or use smaller arrays"
+        return OutOfMemory(f"{where}: {what}", field=field)
+    return ExecutionError(f"{where}: {error}", field=field)
 
 
 def fold(op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, Any]) -> list[NDArray]:
@@ -148,7 +152,8 @@ def _segments(
     touched, sizes = 0, registers.size_bytes
     for position, node in enumerate(graph.nodes):
         target = registers.of[targets[position]] if targets[position] >= 0 else None
-        current.append(_step(position, functions[position], registers.places[position], target))
+        places = registers.places[position]
+        current.append(_step(position, functions[position], places, target, registers.count))
         for index in node.operands:
             touched += sizes[index]
         touched += sizes[graph.first_results[position]]
@@ -158,9 +163,18 @@ def _segments(
     return [*segments, current] if current else segments
 
 
-def _step(position: int, function: Callable[..., Any], places: Places, target: int | None) -> Step:
-    """The step of one node; one with a target is a ufunc, which writes over it."""
+def _step(
+    position: int, function: Callable[..., Any], places: Places, target: int | None, flag: int
+) -> Step:
+    """The step of one node; one with a target is a ufunc, which writes over it.
+
+    What looks at the cancel flag itself gets it as its last operand.
+    """
     operands, results, dead = places
+    if isinstance(function, Polled):
+        function, operands = function.polled, (*operands, flag)
+        if len(results) == 1:
+            return function, operands, GENERAL, results[0], dead, position
     if len(results) > 1:
         return function, operands, SEVERAL, results, dead, position
     if target is not None:

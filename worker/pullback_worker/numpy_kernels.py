@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback_graph.kernels import Index, LinearAlgebra, Slices
+from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
@@ -41,6 +41,13 @@ class NumpyKernels:
         from pullback_worker.numpy_linalg import NumpyLinearAlgebra  # noqa: PLC0415  (as above)
 
         return NumpyLinearAlgebra()
+
+    @property
+    def control(self) -> ControlFlow:
+        """Loops and branches as Python functions, written for each body."""
+        from pullback_worker.numpy_control_flow import NumpyControlFlow  # noqa: PLC0415  (a cycle)
+
+        return NumpyControlFlow()
 
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from pullback_graph.attributes import TUPLE_KINDS, Kind
 from pullback_graph.codec.tensors import decode_dtype
-from pullback_graph.errors import AttributeFault
+from pullback_graph.errors import AttributeFault, GraphError
 from pullback_graph.fingerprint import NUMBERS
+from pullback_graph.graph import Graph
 from pullback_graph.limits import Limits
 from pullback_graph.op import Op
+from pullback_graph.subgraphs import Subgraphs
 
 _MEMBERS: dict[Kind, str] = {
     Kind.INT: "int_value",
@@ -21,16 +23,25 @@ _MEMBERS: dict[Kind, str] = {
     Kind.STRING: "string_value",
     Kind.DTYPE: "dtype_value",
     **dict.fromkeys(TUPLE_KINDS, "ints_value"),
+    Kind.GRAPH: "subgraph_value",
+    Kind.GRAPHS: "ints_value",
 }
 _PER_AXIS = {Kind.AXES, Kind.SHAPE, Kind.STOPS}
 """Kinds with at most an entry per axis."""
 
 
-def encode_attributes(target: Any, op: Op, attributes: Mapping[str, Any]) -> None:
-    """Append an Attribute per attribute; ValueError where a value does not fit the wire."""
+def encode_attributes(target: Any, op: Op, attributes: Mapping[str, Any], table: Subgraphs) -> None:
+    """Append an Attribute per attribute; ValueError where a value does not fit the wire.
+
+    A subgraph goes by its place in the table; one that is absent has no Attribute.
+    """
     members = _members(op)
     for name, value in attributes.items():
         member = members[name][0]
+        if name in op.graphs:
+            if value is None:
+                continue
+            value = table.at(value)
         item = target.add(name=name)
         if member == "ints_value":
             item.ints_value.values.extend(value)
@@ -41,11 +52,17 @@ def encode_attributes(target: Any, op: Op, attributes: Mapping[str, Any]) -> Non
             setattr(item, member, value)
 
 
-def decode_attributes(op: Op, items: Iterable[Any], limits: Limits) -> dict[str, Any]:
+def decode_attributes(
+    op: Op, items: Iterable[Any], limits: Limits, subgraphs: Sequence[Graph]
+) -> dict[str, Any]:
     """The attributes by name, each of the member that its kind asks for.
+
+    Args:
+        subgraphs: what an attribute may name.
 
     Raises:
         AttributeFault: one is unknown, given twice, or of the wrong kind.
+        GraphError: one names a subgraph that is not there.
         LimitExceeded: a string, or a tuple with an entry per axis, is too long.
     """
     members = _members(op)
@@ -61,12 +78,25 @@ def decode_attributes(op: Op, items: Iterable[Any], limits: Limits) -> dict[str,
             value = tuple(value.values)
             if kind in _PER_AXIS and len(value) > limits.max_rank:
                 limits.check("max_rank", len(value), f"entries in attribute {name!r}", "")
+            if kind is Kind.GRAPHS:
+                value = tuple([_subgraph(place, name, subgraphs) for place in value])
+        elif member == "subgraph_value":
+            value = _subgraph(value, name, subgraphs)
         elif member == "dtype_value":
             value = decode_dtype(value, "")
         elif member == "string_value":
             limits.check("max_text_length", len(value), f"characters in attribute {name!r}", "")
         found[name] = value
     return found
+
+
+def _subgraph(place: int, name: str, subgraphs: Sequence[Graph]) -> Graph:
+    if not 0 <= place < len(subgraphs):
+        raise GraphError(
+            f"attribute {name!r} names subgraph {place}, and {len(subgraphs)} stand before it: a "
+            "cycle, a forward reference or a wrong number; list subgraphs after what they hold"
+        )
+    return subgraphs[place]
 
 
 @cache

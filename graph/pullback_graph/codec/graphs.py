@@ -5,6 +5,7 @@ Sizes are checked before anything is built, and each result's before the next no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pullback_graph.builder import Builder, unknown_op
@@ -23,6 +24,7 @@ from pullback_graph.graph import Graph
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
 from pullback_graph.op import Op
 from pullback_graph.ref import Ref
+from pullback_graph.subgraphs import Subgraphs, subgraphs
 from pullback_graph.table import OP_TABLE_VERSION, OPS
 from pullback_graph.types import ArrayType
 from pullback_proto.v1 import graph_pb2
@@ -42,6 +44,14 @@ def encode_graph(graph: Graph) -> graph_pb2.Graph:
 def write_graph(message: graph_pb2.Graph, graph: Graph) -> None:
     """Fill an empty message with a graph."""
     message.op_table_version = OP_TABLE_VERSION
+    table = subgraphs(graph)
+    for body in table.graphs:
+        _write_flat(message.subgraphs.add(), body, table)
+    _write_flat(message, graph, table)
+
+
+def _write_flat(message: Any, graph: Graph, table: Subgraphs) -> None:
+    """Write a graph's own parts; what it holds goes by its place in the table."""
     try:
         for name, type in graph.inputs:
             dtype = NUMBERS[type.dtype]
@@ -56,7 +66,7 @@ def write_graph(message: graph_pb2.Graph, graph: Graph) -> None:
         node = add(op=op.name, operands=operands)
         if attributes:
             try:
-                encode_attributes(node.attributes, op, attributes)
+                encode_attributes(node.attributes, op, attributes, table)
             except ValueError as error:
                 raise AttributeFault(
                     f"node {position} {op.name}: an attribute does not fit the wire: {error}",
@@ -75,22 +85,45 @@ def decode_graph(
             UnknownOp, ArityError and AttributeFault.
         ShapeError, DTypeError: a node's types do not fit.
         LimitExceeded: more is asked than `limits` (by default, the usual ones) allow.
-        UnsupportedError: it was made with a newer operator table, or has subgraphs.
+        UnsupportedError: it was made with a newer operator table.
     """
     limits = limits or DEFAULT_LIMITS
     message = parsed(graph_pb2.Graph, data, field, limits)
+    _check_version(message, field)
     _check_counts(message, limits, field)
+    known: list[Graph] = []
+    for position, item in enumerate(message.subgraphs):
+        place = f"{field}.subgraphs[{position}]"
+        if item.subgraphs:
+            raise GraphError(
+                "a subgraph has subgraphs of its own; list them all in the outermost graph",
+                field=place,
+            )
+        known.append(_decode_flat(item, known, limits, place))
+    graph = _decode_flat(message, known, limits, field)
+    if known:
+        size_bytes = sum([array.nbytes for one in (*known, graph) for array in one.constants])
+        limits.check("max_constants_bytes", size_bytes, "bytes of constants", f"{field}.constants")
+    return graph
+
+
+def _decode_flat(message: Any, known: Sequence[Graph], limits: Limits, field: str) -> Graph:
+    """One graph of the table, on those before it."""
     builder = Builder()
     _add_inputs(builder, message, limits, field)
     _add_constants(builder, message, limits, field)
-    _add_nodes(builder, message, limits, field)
-    return _with_outputs(builder, message, limits, field)
+    _add_nodes(builder, message, limits, field, known)
+    graph = _with_outputs(builder, message, limits, field)
+    limits.check("max_depth", graph.depth, "levels of subgraphs", field)
+    if graph.depth:
+        limits.check("max_nodes", graph.node_count, "nodes, those of subgraphs included", field)
+    return graph
 
 
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def _check_counts(message: Any, limits: Limits, field: str) -> None:
+def _check_version(message: Any, field: str) -> None:
     version = message.op_table_version
     if version > OP_TABLE_VERSION:
         raise UnsupportedError(
@@ -98,14 +131,23 @@ def _check_counts(message: Any, limits: Limits, field: str) -> None:
             "update the server, or send from an older client",
             field=f"{field}.op_table_version",
         )
-    if message.subgraphs:
-        raise UnsupportedError(
-            "subgraphs are not run here; unroll the loop or use `where`", field=f"{field}.subgraphs"
-        )
-    limits.check("max_nodes", len(message.nodes), "nodes", f"{field}.nodes")
-    limits.check("max_inputs", len(message.inputs), "inputs", f"{field}.inputs")
-    limits.check("max_constants", len(message.constants), "constants", f"{field}.constants")
-    limits.check("max_outputs", len(message.outputs), "outputs", f"{field}.outputs")
+
+
+def _check_counts(message: Any, limits: Limits, field: str) -> None:
+    """Refuse too many of anything, in the graph and its subgraphs together."""
+    limits.check("max_subgraphs", len(message.subgraphs), "subgraphs", f"{field}.subgraphs")
+    graphs = [message, *message.subgraphs]
+    for limit, part in _COUNTED.items():
+        count = sum([len(getattr(graph, part)) for graph in graphs])
+        limits.check(limit, count, part, f"{field}.{part}")
+
+
+_COUNTED = {
+    "max_nodes": "nodes",
+    "max_inputs": "inputs",
+    "max_constants": "constants",
+    "max_outputs": "outputs",
+}
 
 
 def _add_inputs(builder: Builder, message: Any, limits: Limits, field: str) -> None:
@@ -130,7 +172,9 @@ def _add_constants(builder: Builder, message: Any, limits: Limits, field: str) -
     limits.check("max_constants_bytes", size_bytes, "bytes of constants", f"{field}.constants")
 
 
-def _add_nodes(builder: Builder, message: Any, limits: Limits, field: str) -> None:
+def _add_nodes(
+    builder: Builder, message: Any, limits: Limits, field: str, known: Sequence[Graph]
+) -> None:
     append, types, rows = builder.append, builder.types, OPS
     max_rank, max_elements = limits.max_rank, limits.max_elements
     count, max_operands = 0, limits.max_operands
@@ -146,7 +190,7 @@ def _add_nodes(builder: Builder, message: Any, limits: Limits, field: str) -> No
             if operands and max(operands) >= len(types):
                 raise _forward(operands, len(types))
             given = node.attributes
-            attributes = decode_attributes(op, given, limits) if given else {}
+            attributes = decode_attributes(op, given, limits, known) if given else {}
             for index in append(op, operands, attributes):
                 shape = types[index].shape
                 elements = 1

@@ -41,10 +41,13 @@ def simplify(graph: Graph, fold: Fold | None = None) -> Graph:
 
 def rewriter(fold: Fold | None = None) -> Rewrite:
     """The rewrite hook of a simplifying builder."""
+    simplified: dict[str, Graph] = {}
 
     def rewrite(
         builder: Builder, op: Op, operands: tuple[int, ...], attributes: Mapping[str, Any]
-    ) -> Ref | None:
+    ) -> Ref | tuple[Ref, ...] | None:
+        if op.graphs:
+            return _with_simple_bodies(builder, op, operands, attributes, simplified)
         if fold is not None:
             folded = _folded(builder, op, operands, attributes, fold)
             if folded is not None:
@@ -61,6 +64,38 @@ def rewriter(fold: Fold | None = None) -> Rewrite:
         return None
 
     return rewrite
+
+
+def _with_simple_bodies(
+    builder: Builder,
+    op: Op,
+    operands: tuple[int, ...],
+    attributes: Mapping[str, Any],
+    simplified: dict[str, Graph],
+) -> tuple[Ref, ...] | None:
+    """The node with its subgraphs simplified; None where they are."""
+
+    def simple(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple([simple(item) for item in value])
+        return None if value is None else _simple_body(builder, value, simplified)
+
+    bodies = {name: simple(attributes[name]) for name in op.graphs}
+    if all([attributes[name] == body for name, body in bodies.items()]):
+        return None
+    numbers = builder.append(op, operands, {**attributes, **bodies})
+    return tuple([Ref(builder, number) for number in numbers])
+
+
+def _simple_body(builder: Builder, body: Graph, simplified: dict[str, Graph]) -> Graph:
+    """A subgraph simplified as the graph around it is; one that was before is done."""
+    found = simplified.get(body.fingerprint)
+    if found is None:
+        inner = builder.inner()
+        values = copy_values(inner, body, copy_inputs(inner, body))
+        found = inner.build([(item.name, values[item.value]) for item in body.outputs])
+        simplified[body.fingerprint] = simplified[found.fingerprint] = found
+    return found
 
 
 def _result_type(builder: Builder, op: Op, operands: Sequence[int], attributes: Any) -> Any:

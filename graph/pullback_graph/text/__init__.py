@@ -8,6 +8,7 @@
     }
 
 Inputs go by their names (quoted where they are no identifiers), everything else by its number.
+Subgraphs come first, one after the other: `@0 = graph(...) {...}`; attributes name them: `body=@0`.
 """
 
 from __future__ import annotations

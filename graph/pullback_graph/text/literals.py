@@ -36,7 +36,7 @@ def string_text(text: str) -> str:
 
 
 def value_text(value: Any) -> str:
-    """An attribute's value."""
+    """An attribute's value, if it holds no subgraph."""
     if isinstance(value, bool):
         return _WORDS[value]
     if isinstance(value, str):

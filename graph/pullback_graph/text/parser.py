@@ -1,11 +1,13 @@
 """Text to a graph: recursive descent, a method per construct; every node is checked by its row.
 
+    text      = {subgraph "=" graph} graph
     graph     = "graph" "(" [input {"," input}] ")" "{" {statement} return "}"
     input     = name ":" type
     statement = value {"," value} "=" (constant | node)
     constant  = "constant" type (literal | "base64" string)
     node      = name "(" [argument {"," argument}] ")" [":" type {"," type}]
     argument  = operand | name "=" attribute
+    subgraph  = "@" and a name; an attribute may be one that stands before, or a tuple of them
     return    = "return" [name "="] operand {"," [name "="] operand}
 
 A number may stand for an operand; it becomes a 0-d constant of the dtype of the operands beside it.
@@ -36,7 +38,7 @@ def parse(text: str) -> Graph:
         ParseError: the text is not of the form; the message shows the line.
         GraphError, ShapeError, DTypeError: a node is refused by its row; likewise.
     """
-    return _Parser(text).graph()
+    return _Parser(text).whole()
 
 
 class _Parser(Reader):
@@ -47,7 +49,20 @@ class _Parser(Reader):
         self.builder = Builder()
         self.names: dict[str, Ref] = {}
 
+    def whole(self) -> Graph:
+        while self.peek().kind == "graph":
+            token = self.advance()
+            if token.text in self.graphs:
+                self.fail(f"{token.text} is defined already", token)
+            self.expect("=")
+            self.graphs[token.text] = self.graph()
+        graph = self.graph()
+        if self.peek().kind != "end":
+            self.fail("expected nothing after the graph")
+        return graph
+
     def graph(self) -> Graph:
+        self.builder, self.names = Builder(), {}
         self.expect_name("graph")
         self.expect("(")
         self.listed(self.input, ")")
@@ -59,8 +74,6 @@ class _Parser(Reader):
         while self.take(","):
             outputs.append(self.output())
         self.expect("}")
-        if self.peek().kind != "end":
-            self.fail("expected nothing after the graph")
         return self.located(start, lambda: self.builder.build(outputs, prune=False))
 
     def input(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from pullback_graph.errors import PullbackError
+from pullback_graph.graph import Graph
 from pullback_graph.text.tokens import Token, fault, shown, tokens_of
 from pullback_graph.types import DTYPES, MAX_RANK, ArrayType, DType, Shape
 
@@ -36,6 +37,7 @@ class Reader:
         self.text = text
         self.tokens = tokens_of(text)
         self.next = 0
+        self.graphs: dict[str, Graph] = {}
 
     # --- tokens -----------------------------------------------------------------------------------
 
@@ -139,8 +141,10 @@ class Reader:
         return tuple(items)
 
     def scalar(self) -> Any:
-        """A number, string, truth value or dtype."""
+        """A number, string, truth value, dtype, or a subgraph defined before."""
         token = self.advance()
+        if token.kind == "graph":
+            return self.subgraph(token)
         if token.kind == "string":
             return self.unquoted(token)
         if token.kind == "name" and token.text in WORDS:
@@ -148,6 +152,17 @@ class Reader:
         if token.kind != "number":
             self.fail("expected a number, a string, true, false or a dtype", token)
         return self.number(token)
+
+    def subgraph(self, token: Token) -> Graph:
+        """The subgraph of a name such as `@0`."""
+        graph = self.graphs.get(token.text)
+        if graph is None:
+            self.fail(
+                f"{token.text} is not defined before this line: a cycle or forward reference, or a "
+                "wrong name",
+                token,
+            )
+        return graph
 
     def number(self, token: Token) -> int | float:
         """The value of a number's token."""

@@ -13,6 +13,7 @@ _PATTERN = re.compile(
     r"""(?P<skip>[ \t\r\n]+|\#[^\n]*)
       | (?P<name>[A-Za-z_]\w*(?:\.\w+)*)
       | (?P<value>%\w+)
+      | (?P<graph>@\w+)
       | (?P<number>-?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf\b|nan\b))
       | (?P<string>"(?:[^"\\\n]|\\.)*")
       | (?P<mark>[(){}\[\],:=])
@@ -22,7 +23,10 @@ _PATTERN = re.compile(
 
 
 class Token(NamedTuple):
-    """A piece of the text: `name`, `value`, `number`, `string`, `mark` or `end`, and where."""
+    """A piece of the text, and where it is.
+
+    Of kind `name`, `value`, `graph`, `number`, `string`, `mark` or `end`.
+    """
 
     kind: str
     text: str
