@@ -25,13 +25,19 @@ Array = Any
 
 
 class JaxKernels:
-    """Array functions on `jax.Array`. Making one turns JAX's 64-bit mode on."""
+    """Array functions on `jax.Array`.
+
+    Args:
+        globally: turn JAX's 64-bit mode on for the whole process; else whoever traces or calls does
+            so for its own thread.
+    """
 
     name = "jax"
     xp: Any = jnp
 
-    def __init__(self) -> None:
-        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+    def __init__(self, *, globally: bool = True) -> None:
+        if globally:
+            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
     @property
     def special(self) -> Any:
