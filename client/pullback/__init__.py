@@ -13,7 +13,7 @@ In short:
         value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
-from pullback import numpy
+from pullback import lax, numpy
 from pullback.connection import aconnect, connect
 from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
@@ -110,6 +110,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "lax",
     "local",
     "numpy",
     "parse",

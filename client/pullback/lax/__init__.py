@@ -1,0 +1,9 @@
+"""Control flow in the graph: `import pullback.lax`. Loops, branches, derivatives of one's own.
+
+A body is a function of traced arrays; it may use arrays of the function around it. On plain arrays
+everything here runs at once and gives the numbers that the graph would.
+"""
+
+from pullback.lax.loops import fori_loop, map, scan, while_loop
+
+__all__ = ["fori_loop", "map", "scan", "while_loop"]
