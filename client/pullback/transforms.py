@@ -7,11 +7,12 @@ says which is meant.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeAlias
 
 from pullback.call import Arrays, Call, Derivatives, Point, Wrt, at_point, seed_arrays
+from pullback.direct_call import MISS, DirectCall
 from pullback.tracing.arguments import Parameters
 from pullback.verbs import Reply, Verbs
 from pullback_graph.errors import InputError
@@ -20,6 +21,8 @@ from pullback_graph.job import GraphHash, Result
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp
 
 Function: TypeAlias = Callable[..., Any]
+DIRECT_KEPT = 4
+"""Kinds of arguments that a derivative keeps a short way for."""
 Transform: TypeAlias = Callable[[Point, Mapping[str, Any]], Call]
 """A point, and the seeds given with the call -> the job."""
 
@@ -144,14 +147,32 @@ class Transforms(Verbs[Reply]):
         if not callable(function):
             raise InputError(f"{function!r} is neither a function nor a graph", field="function")
         parameters = Parameters(function)
+        direct: list[DirectCall] = []
 
         @wraps(function)
         def transformed(*args: Any, **keywords: Any) -> Any:
+            if not keywords:
+                for short in direct:
+                    answer = short(args)
+                    if answer is not MISS:
+                        return answer
+            named = bool(keywords)
             seeds = {name: _popped(keywords, name) for name in seed_names}
             point = at_point(function, parameters, args, keywords, wrt)
-            return self._answer(transform(point, seeds), options)
+            call = transform(point, seeds)
+            answer = self._answer(call, options)
+            found = None if named else self._direct(function, args, call, options)
+            if found is not None:
+                direct[:] = [found, *direct[: DIRECT_KEPT - 1]]
+            return answer
 
         return transformed
+
+    def _direct(
+        self, function: Function, args: Sequence[Any], call: Call, options: Mapping[str, Any]
+    ) -> DirectCall | None:
+        """The short way for calls like one that was just answered, where there is one."""
+        return None
 
     def _answer(self, call: Call, options: Mapping[str, Any]) -> Any:
         if call.is_traced:

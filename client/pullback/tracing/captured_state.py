@@ -11,7 +11,7 @@ import dis
 import weakref
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 _BY_VALUE = (bool, int, float, complex, str, bytes, type(None))
@@ -27,6 +27,65 @@ def captured_state(function: Callable[..., Any]) -> tuple[Any, ...]:
         return ()
     seen: set[FunctionType] = set()
     return tuple(_tokens(function, function.__module__, seen))
+
+
+class StateGuard:
+    """Tells quickly whether a function's captured names are bound to the very objects they were.
+
+    Stricter than `captured_state`, which takes equal numbers for the same.
+    """
+
+    __slots__ = ("_cells", "_defaults", "_names")
+
+    def __init__(self) -> None:
+        self._cells: list[tuple[CellType, Any]] = []
+        self._defaults: list[tuple[FunctionType, Any]] = []
+        self._names: list[tuple[dict[str, Any], str, Any]] = []
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> StateGuard | None:
+        """The guard of a function as it is; None where it would have to look deeper."""
+        if not isinstance(function, FunctionType):
+            return None
+        guard = cls()
+        seen: set[FunctionType] = set()
+        return guard if guard._add(function, function.__module__, seen) else None
+
+    def holds(self) -> bool:
+        """Whether all of it is as it was."""
+        try:
+            for cell, value in self._cells:
+                if cell.cell_contents is not value:
+                    return False
+        except ValueError:  # no longer bound
+            return False
+        for names, name, value in self._names:
+            if names.get(name, _MISSING) is not value:
+                return False
+        return not any([f.__defaults__ is not value for f, value in self._defaults])
+
+    def _add(self, function: FunctionType, module: str, seen: set[FunctionType]) -> bool:
+        seen.add(function)
+        if function.__kwdefaults__:
+            return False
+        try:
+            cells = [(cell, cell.cell_contents) for cell in function.__closure__ or ()]
+        except ValueError:  # not bound yet
+            return False
+        names = function.__globals__
+        bound = [(names, k, names.get(k, _MISSING)) for k in _global_names(function.__code__)]
+        self._cells += cells
+        self._names += bound
+        if function.__defaults__:
+            self._defaults.append((function, function.__defaults__))
+        held = [value for _, value in cells] + [value for _, _, value in bound]
+        inner = [v for v in (*held, *(function.__defaults__ or ())) if type(v) is FunctionType]
+        return all(
+            [self._add(v, module, seen) for v in inner if v.__module__ == module and v not in seen]
+        )
+
+
+_MISSING: Any = object()
 
 
 class _Same:

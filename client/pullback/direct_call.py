@@ -1,0 +1,156 @@
+"""The short way of a call made before: no job, no names, only the arguments checked and run.
+
+What the long way worked out for one kind of arguments is kept: what each argument was, what the
+function's captured names were bound to, the program, and where each result goes. A call that
+differs in any of it is a miss, and goes the long way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pullback.call import Call
+from pullback.structure import LEAF, flatten
+from pullback.tracing.captured_state import StateGuard
+from pullback_graph.derivative import Lowered
+from pullback_graph.job import NDArray
+
+Run: TypeAlias = Callable[[list[NDArray]], Sequence[NDArray]]
+"""A program: arrays in the order of its inputs -> values, then derivatives."""
+Answer: TypeAlias = Callable[[Sequence[NDArray]], Any]
+
+MISS: Any = object()
+"""What a direct call gives when it is not for these arguments."""
+
+
+_SCALARS = (float, np.float64, np.float32)
+
+
+class _Kind(NamedTuple):
+    """What an argument must be: an array of a type, a float, a static value, a container.
+
+    Attributes:
+        dtype: of an array; the keys of a dict.
+        inside: a shape, a static value, or the kinds of a container's items.
+    """
+
+    cls: type
+    dtype: Any
+    inside: Any
+
+
+class DirectCall:
+    """One derivative of one function, for arguments of one kind, by one program."""
+
+    __slots__ = ("_answer", "_guard", "_kinds", "_run")
+
+    def __init__(
+        self, guard: StateGuard, kinds: tuple[_Kind, ...], run: Run, answer: Answer
+    ) -> None:
+        self._guard = guard
+        self._kinds = kinds
+        self._run = run
+        self._answer = answer
+
+    def __call__(self, args: Sequence[Any]) -> Any:
+        """What the user's call returns, or MISS."""
+        arrays: list[NDArray] = []
+        if not _take(args, self._kinds, arrays) or not self._guard.holds():
+            return MISS
+        return self._answer(self._run(arrays))
+
+
+def direct_call(
+    function: Callable[..., Any], args: Sequence[Any], call: Call, lowered: Lowered, run: Run
+) -> DirectCall | None:
+    """The short way for calls like this one, or None where it can't be told that they are alike."""
+    guard = StateGuard.of(function)
+    kinds = [_kind(value) for value in args]
+    if guard is None or call.seeds or None in kinds:
+        return None
+    arrays: list[NDArray] = []
+    known = tuple([kind for kind in kinds if kind is not None])
+    if not _take(args, known, arrays) or len(arrays) != len(lowered.graph.inputs):
+        return None  # an argument that only the long way takes, or values from around the function
+    return DirectCall(guard, known, run, _answer(call, lowered))
+
+
+def _kind(value: Any) -> _Kind | None:
+    """What a later argument must be to stand for this one; None where only the long way can say."""
+    cls = type(value)
+    if cls is np.ndarray:
+        return _Kind(cls, value.dtype, value.shape)
+    if cls in _SCALARS:
+        return _Kind(cls, None, None)
+    if cls in (int, str, bool, type(None)):
+        return _Kind(cls, None, value)
+    if cls in (tuple, list):
+        kinds = [_kind(item) for item in value]
+        return None if None in kinds else _Kind(cls, None, tuple(kinds))
+    if cls is dict:
+        kinds = [_kind(item) for item in value.values()]
+        return None if None in kinds else _Kind(cls, tuple(value), tuple(kinds))
+    return None
+
+
+def _take(values: Sequence[Any], kinds: tuple[_Kind, ...], arrays: list[NDArray]) -> bool:
+    """Whether the values are of these kinds; their arrays are added in order."""
+    if len(values) != len(kinds):
+        return False
+    value: Any
+    for value, (cls, dtype, inside) in zip(values, kinds, strict=True):
+        if type(value) is not cls:
+            return False
+        if cls is np.ndarray:
+            if value.dtype is not dtype or value.shape != inside:
+                return False
+            arrays.append(value)
+        elif cls in _SCALARS:
+            arrays.append(np.asarray(value))
+        elif not _take_inside(value, cls, dtype, inside, arrays):
+            return False
+    return True
+
+
+def _take_inside(value: Any, cls: type, keys: Any, inside: Any, arrays: list[NDArray]) -> bool:
+    """The same for a container's items; a static value must be the same value."""
+    if cls is dict:
+        return tuple(value) == keys and _take(tuple(value.values()), inside, arrays)
+    if cls in (tuple, list):
+        return _take(value, inside, arrays)
+    return bool(value == inside)
+
+
+class _Slot:
+    """Stands for a result while its place in the answer is found."""
+
+    __slots__ = ("position",)
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+def _answer(call: Call, lowered: Lowered) -> Answer:
+    """How results take the structure that the user's call returns: asked once, with slots."""
+    graph = lowered.graph
+    slots = [_Slot(position) for position in range(len(graph.outputs))]
+    names = graph.output_names[: lowered.value_count]
+    values = dict(zip(names, slots, strict=False))
+    derivatives = dict(zip(lowered.derivatives, slots[lowered.value_count :], strict=True))
+    leaves, structure = flatten(call.finish(values, derivatives))
+    places = [
+        (leaf.position, graph.output_type(leaf.position).shape == ())
+        if type(leaf) is _Slot
+        else (-1, leaf)
+        for leaf in leaves
+    ]
+    flat = structure.kind is tuple and all([child == LEAF for child in structure.children])
+
+    def answer(results: Sequence[NDArray]) -> Any:
+        made = [other if i < 0 else results[i][()] if other else results[i] for i, other in places]
+        return tuple(made) if flat else structure.unflatten(made)
+
+    return answer
