@@ -1,0 +1,112 @@
+"""The one door to numba: how the tape machine is compiled, and where its native code is kept.
+
+Code is kept in `$NUMBA_CACHE_DIR` where that is set, else in `$XDG_CACHE_HOME/pullback/numba`, else
+in `~/.cache/pullback/numba`, in a folder per content of the sources. Where none can be written,
+every process compiles anew; what is damaged is thrown away and compiled again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numba as _numba
+from numba.core import config as _numba_config
+from numba.core.caching import NullCache
+
+Kernel: TypeAlias = Callable[..., Any]
+
+numba: Any = _numba  # which is typed in places
+VERSION: str = numba.__version__
+_CONFIG: Any = _numba_config  # whose names are set when it is imported
+_SOURCES = sorted(Path(__file__).parent.glob("tape_*.py"))
+
+
+def _digest() -> str:
+    """Names the folder: numba looks at the file of a function only, not at those it calls."""
+    state = hashlib.sha256()
+    for source in _SOURCES:
+        state.update(source.read_bytes())
+    return state.hexdigest()[:16]
+
+
+def cache_folder() -> Path | None:
+    """The folder of this version's native code, made if need be; None where none can be written."""
+    home = os.environ.get("NUMBA_CACHE_DIR")
+    if home is None:
+        root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        home = os.path.join(root, "pullback", "numba")
+    folder = Path(home) / f"tape-{_digest()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return None
+    return folder
+
+
+FOLDER = cache_folder()
+"""Where this process keeps the machine's native code, or None."""
+_LOCK = threading.Lock()
+_KERNELS: list[Any] = []
+"""All kernels of the process."""
+
+
+@contextmanager
+def _cached_in(folder: Path) -> Iterator[None]:
+    """Let numba keep in `folder` what is decorated meanwhile, and leave its settings as found."""
+    before = _CONFIG.CACHE_DIR
+    _CONFIG.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        _CONFIG.CACHE_DIR = before
+
+
+def jit(function: Kernel) -> Kernel:
+    """The function compiled at its first call: no GIL, division by zero as IEEE says.
+
+    Strict floating point: no reordering, no fused operations, NaN and -0 kept.
+    """
+    with _LOCK:
+        if FOLDER is None:
+            compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+        else:
+            with _cached_in(FOLDER):
+                compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        _KERNELS.append(compiled)
+    kernel: Kernel = compiled
+    return kernel
+
+
+def ready(kernel: Any, *arguments: Any) -> None:
+    """Load or compile `kernel` for arguments of the types of these.
+
+    Whatever ails the files of the cache, the kernel is compiled: damaged ones are thrown away, and
+    where that does not help (a full disk) this process keeps its code to itself.
+    """
+    types = tuple([numba.typeof(argument) for argument in arguments])
+    try:
+        kernel.compile(types)
+    except (
+        Exception
+    ):  # what damaged files raise has no common class; the compiler has the last word
+        if FOLDER is None:
+            raise
+        with _LOCK:
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            for each in _KERNELS:
+                each._cache = NullCache()
+        kernel.compile(types)
+
+
+def cache_counts(kernel: Any) -> tuple[int, int]:
+    """How many of the kernel's versions this process loaded, and how many it compiled."""
+    return sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values())
