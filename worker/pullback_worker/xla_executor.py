@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,9 +20,12 @@ from pullback_graph.graph import Graph
 from pullback_worker.executor import NDArray
 from pullback_worker.jax_kernels import JaxKernels
 from pullback_worker.resident_arrays import ResidentArrays
+from pullback_worker.xla_cache import CAPACITY_BYTES, keep_compiled, prune
 from pullback_worker.xla_limits import LESS_FUSED_NODES, MOST_NODES, held_bytes
 from pullback_worker.xla_program import Traceable, XlaProgram, failure
 
+PRUNE_EVERY = 256
+"""Programs compiled between two looks at the size of the cache's folder."""
 ALIGNMENT = 64
 """XLA on a CPU reads arrays in place that are aligned so, and copies others."""
 
@@ -34,6 +38,8 @@ class XlaExecutor:
     Args:
         device: `cpu`, `gpu`, or one of several: `gpu:1`; empty takes JAX's first.
         threads: of one program on a CPU, 1 or 0 for as many as there are cores.
+        cache: the folder to keep compiled programs in for later processes; None for JAX's own
+            settings.
         resident_bytes: what inputs that can't change may take on the device between calls.
 
     Raises:
@@ -43,10 +49,17 @@ class XlaExecutor:
     name = "xla"
 
     def __init__(
-        self, device: str = "", *, threads: int = 0, resident_bytes: int = 256 << 20
+        self,
+        device: str = "",
+        *,
+        threads: int = 0,
+        cache: Path | None = None,
+        resident_bytes: int = 256 << 20,
     ) -> None:
         if threads:
             os.environ.setdefault("PJRT_NPROC", str(threads))  # read when JAX's CPU client starts
+        self._cache = keep_compiled(cache) if cache is not None else None
+        self._compiled_since_prune = 0
         self.device = _device(device)
         self.on_cpu = self.device.platform == "cpu"
         self._one_thread = threads == 1 and self.on_cpu
@@ -74,6 +87,7 @@ class XlaExecutor:
                 "as a loop",
                 field="options.executor",
             )
+        self._tidy()
         with _wide(), jax.default_matmul_precision("highest"):
             source = Traceable(graph, self._kernels)
             constants = [self._put(graph.constants[k]) for k in source.large]
@@ -87,6 +101,13 @@ class XlaExecutor:
             on_cpu=self.on_cpu,
             size_bytes=held_bytes(graph),
         )
+
+    def _tidy(self) -> None:
+        """Keep the folder of compiled programs within its bound, now and then."""
+        self._compiled_since_prune += 1
+        if self._cache is not None and self._compiled_since_prune >= PRUNE_EVERY:
+            self._compiled_since_prune = 0
+            prune(self._cache, CAPACITY_BYTES)
 
     def _compiled(self, source: Traceable) -> tuple[Call, dict[int, int]]:
         """The compiled function, and its results that are an argument: result -> argument."""

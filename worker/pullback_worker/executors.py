@@ -1,0 +1,131 @@
+"""The executors there are, by name. Each is loaded when a program first needs it, and not before.
+
+A table of names, so that whoever imports this imports none of them but the reference: JAX takes a
+second and tens of megabytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+from pullback_graph.errors import UnsupportedError
+from pullback_worker.executor import Executor
+from pullback_worker.numpy_executor import NumpyExecutor
+
+
+class Row(NamedTuple):
+    """An executor: where its class is, the library it needs, and the extra that brings it."""
+
+    module: str
+    class_name: str
+    library: str
+    extra: str
+
+
+TABLE: dict[str, Row] = {
+    "numpy": Row("pullback_worker.numpy_executor", "NumpyExecutor", "numpy", ""),
+    "xla": Row("pullback_worker.xla_executor", "XlaExecutor", "jax", "xla"),
+}
+NAMES = ("auto", *TABLE)
+"""What a job may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class XlaSettings:
+    """How this process runs XLA.
+
+    Attributes:
+        device: `cpu`, `gpu`, `gpu:1`, or empty for JAX's first.
+        threads: of one program on a CPU: 1, or 0 for as many as there are cores.
+        keep_compiled: whether compiled programs are kept on disk; not where JAX was loaded before
+            by someone else, whose settings these are then.
+    """
+
+    device: str = ""
+    threads: int = 0
+    keep_compiled: bool = True
+
+
+class Executors:
+    """The executors of one process. Safe to use from several threads."""
+
+    def __init__(self, xla: XlaSettings | None = None) -> None:
+        self._xla = xla or XlaSettings()
+        self._lock = Lock()
+        self.numpy = NumpyExecutor()
+        self._loaded: dict[str, Executor] = {"numpy": self.numpy}
+
+    def get(self, name: str) -> Executor:
+        """The executor of a name, loaded now if need be; a second the first time for `xla`.
+
+        Raises:
+            UnsupportedError: there is none of that name, its library is missing, or its device.
+        """
+        found = self._loaded.get(name)
+        if found is not None:
+            return found
+        row = TABLE.get(name)
+        if row is None:
+            raise UnsupportedError(
+                f"there is no executor {name!r}; use one of: {', '.join(NAMES)}",
+                field="options.executor",
+            )
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._load(name, row)
+            return self._loaded[name]
+
+    def version(self, name: str) -> str:
+        """The version of an executor that is installed; of one not loaded yet, its library's."""
+        found = self._loaded.get(name)
+        if found is not None:
+            return found.version
+        library = TABLE[name].library
+        try:
+            return f"1/{library}-{version(library)}"
+        except PackageNotFoundError:
+            return "1"
+
+    def _load(self, name: str, row: Row) -> Executor:
+        was_there = row.library in sys.modules
+        try:
+            kind: Any = getattr(import_module(row.module), row.class_name)
+        except ImportError as error:
+            raise UnsupportedError(
+                f"executor {name!r} needs {row.library}, which can't be imported here ({error}); "
+                f"pip install 'pullback[{row.extra}]', or use executor auto or numpy",
+                field="options.executor",
+            ) from error
+        made: Executor = self._make_xla(kind, was_there) if name == "xla" else kind()
+        return made
+
+    def _make_xla(self, kind: Any, was_there: bool) -> Executor:
+        settings, cache = self._xla, None
+        if settings.keep_compiled and not was_there:
+            module: Any = import_module("pullback_worker.xla_cache")
+            cache = Path(module.default_folder())
+        made: Executor = kind(settings.device, threads=settings.threads, cache=cache)
+        return made
+
+
+def is_installed(name: str) -> bool:
+    """Whether the library of an executor is there; it is looked for, not imported."""
+    row = TABLE.get(name)
+    if row is None:
+        return False
+    try:
+        return row.library in sys.modules or find_spec(row.library) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def installed() -> list[str]:
+    """The names of all executors whose library is there."""
+    return [name for name in TABLE if is_installed(name)]
