@@ -1,0 +1,134 @@
+"""Many serialised jobs as one run of the tape machine: wire bytes in, wire bytes out.
+
+A job that can't be run so is left: its reply is None, and the caller runs it by itself. Nothing of
+one job reaches another: each has scalars of its own, in its reply as on the tape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from time import perf_counter
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from pullback_graph.fingerprint import NUMBERS
+from pullback_graph.tape.rows import NDArray
+from pullback_graph.types import FLOAT64, DType
+from pullback_worker import tape_wire_layout as col
+from pullback_worker.tape_packed import run_packed
+from pullback_worker.tape_wire_encoding import write_replies
+from pullback_worker.tape_wire_figures import FIGURES, NON_FINITE, ROW_EDGES, ROW_FLOPS, figure
+from pullback_worker.tape_wire_layout import Packed
+from pullback_worker.tape_wire_merge import merge
+from pullback_worker.tape_wire_replies import SIZES, Results, measure_replies
+from pullback_worker.tape_wire_scan import scan_jobs
+
+SharedMetrics: TypeAlias = Callable[[int, float, float], tuple[bytes, bytes]]
+"""`(jobs, preparing_s, running_s)`, the seconds a job's share -> the encoded JobMetrics that all
+jobs of the batch share: of those that want values, and of those that want gradients."""
+
+_DIGEST_DIGITS = 16
+
+
+class BatchReplies(NamedTuple):
+    """What became of a batch.
+
+    Attributes:
+        replies: a serialised JobReply per job, or None where the job was left.
+        jobs: `(J, JOB_COLUMNS)`, of which TAKEN and GRADIENT say what a job was.
+        figures: `(J, FIGURES)`: nodes, adjoints, FLOPs, ... of those taken.
+        preparing_s, running_s: a job's share of reading and checking, and of the machine's run.
+    """
+
+    replies: list[bytes | None]
+    jobs: NDArray
+    figures: NDArray
+    preparing_s: float
+    running_s: float
+
+
+def run_batch(
+    jobs: Sequence[bytes],
+    positions: NDArray,
+    left_s: NDArray,
+    waited_s: NDArray,
+    shared: SharedMetrics,
+    version: str,
+    dtype: DType = FLOAT64,
+) -> BatchReplies:
+    """Run what can be run of a batch of serialised jobs.
+
+    Args:
+        positions: `(J,)` int64, of each job on its stream.
+        left_s: `(J,)` float64 seconds until each job's call is over; infinite without a deadline.
+        waited_s: `(J,)` float64 seconds since each arrived, from when its own deadline counts.
+        version: of the executor, named in each reply's digest.
+    """
+    began_s = perf_counter()
+    joined = b"".join(jobs)
+    data = np.frombuffer(joined, np.uint8)
+    bounds = np.zeros(len(jobs) + 1, np.int64)
+    np.cumsum([len(job) for job in jobs], out=bounds[1:])
+    packed = scan_jobs(data, bounds, dtype)
+    deadlines_s = np.minimum(packed.deadlines_s - waited_s, left_s)
+    taken = int(packed.jobs[:, col.TAKEN].sum())
+    figures = np.zeros((len(jobs), FIGURES))
+    if not taken:
+        return BatchReplies([None] * len(jobs), packed.jobs, figures, 0.0, 0.0)
+    merged = merge(packed, dtype)
+    read_s = perf_counter()
+    swept = run_packed(
+        merged.rows, merged.operands, merged.given, merged.inputs, merged.gathers, merged.seeds
+    )
+    elements, start = merged.given[: merged.inputs], len(merged.given)
+    reached = np.zeros(start + len(merged.rows), np.uint8)
+    arrays = (swept.values, swept.gradients, elements, reached)
+    tables = (ROW_FLOPS, ROW_EDGES, merged.seeds)
+    figure(packed, *tables, start, dtype.itemsize, *arrays, figures)
+    now_s = perf_counter()
+    packed.jobs[deadlines_s <= now_s - began_s, col.TAKEN] = 0
+    failing = (packed.jobs[:, col.FINITE] != 0) & (figures[:, NON_FINITE] != 0)
+    packed.jobs[failing, col.TAKEN] = 0
+    preparing_s, running_s = (read_s - began_s) / taken, (now_s - read_s) / taken
+    metrics = shared(taken, preparing_s, running_s)
+    digests = _digests(joined, packed, version)
+    results = Results(
+        NUMBERS[dtype],
+        swept.values,
+        swept.gradients,
+        elements,
+        swept.flows,
+        figures,
+        np.frombuffer(b"".join(metrics), np.uint8),
+        np.cumsum([0, *map(len, metrics)]),
+        digests,
+        positions,
+    )
+    replies = _replies(data, packed, results)
+    return BatchReplies(replies, packed.jobs, figures, preparing_s, running_s)
+
+
+def _digests(joined: bytes, packed: Packed, version: str) -> NDArray:
+    """`(J, D)` ASCII: each names its job's graph or tape, its want, and the executor."""
+    sha256, tail = hashlib.sha256, f"/tape-{version}"
+    bounds = packed.jobs[:, [col.BODY_AT, col.BODY_END, col.WANT_AT, col.WANT_END]].tolist()
+    heads = [
+        sha256(joined[a:b] + joined[c:d]).hexdigest()[:_DIGEST_DIGITS] for a, b, c, d in bounds
+    ]
+    text = "".join([head + tail for head in heads]).encode()
+    return np.frombuffer(text, np.uint8).reshape(len(heads), -1)
+
+
+def _replies(data: NDArray, packed: Packed, results: Results) -> list[bytes | None]:
+    """The replies of the jobs taken, None for the others."""
+    count = len(packed.jobs)
+    sizes, bounds = np.zeros((count, SIZES), np.int64), np.zeros(count + 1, np.int64)
+    measure_replies(packed, results, sizes, bounds)
+    out = np.empty(int(bounds[-1]), np.uint8)
+    values, gradients = results.values.view(np.uint8), results.gradients.view(np.uint8)
+    write_replies(data, packed, results, values, gradients, sizes, bounds, out)
+    text, ends = out.tobytes(), bounds.tolist()
+    return [text[a:b] if b > a else None for a, b in pairwise(ends)]
