@@ -37,7 +37,7 @@ REFUSED = [
     (np.unique, "numpy.unique cannot be traced"),
     (np.nonzero, "numpy.nonzero cannot be traced"),
     (np.where, "depends on the data"),
-    (np.linalg.inv, "numpy.linalg.inv cannot be traced"),
+    (np.linalg.eigvals, "numpy.linalg.eigvals cannot be traced"),
     (np.frexp, "numpy.frexp cannot be traced"),
     (lambda x: np.add.at(x, 0, 1), "numpy.add.at cannot be traced"),
     (lambda x: np.sum(x, out=np.zeros(())), "out="),

@@ -1,4 +1,4 @@
-"""Products of matrices and tensors, and norms."""
+"""Products of matrices and tensors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pullback.numpy.axes import many_axes, ordered_axes
-from pullback.numpy.composed import where
-from pullback.numpy.elementwise import abs, equal, multiply, not_equal, pow, sqrt, square, subtract
+from pullback.numpy.axes import ordered_axes
+from pullback.numpy.elementwise import multiply, subtract
 from pullback.numpy.manipulation import diagonal, moveaxis, reshape
-from pullback.numpy.reductions import max, min, sum
+from pullback.numpy.reductions import sum
 from pullback.tracing.apply import Value, apply, as_value, cast
 from pullback.tracing.promotion import common, floating, promoted
 from pullback_graph.errors import ShapeError
@@ -134,69 +133,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     return sum(multiply(multiply(values[..., 1:] + values[..., : size - 1], 0.5), step), -1)
 
 
-# --- norms ----------------------------------------------------------------------------------------
-
-
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    """(sum |x|^ord)^(1/ord) over axes; inf, -inf and 0 (how many are not zero) too.
-
-    The derivative of the norm of order 2 is zero where the norm is.
-    """
-    (value,) = promoted(floating, (x,))
-    axes = many_axes(axis, value.ndim)
-    if ord == 2:
-        return _root(sum(square(value), axes, keepdims=keepdims))
-    if ord == np.inf:
-        return max(abs(value), axes, keepdims=keepdims)
-    if ord == -np.inf:
-        return min(abs(value), axes, keepdims=keepdims)
-    if ord == 0:
-        return sum(cast(not_equal(value, 0.0), value.dtype), axes, keepdims=keepdims)
-    if ord == 1:
-        return sum(abs(value), axes, keepdims=keepdims)
-    return pow(sum(pow(abs(value), ord), axes, keepdims=keepdims), 1.0 / ord)
-
-
-def matrix_norm(
-    x: Any, /, *, keepdims: bool = False, ord: Any = "fro", axis: Any = (-2, -1)
-) -> Any:
-    """Of matrices in two axes: Frobenius ("fro"), or the largest sum of columns (1) or rows (inf).
-
-    Raises:
-        ShapeError: another `ord`, which would take singular values.
-    """
-    (value,) = promoted(floating, (x,))
-    rows, columns = ordered_axes(axis, value.ndim)
-    if ord == "fro":
-        return _root(sum(square(value), (rows, columns), keepdims=keepdims))
-    summed = {1: rows, -1: rows, np.inf: columns, -np.inf: columns}.get(ord)
-    if summed is None:
-        raise ShapeError(f"matrix norm {ord!r} is not offered; use 'fro', 1, -1, inf or -inf")
-    sums = sum(abs(value), summed, keepdims=True)
-    chosen = (max if ord > 0 else min)(sums, (rows, columns), keepdims=keepdims)
-    return chosen
-
-
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """NumPy's `linalg.norm`: of a vector, of a matrix, or of all elements where `ord` is None."""
-    value = as_value(x)
-    if ord is None:
-        return vector_norm(value, axis=axis, keepdims=keepdims)
-    given = tuple(range(value.ndim)) if axis is None else _several(axis)
-    if len(given) == 1:
-        return vector_norm(value, axis=given, keepdims=keepdims, ord=ord)
-    if len(given) != 2:
-        raise ShapeError(f"a norm of order {ord} needs one axis or two, got {given}")
-    return matrix_norm(value, axis=tuple(given), keepdims=keepdims, ord=ord)
-
-
 # --- inside ---------------------------------------------------------------------------------------
-
-
-def _root(x: Any) -> Any:
-    """The square root, with derivative zero at zero."""
-    zero = equal(x, 0.0)
-    return where(zero, x, sqrt(where(zero, 1.0, x)))
 
 
 def _numbers(*operands: Any) -> list[Value]:

@@ -21,6 +21,7 @@ from pullback_graph.ops.linear_algebra import (
     square,
     square_examples,
     symmetrized,
+    total,
     transposed,
     workspace,
 )
@@ -171,12 +172,16 @@ def _qr_jvp(tangents: Sequence[Ref], z: tuple[Ref, Ref], x: Ref) -> tuple[Ref, R
     return scaled - matmul(q, rest), matmul(rest, r)
 
 
-def _qr_vjp(g: tuple[Ref, Ref], z: tuple[Ref, Ref], x: Ref) -> list[Ref | None]:
+def _qr_vjp(
+    g: tuple[Ref | None, Ref | None], active: tuple[bool], z: tuple[Ref, Ref], x: Ref
+) -> list[Ref | None]:
     """(g_Q + Q sym) R⁻ᵀ, where sym mirrors the lower triangle of R g_Rᵀ - g_Qᵀ Q."""
     q, r = z
-    m = matmul(r, transposed(do.triu(g[1], k=0))) - matmul(transposed(g[0]), q)
+    of_r = None if g[1] is None else matmul(r, transposed(do.triu(g[1], k=0)))
+    of_q = None if g[0] is None else -matmul(transposed(g[0]), q)
+    m = total(of_r, of_q)
     mirrored = do.tril(m, k=0) + transposed(do.tril(m, k=-1))
-    inside = g[0] + matmul(q, mirrored)
+    inside = total(g[0], matmul(q, mirrored))
     return [transposed(triangular_solve(r, transposed(inside), lower=False))]
 
 
@@ -185,7 +190,7 @@ _QR = Op(
     operands=1,
     type=_qr_type,
     run=_run_qr,
-    derivative=Both(_qr_jvp, _qr_vjp),
+    derivative=Both(_qr_jvp, _qr_vjp, selective=True),
     axes=batch_axes,
     cost=matrix_cost(lambda m, n: 4 * n * n * (m - n / 3), passes=1),
     domain=Domain(

@@ -167,9 +167,9 @@ def matmul(*factors: Ref) -> Ref:
 
 
 def total(x: Ref | None, y: Ref | None) -> Ref:
-    """The sum of two tangents, of which one may be absent."""
+    """The sum of two tangents or cotangents, of which one may be absent."""
     if x is None:
-        assert y is not None, "a tangent of no operand"
+        assert y is not None, "one of the two is there"
         return y
     return x if y is None else x + y
 

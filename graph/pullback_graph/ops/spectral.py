@@ -13,6 +13,7 @@ Sources: Giles 2008, section 3.1; Townsend 2016, Differentiating the singular va
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Both, Domain, Example, Op
@@ -29,12 +30,15 @@ from pullback_graph.ops.linear_algebra import (
     row_scaled,
     square_examples,
     symmetrized,
+    total,
     transposed,
     workspace,
 )
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import Array, ArrayType
 
+Cotangents: TypeAlias = "tuple[Ref | None, ...]"
+"""One per result; None where none reaches it."""
 _LEADING_SHARE = 0.381966
 """Of the largest component. Not 1: ties would be broken by rounding."""
 
@@ -51,6 +55,15 @@ def _signs(k: Kernels, vectors: Array) -> Array:
 def _diagonal(x: Ref) -> Ref:
     z: Ref = do.diagonal(x, offset=0)
     return z
+
+
+def _between(left: Ref, diagonal: Ref | None, right: Ref) -> Ref | None:
+    """The product of two matrices with a diagonal one between."""
+    return None if diagonal is None else matmul(column_scaled(left, diagonal), right)
+
+
+def _plus_diagonal(x: Ref, diagonal: Ref | None) -> Ref:
+    return x if diagonal is None else x + do.diag(diagonal, shape=x.shape, offset=0)
 
 
 # --- eigh -----------------------------------------------------------------------------------------
@@ -78,12 +91,13 @@ def _eigh_jvp(tangents: Sequence[Ref], z: tuple[Ref, Ref], x: Ref) -> tuple[Ref,
     return _diagonal(c), matmul(vectors, do.divide_no_nan(c, differences(values)))
 
 
-def _eigh_vjp(g: tuple[Ref, Ref], z: tuple[Ref, Ref], x: Ref) -> list[Ref | None]:
+def _eigh_vjp(g: Cotangents, active: tuple[bool], z: tuple[Ref, Ref], x: Ref) -> list[Ref | None]:
     """V (diag(g_w) + (Vᵀ g_V) / (w_j - w_i)) Vᵀ, symmetrised."""
     values, vectors = z
-    c = matmul(transposed(vectors), g[1])
-    inside = do.divide_no_nan(c, differences(values)) + do.diag(g[0], shape=c.shape, offset=0)
-    return [symmetrized(matmul(vectors, inside, transposed(vectors)))]
+    if g[1] is None:
+        return [_between(vectors, g[0], transposed(vectors))]
+    c = do.divide_no_nan(matmul(transposed(vectors), g[1]), differences(values))
+    return [symmetrized(matmul(vectors, _plus_diagonal(c, g[0]), transposed(vectors)))]
 
 
 _EIGH = Op(
@@ -91,7 +105,7 @@ _EIGH = Op(
     operands=1,
     type=_eigh_type,
     run=_run_eigh,
-    derivative=Both(_eigh_jvp, _eigh_vjp),
+    derivative=Both(_eigh_jvp, _eigh_vjp, selective=True),
     axes=batch_axes,
     cost=matrix_cost(lambda n, _: 9 * n**3, passes=3),
     domain=Domain((STEEP,), square_examples()),
@@ -157,21 +171,31 @@ def _svd_jvp(tangents: Sequence[Ref], z: tuple[Ref, Ref, Ref], x: Ref) -> tuple[
     return du, _diagonal(c), transposed(dv)
 
 
-def _svd_vjp(g: tuple[Ref, Ref, Ref], z: tuple[Ref, Ref, Ref], x: Ref) -> list[Ref | None]:
+def _svd_vjp(
+    g: Cotangents, active: tuple[bool], z: tuple[Ref, Ref, Ref], x: Ref
+) -> list[Ref | None]:
     u, s, vh = z
-    v, gaps = transposed(vh), differences(do.square(s))
-    gv = transposed(g[2])
-    of_u, of_v = matmul(transposed(u), g[0]), matmul(vh, gv)
-    turned_u = do.divide_no_nan(of_u - transposed(of_u), gaps)
-    turned_v = do.divide_no_nan(of_v - transposed(of_v), gaps)
-    inside = column_scaled(turned_u, s) + row_scaled(s, turned_v)
-    cotangent = matmul(u, inside + do.diag(g[1], shape=inside.shape, offset=0), vh)
+    of_u, of_v = g[0], None if g[2] is None else transposed(g[2])
+    if of_u is None and of_v is None:
+        return [_between(u, g[1], vh)]
+    turned = [
+        column_scaled(_turned(u, of_u, s), s) if of_u is not None else None,
+        row_scaled(s, _turned(transposed(vh), of_v, s)) if of_v is not None else None,
+    ]
+    cotangent = matmul(u, _plus_diagonal(total(*turned), g[1]), vh)
     rows, columns = x.shape[-2:]
-    if rows > columns:
-        cotangent = cotangent + matmul(_over(_off(g[0], u), s), vh)
-    if columns > rows:
-        cotangent = cotangent + matmul(u, transposed(_over(_off(gv, v), s)))
+    if rows > columns and of_u is not None:
+        cotangent = cotangent + matmul(_over(_off(of_u, u), s), vh)
+    if columns > rows and of_v is not None:
+        cotangent = cotangent + matmul(u, transposed(_over(_off(of_v, transposed(vh)), s)))
     return [cotangent]
+
+
+def _turned(vectors: Ref, g: Ref, s: Ref) -> Ref:
+    """The antisymmetric part of vectorsᵀ g, over the differences of the squared values."""
+    c = matmul(transposed(vectors), g)
+    z: Ref = do.divide_no_nan(c - transposed(c), differences(do.square(s)))
+    return z
 
 
 _SVD = Op(
@@ -179,7 +203,7 @@ _SVD = Op(
     operands=1,
     type=_svd_type,
     run=_run_svd,
-    derivative=Both(_svd_jvp, _svd_vjp),
+    derivative=Both(_svd_jvp, _svd_vjp, selective=True),
     axes=batch_axes,
     cost=matrix_cost(lambda m, n: 14 * max(m, n) * min(m, n) ** 2 + 8 * min(m, n) ** 3, passes=3),
     domain=Domain(
