@@ -37,7 +37,7 @@ class _Kind(NamedTuple):
         inside: a shape, a static value, or the kinds of a container's items.
     """
 
-    cls: type
+    cls: Any
     dtype: Any
     inside: Any
 
@@ -58,9 +58,9 @@ class DirectCall:
     def __call__(self, args: Sequence[Any]) -> Any:
         """What the user's call returns, or MISS."""
         arrays: list[NDArray] = []
-        if not _take(args, self._kinds, arrays) or not self._guard.holds():
-            return MISS
-        return self._answer(self._run(arrays))
+        if _take(args, self._kinds, arrays) and self._guard.holds():
+            return self._answer(self._run(arrays))
+        return MISS
 
 
 def direct_call(

@@ -189,7 +189,7 @@ class LocalService(Transforms[Result]):
         if options or call.is_traced:
             return None
         prepared = self._prepare(Job(call.graph, call.inputs, call.want), Metrics())
-        return direct_call(function, args, call, prepared.lowered, prepared.program)
+        return direct_call(function, args, call, prepared.lowered, prepared.program.values)
 
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
         """The program for the job, compiled now or before."""

@@ -19,12 +19,15 @@ from pullback_graph.op import Op
 from pullback_worker.buffer_reuse import overwritten
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.numpy_kernels import NUMPY
-from pullback_worker.numpy_source import Polled
+from pullback_worker.numpy_source import Polled, written
+from pullback_worker.quiet import quietly
 from pullback_worker.registers import Places, Registers
 
 UNARY, GENERAL, OVER, SEVERAL = -1, -2, -3, -4
 """What may stand for a second operand: there is one; `a` is a tuple; it ends with the register to
 write over; `z` is a tuple as well."""
+_WRITTEN_NODES = 256
+"""A graph of more nodes is never written as source: one call would wait too long for that."""
 _SEGMENT_STEPS = 64
 _SEGMENT_BYTES = 1 << 18
 
@@ -39,25 +42,32 @@ Segment: TypeAlias = list[Step]
 class NumpyExecutor:
     """Compiles graphs to NumPy programs.
 
-    Arrays of at least `overwrite_bytes` that nothing needs any more are written over by the next
-    result of their type; below that, allocating is as fast.
+    Args:
+        overwrite_bytes: arrays of at least so many bytes that nothing needs any more are written
+            over by the next result of their type; below that, allocating is as fast.
+        written_calls: calls after which a graph is written as source; by then that has paid.
     """
 
     name = "numpy"
     version = f"1/numpy-{np.__version__}"
 
-    def __init__(self, overwrite_bytes: int = 1 << 16) -> None:
+    def __init__(self, overwrite_bytes: int = 1 << 16, written_calls: int = 64) -> None:
         self._overwrite_bytes = overwrite_bytes
+        self._written_calls = written_calls
 
     def compile(self, graph: Graph) -> NumpyProgram:
         """The program of `graph`; time and memory linear in its nodes."""
-        return NumpyProgram(graph, self._overwrite_bytes)
+        return NumpyProgram(graph, self._overwrite_bytes, self._written_calls)
 
 
 class NumpyProgram:
-    """A graph ready to run. Safe to call from several threads at once."""
+    """A graph ready to run. Safe to call from several threads at once.
 
-    def __init__(self, graph: Graph, overwrite_bytes: int) -> None:
+    A small graph that is called again and again is written as source after a while, which runs it
+    faster than the steps do.
+    """
+
+    def __init__(self, graph: Graph, overwrite_bytes: int, written_calls: int) -> None:
         self.graph = graph
         functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
         registers = Registers(graph)
@@ -68,6 +78,11 @@ class NumpyProgram:
         held = len(graph.inputs) + len(graph.constants)
         self._rest = [*graph.constants, *([None] * (registers.count + 1 - held))]
         self._outputs = [registers.of[output.value] for output in graph.outputs]
+        self._owns_outputs = _owns_outputs(graph, functions)
+        types = [graph.types[output.value] for output in graph.outputs]
+        self._scalars = self._owns_outputs and all([type.shape == () for type in types])
+        self._calls_to_write = written_calls if len(graph.nodes) <= _WRITTEN_NODES else 0
+        self._written: Polled | None = None
 
     @cached_property
     def peak_bytes(self) -> int:
@@ -85,16 +100,42 @@ class NumpyProgram:
             OutOfMemory: an array could not be allocated; the message names the node.
             ExecutionError: a node failed in another way.
         """
+        return [
+            value if type(value) is np.ndarray else np.asarray(value)
+            for value in self.values(arrays, cancel)
+        ]
+
+    def values(self, arrays: Sequence[NDArray], cancel: CancelFlag | None = None) -> list[Any]:
+        """The same, where a 0-d output may be a NumPy scalar.
+
+        Raises:
+            PullbackError: as a call.
+        """
         if len(arrays) != self._inputs:
             raise InputError(f"the program takes {self._inputs} input(s), got {len(arrays)}")
+        values: list[Any]
+        if self._written is not None:
+            values = quietly(self._written.polled, *arrays, cancel)
+        else:
+            values = quietly(self._stepwise, arrays, cancel)
+        if self._scalars:
+            return values
+        if self._owns_outputs:
+            return [_contiguous(value) for value in values]
+        return _fresh(values, [*arrays, *self.graph.constants])
+
+    def _stepwise(self, arrays: Sequence[NDArray], cancel: CancelFlag | None) -> list[Any]:
+        """The values of the outputs, step by step."""
         registers: list[Any] = [*arrays, *self._rest]
         registers[self._flag_register] = cancel
-        with np.errstate(all="ignore"):
-            for segment in self._segments:
-                if cancel is not None and cancel.is_set:
-                    raise Cancelled("the job was cancelled while its program ran")
-                self._run(segment, registers)
-        return _fresh([registers[i] for i in self._outputs], [*arrays, *self.graph.constants])
+        for segment in self._segments:
+            if cancel is not None and cancel.is_set:
+                raise Cancelled("the job was cancelled while its program ran")
+            self._run(segment, registers)
+        self._calls_to_write -= 1
+        if self._calls_to_write == 0:
+            self._written = written(self.graph)
+        return [registers[i] for i in self._outputs]
 
     def _run(self, segment: Segment, registers: list[Any]) -> None:
         """Run the steps of one segment; the loop every small program spends its time in."""
@@ -135,8 +176,7 @@ def failure(graph: Graph, position: int, error: Exception) -> ExecutionError:
 
 def fold(op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, Any]) -> list[NDArray]:
     """The results of one node on known operands, as fresh arrays: what constant folding calls."""
-    with np.errstate(all="ignore"):
-        results = op.run(NUMPY, **attributes)(*arrays)
+    results = quietly(op.run(NUMPY, **attributes), *arrays)
     return _fresh(list(results) if isinstance(results, tuple) else [results], arrays)
 
 
@@ -184,6 +224,25 @@ def _step(
     if len(operands) == 1:
         return function, operands[0], UNARY, results[0], dead, position
     return function, operands, GENERAL, results[0], dead, position
+
+
+def _owns_outputs(graph: Graph, functions: Sequence[Callable[..., Any]]) -> bool:
+    """Whether every output is sure to be an array of its own: made by a ufunc, given once."""
+    held = len(graph.inputs) + len(graph.constants)
+    made_by = [
+        function for node, function in zip(graph.nodes, functions, strict=True) for _ in node.types
+    ]
+    values = [output.value for output in graph.outputs]
+    if len(set(values)) < len(values) or any([value < held for value in values]):
+        return False
+    return all([isinstance(made_by[value - held], np.ufunc) for value in values])
+
+
+def _contiguous(value: Any) -> Any:
+    """An array of its own, contiguous; a scalar as it is."""
+    if type(value) is not np.ndarray or value.flags.c_contiguous:
+        return value
+    return np.array(value, order="C")
 
 
 def _fresh(values: list[Any], foreign: Sequence[NDArray]) -> list[NDArray]:

@@ -153,6 +153,19 @@ class Source:
         return results
 
 
+def written(graph: Graph) -> Polled:
+    """The function of a graph's inputs that gives the list of its outputs."""
+    source = Source()
+    inputs = [source.fresh("x") for _ in graph.inputs]
+    source.poll(1)
+    for name, item in zip(inputs, graph.inputs, strict=True):
+        if item.type.shape == ():
+            source.line(f"{name} = {name}[()]", 1)
+    results = source.graph(graph, inputs, 1)
+    source.line(f"return [{', '.join(results)}]", 1)
+    return source.finish(inputs)
+
+
 class _Writing:
     """The nodes of one graph on their way into a source."""
 
@@ -221,4 +234,4 @@ def _stop() -> None:
     raise Cancelled("the job was cancelled while its program ran")
 
 
-__all__ = ["CancelFlag", "Polled", "Source"]
+__all__ = ["CancelFlag", "Polled", "Source", "written"]
