@@ -87,6 +87,17 @@ class ControlFlow(Protocol):
     def scan(self, body: Graph, loop: Loop) -> Callable[..., Any]:
         """The loop over a leading axis."""
 
+    def while_loop(
+        self, cond: Graph, body: Graph, consts: int, max_steps: int, keep: bool
+    ) -> Callable[..., Any]:
+        """The loop that ends when the condition says so."""
+
+    def cond(self, branches: Sequence[Graph]) -> Callable[..., Any]:
+        """One of the branches: the choice, then what it runs on."""
+
+    def call(self, graph: Graph) -> Callable[..., Any]:
+        """The graph itself."""
+
 
 class Kernels(Protocol):
     """Array functions of one executor, named as in NumPy; all return fresh arrays or views."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import index
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pullback_graph.attributes import Kind, resized
 from pullback_graph.axis_groups import AxisGroups, AxisOf
 from pullback_graph.builder import Builder
 from pullback_graph.errors import ShapeError
 from pullback_graph.graph import Graph, Node
-from pullback_graph.op import Axes
+from pullback_graph.op import Axes, Op
 from pullback_graph.ref import Ref
 from pullback_graph.types import ArrayType, Shape
 
@@ -45,6 +45,37 @@ def with_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> Graph:
             return _Resizing(graph, groups, given, found).run()
         except _FoundLate as late:
             found[late.root] = late.scale
+
+
+def with_bodies_for(
+    op: Op, attributes: Mapping[str, Any], operands: Sequence[ArrayType]
+) -> dict[str, Any]:
+    """A node's attributes for operands of these types: its subgraphs retyped to fit them.
+
+    Raises:
+        ShapeError: a subgraph does not go with these sizes.
+    """
+    if op.bodies is None:
+        return dict(attributes)
+    made = dict(attributes)
+    for name, types in op.bodies(operands, **attributes).items():
+        body = attributes[name]
+        if isinstance(body, tuple):
+            made[name] = tuple([retyped(one, types) for one in body])
+        elif body is not None:
+            made[name] = retyped(body, types)
+    return made
+
+
+def retyped(body: Graph, types: Sequence[ArrayType]) -> Graph:
+    """A subgraph for inputs of other sizes; one that they do not fit otherwise stays as it is."""
+    if len(types) != len(body.inputs) or any(
+        [item.type.rank != type.rank for item, type in zip(body.inputs, types, strict=True)]
+    ):
+        return body
+    return with_shapes(
+        body, {item.name: type.shape for item, type in zip(body.inputs, types, strict=True)}
+    )
 
 
 class _Scale(NamedTuple):
@@ -116,6 +147,9 @@ class _Resizing:
         _check_slice(node, axes, old, new, what)
         expected = self.result_shape(node, axes, first, what) if _has(node, Kind.SHAPE) else ()
         attributes = resized(node.op.attributes, node.attributes, old, new, expected)
+        attributes = with_bodies_for(
+            node.op, attributes, [self.builder.types[i] for i in node.operands]
+        )
         results = self.builder.append(node.op, node.operands, attributes)
         for value in results:
             for axis, size in enumerate(self.builder.types[value].shape):

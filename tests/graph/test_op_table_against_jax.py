@@ -70,12 +70,17 @@ DIFFERENCES: dict[str, Difference] = {
 }
 
 
-def _has_elements(case: Case) -> bool:
-    """JAX gives NaN for a tangent of logsumexp of no elements, and no determinant's at all."""
+def _jax_has_it(case: Case) -> bool:
+    """JAX gives NaN for a tangent of logsumexp of no elements, and no determinant's at all.
+
+    Nor does it pull cotangents through a loop that finds its end as it runs.
+    """
+    if case.op.name == "while_loop":
+        return False
     return case.op.name not in ("logsumexp", "det") or 0 not in case.shapes[0]
 
 
-COMPARED = list(filter(_has_elements, DOUBLE))
+COMPARED = list(filter(_jax_has_it, DOUBLE))
 
 
 @pytest.mark.parametrize("case", spread(COMPARED), ids=str)

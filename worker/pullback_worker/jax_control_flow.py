@@ -53,6 +53,51 @@ class JaxControlFlow:
 
         return scan
 
+    def while_loop(
+        self, cond: Graph, body: Graph, consts: int, max_steps: int, keep: bool
+    ) -> Callable[..., Any]:
+        """The loop that ends when the condition says so."""
+        test, run = bound(cond, self._kernels), bound(body, self._kernels)
+        types = [body.types[item.value] for item in body.outputs]
+        stacked = [type._replace(shape=(max_steps, *type.shape)) for type in types] if keep else []
+
+        def loop(*operands: Array) -> Any:
+            shared = operands[:consts]
+
+            def goes_on(state: Any) -> Array:
+                steps, carries, _ = state
+                holds = test([*shared, *carries])[0]
+                return (steps < max_steps) & holds if max_steps else holds
+
+            def step(state: Any) -> Any:
+                steps, carries, kept = state
+                kept = [o.at[steps].set(x) for o, x in zip(kept, carries, strict=bool(kept))]
+                return steps + 1, run([*shared, *carries]), kept
+
+            first = [
+                jnp.asarray(x, type.dtype) for x, type in zip(operands[consts:], types, strict=True)
+            ]
+            start = (jnp.asarray(0, jnp.int64), first, [_zeros(type) for type in stacked])
+            steps, carries, kept = lax.while_loop(goes_on, step, start)
+            return _alone([*carries, steps, *kept] if keep else carries)
+
+        return loop
+
+    def cond(self, branches: Sequence[Graph]) -> Callable[..., Any]:
+        """One of the branches: the choice, then what it runs on."""
+        runs = [bound(branch, self._kernels) for branch in branches]
+
+        def choose(choice: Array, *operands: Array) -> Any:
+            index = jnp.clip(jnp.asarray(choice).astype(jnp.int64), 0, len(runs) - 1)
+            return _alone(lax.switch(index, runs, operands))
+
+        return choose
+
+    def call(self, graph: Graph) -> Callable[..., Any]:
+        """The graph itself."""
+        run = bound(graph, self._kernels)
+        return lambda *operands: _alone(run(operands))
+
 
 def bound(graph: Graph, kernels: Kernels) -> Body:
     """The function of a graph: inputs to outputs."""

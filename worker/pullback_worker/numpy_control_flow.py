@@ -34,6 +34,27 @@ class NumpyControlFlow:
         """The loop over a leading axis."""
         return _kept(("scan", body.fingerprint, loop), lambda: _scan(body, loop))
 
+    def while_loop(
+        self, cond: Graph, body: Graph, consts: int, max_steps: int, keep: bool
+    ) -> Callable[..., Any]:
+        """The loop that ends when the condition says so."""
+        key = ("while", cond.fingerprint, body.fingerprint, consts, max_steps, keep)
+        return _kept(key, lambda: _while(cond, body, consts, max_steps, keep))
+
+    def cond(self, branches: Sequence[Graph]) -> Callable[..., Any]:
+        """One of the branches: the choice, then what it runs on."""
+        runs = [self.call(branch) for branch in branches]
+        last = len(runs) - 1
+
+        def choose(choice: Any, *operands_and_flag: Any) -> Any:
+            return runs[min(max(int(choice), 0), last)].polled(*operands_and_flag)
+
+        return Polled(choose)
+
+    def call(self, graph: Graph) -> Polled:
+        """The graph itself."""
+        return _kept(("call", graph.fingerprint), lambda: _call(graph))
+
 
 def _kept(key: Any, write: Callable[[], Polled]) -> Polled:
     found = _written.get(key)
@@ -52,9 +73,7 @@ def _scan(body: Graph, loop: Loop) -> Polled:
     consts, carries, stacked = names[: loop.consts], names[loop.consts : first], names[first:]
     types = [body.types[item.value] for item in body.outputs]
     last = len(types) - loop.sums
-    for name, item in zip(names, body.inputs[:first], strict=False):
-        if not item.type.shape:
-            source.line(f"{name} = {name}[()]", 2)
+    source.scalars(names[:first], body, 2)
     source.line(f"steps = {f'len({stacked[0]})' if stacked else loop.length}", 2)
     outs = [_allocated(source, type) for type in types[loop.carries : last]]
     sums = [_zero(source, type) for type in types[last:]]
@@ -73,16 +92,52 @@ def _scan(body: Graph, loop: Loop) -> Polled:
     return source.finish(names)
 
 
+# --- while_loop, call -----------------------------------------------------------------------------
+
+
+def _while(cond: Graph, body: Graph, consts: int, max_steps: int, keep: bool) -> Polled:
+    source = Source()
+    names = _given(source, body)
+    carries = names[consts:]
+    types = [body.types[item.value] for item in body.outputs]
+    source.scalars(names, body, 2)
+    source.line("i = 0", 2)
+    source.line(f"steps = {max_steps}", 2)
+    outs = [_allocated(source, type, "zeros") for type in types] if keep else []
+    source.line("while i < steps:" if max_steps else "while True:", 2)
+    source.poll(_BODY, _now_and_then(body))
+    (holds,) = source.graph(cond, names, _BODY)
+    source.line(f"if not {holds}: break", _BODY)
+    for out, name in zip(outs, carries, strict=False):
+        source.line(f"{out}[i] = {name}", _BODY)
+    _assign(source, carries, source.graph(body, names, _BODY), _BODY)
+    source.line("i += 1", _BODY)
+    source.held["int64"] = np.int64
+    source.line(f"return {_listed([*carries, *(['int64(i)', *outs] if keep else [])])}", 2)
+    return source.finish(names)
+
+
+def _call(graph: Graph) -> Polled:
+    source = Source()
+    names = _given(source, graph)
+    source.scalars(names, graph, 2)
+    source.line(f"return {_listed(source.graph(graph, names, 2))}", 2)
+    return source.finish(names)
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
 def _given(source: Source, body: Graph) -> list[str]:
     """Names for what a body's inputs come from."""
     return [source.fresh("a") for _ in body.inputs]
 
 
-def _allocated(source: Source, type: ArrayType) -> str:
+def _allocated(source: Source, type: ArrayType, how: str = "empty") -> str:
     """A variable for stacked entries of a type, an array of `steps` of them."""
     name, dtype = source.fresh("o"), source.hold(type.dtype)
-    source.held["empty"] = np.empty
-    source.line(f"{name} = empty((steps, *{type.shape}), {dtype})", 2)
+    source.held[how] = getattr(np, how)
+    source.line(f"{name} = {how}((steps, *{type.shape}), {dtype})", 2)
     return name
 
 

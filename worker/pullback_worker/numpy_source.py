@@ -7,7 +7,7 @@ belongs to is kept, so that an error names its node.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -54,10 +54,12 @@ class Line(NamedTuple):
 class Polled:
     """A function written for a graph. Called with a cancel flag, it looks at it as it goes."""
 
-    def __init__(self, run: Callable[..., Any], file: str, lines: dict[int, Line]) -> None:
+    def __init__(
+        self, run: Callable[..., Any], file: str = "", lines: Mapping[int, Line] | None = None
+    ) -> None:
         self._run = run
         self._file = file
-        self._lines = lines
+        self._lines = lines or {}
 
     def __call__(self, *operands: Any) -> Any:
         """The results for operands, with nothing to stop it."""
@@ -129,6 +131,12 @@ class Source:
         exec(compile(text, file, "exec"), scope)
         lines = {number + len(head) + 1: line for number, line in self._belongs.items()}
         return Polled(scope["make"](**self.held), file, lines)
+
+    def scalars(self, names: Sequence[str], body: Graph, depth: int) -> None:
+        """Make NumPy scalars of the 0-d arrays among a body's first inputs."""
+        for name, item in zip(names, body.inputs, strict=False):
+            if not item.type.shape:
+                self.line(f"{name} = {name}[()]", depth)
 
     # --- graphs -----------------------------------------------------------------------------------
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pullback_graph.op import Op
 from pullback_graph.ops import (
     arithmetic,
+    branches,
     comparison,
     contraction,
     conversion,
     convolution,
     creation,
     cumulative,
+    custom,
     determinant,
     dynamic,
     exponential,
@@ -30,6 +32,7 @@ from pullback_graph.ops import (
     special,
     spectral,
     transcendental,
+    while_loop,
 )
 
 FAMILIES: dict[str, tuple[Op, ...]] = {
@@ -51,7 +54,9 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "matrix": matrix.ROWS,
     "contraction": contraction.ROWS,
     "creation": creation.ROWS,
-    "loops": scan.ROWS,
+    "loops": (*scan.ROWS, *while_loop.ROWS),
+    "branches": branches.ROWS,
+    "custom": custom.ROWS,
     "convolution": convolution.ROWS,
     "factorization": factorization.ROWS,
     "solving": solving.ROWS,
