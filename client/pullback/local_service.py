@@ -1,7 +1,8 @@
-"""The service without a server: jobs run in this process, on the NumPy executor, one after another.
+"""The service without a server: jobs run in this process, one after another.
 
 Same calls, same results, same errors as a remote service. Options that say where work goes
-(`split`, `priority`, `reproducible`) have nothing to decide here and are accepted.
+(`split`, `priority`) have nothing to decide here and are accepted. Graphs start on NumPy; one that
+many seconds go into moves to XLA, where JAX is installed and measured to be faster.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from threading import Lock
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from pullback.direct_call import DirectCall, direct_call
 from pullback.job_arguments import Arrays, Names, OptionFields, make_job
 from pullback.map_items import MakeJob, map_job_maker
 from pullback.transforms import Transforms
+from pullback_graph import memory
 from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import (
     Cancelled,
@@ -29,14 +31,17 @@ from pullback_graph.errors import (
     InputError,
     NotFoundError,
     PullbackError,
-    UnsupportedError,
 )
 from pullback_graph.graph import Graph, Input
-from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Options, Result, TensorHash
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, TensorHash
 from pullback_graph.recompute import fit
 from pullback_graph.types import type_of
 from pullback_graph.want import Want, seed_name
-from pullback_worker.numpy_executor import NumpyExecutor, NumpyProgram, fold
+from pullback_worker.choice import Choice, run, runner
+from pullback_worker.chooser import Chooser, steadiness
+from pullback_worker.executors import Executors, check_asked
+from pullback_worker.numpy_executor import fold
+from pullback_worker.promoter import Promoter
 from pullback_worker.result_checks import (
     bad_node,
     directions,
@@ -47,19 +52,26 @@ from pullback_worker.result_checks import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-_EXECUTORS = ("auto", "numpy")
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A graph differentiated, simplified and compiled for what is wanted of it.
 
-class Prepared(NamedTuple):
-    """A graph differentiated, simplified and compiled for what is wanted of it."""
+    Attributes:
+        names: of its outputs: the values', then those that messages give the derivatives.
+    """
 
     lowered: Lowered
-    program: NumpyProgram
+    choice: Choice
     names: tuple[str, ...]
-    """Names of its outputs: the values', then those that messages give the derivatives."""
     nodes: int
     flops: float
     recompute_factor: float = 0.0
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """Estimated bytes alive at the fullest moment, node after node."""
+        return memory.peak_bytes(self.lowered.graph)
 
 
 class LocalService(Transforms[Result]):
@@ -67,11 +79,14 @@ class LocalService(Transforms[Result]):
 
     Args:
         programs: how many compiled programs it keeps; the least recently used goes first.
+        promote: whether graphs that are run a lot may move to XLA, compiled in the background.
     """
 
-    def __init__(self, programs: int = 256) -> None:
+    def __init__(self, programs: int = 256, *, promote: bool = True) -> None:
         self._capacity = programs
-        self._executor = NumpyExecutor()
+        executors = Executors()
+        self._promoter = Promoter(executors) if promote else None
+        self._chooser = Chooser(executors, self._promoter)
         self._kept: OrderedDict[Any, Prepared] = OrderedDict()
         self._lock = Lock()
 
@@ -90,7 +105,8 @@ class LocalService(Transforms[Result]):
         Raises:
             InputError: an input or seed is missing, unknown, or of another type than the graph's.
             NotDifferentiable: a derivative was asked for where there is none.
-            UnsupportedError: the options ask for an executor that is not here.
+            UnsupportedError: the executor asked for is not here, or can't run the graph.
+            LimitExceeded: the executor asked for does not compile graphs of this size.
             ExecutionError: the computation failed.
             DeadlineExceeded: it took longer than `deadline_s`.
         """
@@ -105,8 +121,8 @@ class LocalService(Transforms[Result]):
             PullbackError: as `evaluate`.
         """
         started = perf_counter()
-        _check_options(job.options)
-        metrics = Metrics(executor="numpy", split="none", split_reason="run in this process")
+        check_asked(job.options.executor, job.options.memory_cap_bytes)
+        metrics = Metrics(split="none", split_reason="run in this process")
         prepared = self._prepare(job, metrics)
         arrays = _bound(prepared, job)
         results = _run(prepared, arrays, job.options.deadline_s, metrics)
@@ -164,6 +180,8 @@ class LocalService(Transforms[Result]):
         """Forget the compiled programs; the service can be used again."""
         with self._lock:
             self._kept.clear()
+        if self._promoter is not None:
+            self._promoter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -189,14 +207,16 @@ class LocalService(Transforms[Result]):
         if options or call.is_traced:
             return None
         prepared = self._prepare(Job(call.graph, call.inputs, call.want), Metrics())
-        return direct_call(function, args, call, prepared.lowered, prepared.program.values)
+        return direct_call(function, args, call, prepared.lowered, runner(prepared.choice))
 
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
         """The program for the job, compiled now or before."""
         if isinstance(job.graph, GraphHash):
             raise NotFoundError("pb.local() keeps no graphs by hash; pass the graph", field="graph")
         options = job.options
-        key = (job.graph.fingerprint, job.want, options.memory_cap_bytes, options.certificate)
+        steady = steadiness(options.reproducible, options.memory_cap_bytes)
+        how = (options.executor, steady, options.memory_cap_bytes, options.certificate)
+        key = (job.graph.fingerprint, job.want, how)
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
@@ -211,11 +231,11 @@ class LocalService(Transforms[Result]):
             lowered = replace(lowered, graph=fitted.graph)
             factor = 0.0 if fitted.method == "none" else fitted.factor
         metrics.planning_s = perf_counter() - started
-        program = self._executor.compile(lowered.graph)
+        choice = self._chooser.choose(lowered.graph, options.executor, steady=steady)
         metrics.compiling_s = perf_counter() - started - metrics.planning_s
         graph = lowered.graph
         made = Prepared(
-            lowered, program, graph.output_names, len(graph.nodes), graph.cost.flops, factor
+            lowered, choice, graph.output_names, len(graph.nodes), graph.cost.flops, factor
         )
         with self._lock:
             self._kept[key] = made
@@ -246,13 +266,12 @@ class _Deadline:
 def _run(
     prepared: Prepared, arrays: list[NDArray], deadline_s: float | None, metrics: Metrics
 ) -> list[NDArray]:
-    started = perf_counter()
     flag: Any = None if deadline_s is None else _Deadline(deadline_s)
     try:
-        results = prepared.program(arrays, flag)
+        results, running, spent_s = run(prepared.choice, arrays, flag)
     except Cancelled:
         raise DeadlineExceeded(f"the job took longer than its deadline of {deadline_s} s") from None
-    spent_s = perf_counter() - started
+    metrics.executor, metrics.executor_reason = running.executor, running.reason
     if prepared.lowered.derivatives:
         metrics.fused_s = spent_s
     else:
@@ -278,22 +297,13 @@ def _measure(
     metrics.flops = prepared.flops
     metrics.adjoint_evaluations = lowered.adjoints
     metrics.independent_inputs = lowered.independent
-    metrics.peak_bytes = prepared.program.peak_bytes
+    metrics.peak_bytes = prepared.peak_bytes
     metrics.recompute_factor = prepared.recompute_factor
     found = non_finite(prepared.names[: len(results)], results)
     if found and job.options.check != "none":
         own = arrays[: len(arrays) - len(lowered.directions)]
         metrics.bad_node = bad_node(job.options.check, found, job.graph, job.want, own)
     metrics.non_finite = {**non_finite(lowered.graph.input_names, arrays), **found}
-
-
-def _check_options(options: Options) -> None:
-    if options.executor not in _EXECUTORS:
-        raise UnsupportedError(
-            f"pb.local() runs on the numpy executor, not on {options.executor!r}; leave it out, or "
-            "connect to a server that has it",
-            field="executor",
-        )
 
 
 def _bound(prepared: Prepared, job: Job) -> list[NDArray]:

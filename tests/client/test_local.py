@@ -127,12 +127,12 @@ def test_not_a_number_is_counted_or_refused():
 
 
 def test_options():
-    """An unknown option and an absent executor are errors; where work goes is not asked here."""
+    """An unknown option and an impossible one are errors; where work goes is not asked here."""
     graph = pb.trace(lambda x: x, X)
     service = pb.local()
     service.evaluate(graph, {"x": X}, split="shard(2)", priority=3, reproducible=True)
-    with pytest.raises(pb.UnsupportedError, match="numpy executor"):
-        service.evaluate(graph, {"x": X}, executor="xla")
+    with pytest.raises(pb.UnsupportedError, match="memory cap; leave out"):
+        service.evaluate(graph, {"x": X}, executor="xla", memory_cap_bytes=1 << 20)
     with pytest.raises(pb.RequestError, match="no option 'colour'"):
         service.evaluate(graph, {"x": X}, colour="red")  # type: ignore[call-arg]  # what is tested
     with pytest.raises(pb.LimitExceeded, match="memory cap is 10"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -87,6 +86,8 @@ class Executors:
         found = self._loaded.get(name)
         if found is not None:
             return found.version
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (it is slow)
+
         library = TABLE[name].library
         try:
             return f"1/{library}-{version(library)}"
@@ -113,6 +114,25 @@ class Executors:
             cache = Path(module.default_folder())
         made: Executor = kind(settings.device, threads=settings.threads, cache=cache)
         return made
+
+
+def check_asked(executor: str, memory_cap_bytes: int | None) -> None:
+    """Refuse what no executor here could do.
+
+    Raises:
+        UnsupportedError: a name that no executor has, or a memory cap on one that can't keep it.
+    """
+    if executor and executor not in NAMES:
+        raise UnsupportedError(
+            f"there is no executor {executor!r}; use one of: {', '.join(NAMES)}",
+            field="options.executor",
+        )
+    if executor == "xla" and memory_cap_bytes is not None:
+        raise UnsupportedError(
+            "xla orders and merges nodes as it likes, so it can't keep to a memory cap; leave out "
+            "memory_cap_bytes, or use executor numpy or auto",
+            field="options.memory_cap_bytes",
+        )
 
 
 def is_installed(name: str) -> bool:
