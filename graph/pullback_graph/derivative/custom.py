@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback_graph.builder import copy_values
-from pullback_graph.derivative.bodies import as_tuple
+from pullback_graph.derivative.bodies import as_tuple, dependent
 from pullback_graph.derivative.linear_space import zeros
 from pullback_graph.derivative.reverse import pull
 from pullback_graph.errors import NotDifferentiable
@@ -72,8 +72,12 @@ def _check_consts(active: Sequence[bool], forward: Graph) -> None:
     Raises:
         NotDifferentiable: one is asked for.
     """
-    if any(active):
-        name = forward.inputs[list(active).index(True)].name
+    outputs = [item.value for item in forward.outputs]
+    for i in [i for i, flag in enumerate(active) if flag]:
+        reads = dependent(forward, [i])
+        if not any([reads[value] for value in outputs]):
+            continue
+        name = forward.inputs[i].name
         raise NotDifferentiable(
             f"a function with a derivative of its own uses {name!r} from around it, and has no "
             "derivative by that; pass it as an argument, or apply stop_gradient to it"
