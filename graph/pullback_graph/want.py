@@ -81,6 +81,12 @@ class DerivativeKey(NamedTuple):
     second_input: str = ""
     seed: int = 0
 
+    @property
+    def title(self) -> str:
+        """The name of an output that holds it: `d(output)/d(input)`, with `@k` after seed k."""
+        below = f"/d({self.input})" if self.input else ""
+        return f"d({self.output}){below}" + (f"@{self.seed}" if self.seed else "")
+
 
 def seed_name(seed: int, name: str) -> str:
     """Name of the lowered graph's input that holds seed number `seed` for `name`."""

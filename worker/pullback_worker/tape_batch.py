@@ -14,13 +14,20 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from pullback_graph.codec import encode_job
+from pullback_graph.codec.tapes import DIGEST_DIGITS
 from pullback_graph.fingerprint import NUMBERS
+from pullback_graph.graph import Input
+from pullback_graph.job import Job
+from pullback_graph.tape import Tape, TapeOutput
+from pullback_graph.tape.flops import ROW_FLOPS
 from pullback_graph.tape.rows import NDArray
-from pullback_graph.types import FLOAT64, DType
+from pullback_graph.types import FLOAT64, ArrayType, DType
+from pullback_graph.want import Gradient, Value
 from pullback_worker import tape_wire_layout as col
 from pullback_worker.tape_packed import run_packed
 from pullback_worker.tape_wire_encoding import write_replies
-from pullback_worker.tape_wire_figures import FIGURES, NON_FINITE, ROW_EDGES, ROW_FLOPS, figure
+from pullback_worker.tape_wire_figures import FIGURES, NON_FINITE, ROW_EDGES, figure
 from pullback_worker.tape_wire_layout import Packed
 from pullback_worker.tape_wire_merge import merge
 from pullback_worker.tape_wire_replies import SIZES, Results, measure_replies
@@ -29,8 +36,6 @@ from pullback_worker.tape_wire_scan import scan_jobs
 SharedMetrics: TypeAlias = Callable[[int, float, float], tuple[bytes, bytes]]
 """`(jobs, preparing_s, running_s)`, the seconds a job's share -> the encoded JobMetrics that all
 jobs of the batch share: of those that want values, and of those that want gradients."""
-
-_DIGEST_DIGITS = 16
 
 
 class BatchReplies(NamedTuple):
@@ -111,13 +116,40 @@ def run_batch(
     return BatchReplies(replies, packed.jobs, figures, preparing_s, running_s)
 
 
+def warm_batches() -> None:
+    """Load or compile all that a batch needs: by running one of a job of each kind."""
+    for job in _samples():
+        done = run_batch(
+            [job],
+            np.zeros(1, np.int64),
+            np.full(1, np.inf),
+            np.zeros(1),
+            lambda *_: (b"", b""),
+            "",
+        )
+        assert done.replies[0] is not None, "a sound job is taken"
+
+
+def _samples() -> list[bytes]:
+    """Jobs that want a tape's value, and its gradient."""
+    tape = Tape(
+        FLOAT64,
+        (Input("x", ArrayType(FLOAT64, ())),),
+        np.empty(0),
+        ("square",),
+        np.zeros(1, np.uint16),
+        np.zeros(1, np.uint32),
+        (TapeOutput("y", (), np.ones(1, np.uint32)),),
+    )
+    inputs = {"x": np.ones(())}
+    return [encode_job(Job(tape, inputs, want)) for want in (Value(), Gradient(("x",)))]
+
+
 def _digests(joined: bytes, packed: Packed, version: str) -> NDArray:
     """`(J, D)` ASCII: each names its job's graph or tape, its want, and the executor."""
     sha256, tail = hashlib.sha256, f"/tape-{version}"
     bounds = packed.jobs[:, [col.BODY_AT, col.BODY_END, col.WANT_AT, col.WANT_END]].tolist()
-    heads = [
-        sha256(joined[a:b] + joined[c:d]).hexdigest()[:_DIGEST_DIGITS] for a, b, c, d in bounds
-    ]
+    heads = [sha256(joined[a:b] + joined[c:d]).hexdigest()[:DIGEST_DIGITS] for a, b, c, d in bounds]
     text = "".join([head + tail for head in heads]).encode()
     return np.frombuffer(text, np.uint8).reshape(len(heads), -1)
 

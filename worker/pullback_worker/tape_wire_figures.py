@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from pullback_graph.table import OPS
+from pullback_graph.tape.flops import EDGE_FLOPS
 from pullback_graph.tape.rows import ROW_NUMBERS, ROW_OPERANDS, TAPE_ROWS, NDArray
-from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker import tape_wire_layout as col
 from pullback_worker.tape_forward import EDGES
 from pullback_worker.tape_numba import jit
@@ -17,18 +14,6 @@ from pullback_worker.tape_wire_layout import Packed
 
 NODES, ADJOINTS, FLOPS, PEAK_BYTES, NON_FINITE, FIGURES = range(6)
 """Columns of a job's figures; NON_FINITE is 1 where an array of its holds a NaN or infinity."""
-EDGE_FLOPS = 4.0
-"""Of an adjoint's way through a node: two products, two sums."""
-
-
-def _row_flops() -> NDArray:
-    scalar = ArrayType(FLOAT64, ())
-    rows: list[Any] = [OPS[name] for name in TAPE_ROWS]
-    return np.array([row.cost([scalar] * row.operands, (scalar,)).flops for row in rows])
-
-
-ROW_FLOPS = _row_flops()
-"""FLOPs of a row on scalars, by its number."""
 
 
 def _row_edges() -> NDArray:

@@ -6,12 +6,14 @@ operators and names.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.tensors import decode_dtype
+from pullback_graph.codec.wants import want_bytes
 from pullback_graph.errors import GraphError, UnsupportedError, WireError
 from pullback_graph.fingerprint import NUMBERS
 from pullback_graph.graph import Input
@@ -20,10 +22,14 @@ from pullback_graph.limits import DEFAULT_LIMITS, Limits
 from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.tape import Tape, TapeOutput, check
 from pullback_graph.types import ArrayType, DType, Shape
+from pullback_graph.want import Want
 from pullback_proto.v1 import tape_pb2
 
 OPCODE, NUMBER = np.dtype("<u2"), np.dtype("<u4")
 """Elements of the packed columns: an index into the tape's `ops`, and the number of a scalar."""
+NAMED_BYTES = 1 << 16
+"""A tape of this many bytes is kept by a server, and named by its fingerprint when it comes again."""
+DIGEST_DIGITS = 16
 
 
 def encode_tape(tape: Tape) -> tape_pb2.Tape:
@@ -84,6 +90,12 @@ def decode_tape(
     )
     check(tape)
     return tape
+
+
+def tape_digest(tape: Tape, want: Want) -> str:
+    """Sixteen hexadecimal digits that name a tape, as sent, and a want without seeds' arrays."""
+    parts = encode_tape(tape).SerializeToString(), want_bytes(want)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:DIGEST_DIGITS]
 
 
 # --- parts ----------------------------------------------------------------------------------------

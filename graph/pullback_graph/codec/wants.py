@@ -24,6 +24,7 @@ from pullback_graph.want import (
     Want,
     want_name,
 )
+from pullback_proto.v1 import job_pb2
 
 Seeds = tuple[Mapping[str, Tensor], ...]
 
@@ -54,6 +55,17 @@ def encode_want(job: Any, want: Want, seeds: Seeds) -> None:
             getattr(message, field).extend(value)
     if "seeds" not in _FIELDS[name] and seeds:
         raise InputError(f"a {name} takes no seeds, got {len(seeds)}", field="seeds")
+
+
+def want_bytes(want: Want) -> bytes:
+    """What a want without seeds is on the wire; of one with seeds, its names."""
+    name = want_name(want)
+    if "seeds" in _FIELDS[name]:
+        return repr(want).encode()
+    job = job_pb2.Job()
+    encode_want(job, want, ())
+    data: bytes = getattr(job, name).SerializeToString()
+    return data
 
 
 def decode_want(job: Any, limits: Limits) -> tuple[Want, Seeds]:

@@ -93,7 +93,7 @@ class Draft:
         reached = {item.key.input for item in derivatives if item.ref is not None}
         named = tuple(dict.fromkeys(item.key.input for item in derivatives if item.key.input))
         for key, ref, type in [(item.key, item.ref, item.type) for item in derivatives]:
-            outputs.append((_title(key), zeros(self.builder, type) if ref is None else ref))
+            outputs.append((key.title, zeros(self.builder, type) if ref is None else ref))
         return Differentiated(
             graph=self.builder.build(_distinct(outputs)),
             value_count=len(kept),
@@ -151,11 +151,6 @@ def without_first(
         adjoints=first.adjoints + second.adjoints,
         mode=mode,
     )
-
-
-def _title(key: DerivativeKey) -> str:
-    below = f"/d({key.input})" if key.input else ""
-    return f"d({key.output}){below}" + (f"@{key.seed}" if key.seed else "")
 
 
 def _distinct(outputs: list[tuple[str, Ref]]) -> list[tuple[str, Ref]]:
