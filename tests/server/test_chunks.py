@@ -10,7 +10,7 @@ from pullback_graph.codec import encode_job
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_server.front_end.chunks import brings_graph
+from pullback_server.front_end.arrivals import brings_graph
 
 
 def _graph() -> Graph:

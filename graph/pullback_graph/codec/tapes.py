@@ -28,7 +28,7 @@ from pullback_proto.v1 import tape_pb2
 OPCODE, NUMBER = np.dtype("<u2"), np.dtype("<u4")
 """Elements of the packed columns: an index into the tape's `ops`, and the number of a scalar."""
 NAMED_BYTES = 1 << 16
-"""A tape of this many bytes is kept by a server, and named by its fingerprint when it comes again."""
+"""A tape of this many bytes is kept by a server, and named when it comes again."""
 DIGEST_DIGITS = 16
 
 

@@ -1,4 +1,4 @@
-"""Work of a tape: the rows' own costs on scalars, and what an adjoint's way through a node takes."""
+"""Work of a tape: the rows' own costs on scalars, and what an adjoint's way through one takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROW_FLOPS = _row_flops()
 
 
 def flops(tape: Tape, adjoints: int | None = None) -> float:
-    """FLOPs of a checked tape's values; with partials and sweeps through `adjoints` nodes, if any."""
+    """FLOPs of a checked tape's values; with partials and adjoints of so many nodes."""
     each = ROW_FLOPS.take(row_numbers(tape.ops))
     forward = float(each.take(tape.opcodes).sum()) if len(tape.opcodes) else 0.0
     return forward if adjoints is None else 2.0 * forward + EDGE_FLOPS * adjoints

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pullback_graph.errors import Cancelled, NotFoundError, PullbackError
 from pullback_graph.job import Metrics
-from pullback_server.front_end.run_job import Arrival
+from pullback_server.front_end.arrivals import Arrival
 from pullback_server.metrics import ServiceCounters
 
 

@@ -24,11 +24,23 @@ def bind_inputs(
         InputError: an input or seed is missing, unknown, or of another type than the graph's.
         NotFoundError: a tensor named by hash is not stored here.
     """
+    lowered = prepared.lowered
+    wanted = lowered.graph.inputs[: len(lowered.graph.inputs) - len(lowered.directions)]
+    arrays, hits = bind_arrays(wanted, job, tensors)
+    return arrays + directions(lowered), hits
+
+
+def bind_arrays(
+    wanted: Sequence[Input], job: Job, tensors: ContentStore[NDArray]
+) -> tuple[list[NDArray], int]:
+    """The job's arrays for inputs and seeds in that order, and how many came from the store.
+
+    Raises:
+        InputError, NotFoundError: as `bind_inputs` says.
+    """
     given: dict[str, Tensor] = dict(job.inputs)
     for number, seed in enumerate(job.seeds):
         given.update({seed_name(number, name): tensor for name, tensor in seed.items()})
-    lowered = prepared.lowered
-    wanted = lowered.graph.inputs[: len(lowered.graph.inputs) - len(lowered.directions)]
     if len(given) != len(wanted) or any(item.name not in given for item in wanted):
         _check_names(given, [item.name for item in wanted])
     arrays, hits = [], 0
@@ -40,7 +52,7 @@ def bind_inputs(
         if tensor.dtype != item.type.dtype or tensor.shape != item.type.shape:
             raise _wrong_type(item, tensor)
         arrays.append(tensor)
-    return arrays + directions(lowered), hits
+    return arrays, hits
 
 
 def _check_names(given: Mapping[str, Any], wanted: Sequence[str]) -> None:

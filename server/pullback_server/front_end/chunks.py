@@ -12,15 +12,14 @@ from google.rpc import status_pb2
 from pullback_graph.codec import encode_reply, error_to_status, status_to_error
 from pullback_graph.errors import PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
+from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph
 from pullback_server.front_end.evaluation import Evaluation, typed_error
 from pullback_server.front_end.job_processes import VISIT_BYTES, JobProcesses, Returned, Sent
-from pullback_server.front_end.run_job import Answer, Arrival, BoundJob
+from pullback_server.front_end.run_job import BoundJob
 
 Done: TypeAlias = "Answer | BoundJob | PullbackError"
 Emit: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
 """Takes serialised JobReplies."""
-
-_ID_TAG, _GRAPH_TAG = 0x0A, 0x12
 
 
 class ChunkRunner:
@@ -106,17 +105,6 @@ class ChunkRunner:
         )
         data: bytes = reply.SerializeToString()
         return data
-
-
-def brings_graph(data: bytes) -> bool:
-    """Whether a serialised job has its graph in it, judged by its first fields.
-
-    A guess, so that the event loop need not parse: a wrong one costs a visit to a process, which
-    hands back what it can't do.
-    """
-    if data[:1] == bytes([_ID_TAG]) and len(data) > 1 and data[1] < 0x80:
-        data = data[2 + data[1] : 3 + data[1]]
-    return data[:1] == bytes([_GRAPH_TAG])
 
 
 def _caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:

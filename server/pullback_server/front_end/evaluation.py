@@ -15,9 +15,10 @@ from typing import TypeVar
 from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
 from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
+from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.job_flag import JobFlag
 from pullback_server.front_end.job_threads import JobThreads
-from pullback_server.front_end.run_job import Answer, Arrival, BoundJob, JobRunner, finish
+from pullback_server.front_end.run_job import BoundJob, JobRunner, finish
 
 INLINE_BYTES = 4096
 """Requests over this are not even parsed on the event loop."""

@@ -13,9 +13,9 @@ from pullback_graph.errors import PullbackError
 from pullback_graph.graph import Graph
 from pullback_proto.v1 import service_pb2
 from pullback_server.config import ServerConfig
+from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.describe import describe_plan, describe_server
-from pullback_server.front_end.run_job import Arrival
 from pullback_server.front_end.streams import JobStream
 from pullback_server.front_end.tensor_upload import TensorUpload
 

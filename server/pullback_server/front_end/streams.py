@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 
 from pullback_graph.errors import LimitExceeded, PullbackError, ServiceError, WireError
 from pullback_proto.v1 import job_pb2
+from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
-from pullback_server.front_end.run_job import Arrival
 from pullback_worker.executor import CancelFlag
 
 CHUNK_JOBS = 32

@@ -1,0 +1,79 @@
+"""A job as it arrives, serialised, and as it is answered: what the front end's parts pass about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from pullback_graph.job import Job, Metrics
+from pullback_graph.want import want_name
+from pullback_proto.v1 import job_pb2
+from pullback_server.front_end.job_flag import JobFlag, earlier
+from pullback_worker.executor import CancelFlag
+
+_ID_TAG = job_pb2.Job.ID_FIELD_NUMBER << 3 | 2
+_GRAPH_TAG, _TAPE_TAG = bytes([0x12]), bytes([0x1A])
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """A serialised job, when it came, and what is known of it so far.
+
+    Attributes:
+        received_s: `perf_counter()` when its bytes arrived.
+        want: the want's name once decoded, for counting; `unknown` before.
+        state: `queued`, `planning` or `running`, for counting.
+    """
+
+    data: bytes
+    deadline_s: float | None = None
+    caller: CancelFlag | None = None
+    position: int = 0
+    received_s: float = field(default_factory=perf_counter)
+    id: str = ""
+    want: str = "unknown"
+    state: str = "queued"
+    priority: int = 0
+    flag: JobFlag = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.flag = JobFlag(self.deadline_s, self.caller)
+
+    def is_of(self, job: Job) -> None:
+        """Note what the decoded job says of itself."""
+        self.id, self.want = job.id, want_name(job.want)
+        self.priority = job.options.priority
+        if job.options.deadline_s is not None:
+            spent_s = perf_counter() - self.received_s
+            own_s = job.options.deadline_s - spent_s
+            self.flag = JobFlag(earlier(self.flag.remaining_s, own_s), self.caller)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished job: its metrics, its serialised JobResult, and its graph's fingerprint."""
+
+    metrics: Metrics
+    data: bytes
+    fingerprint: str = ""
+
+
+def brings_graph(data: bytes) -> bool:
+    """Whether a serialised job has its graph in it, judged by its first fields.
+
+    A guess, so that the event loop need not parse: a wrong one costs a visit to a process, which
+    hands back what it can't do.
+    """
+    return _after_id(data) == _GRAPH_TAG
+
+
+def brings_tape(data: bytes) -> bool:
+    """Whether a serialised job has a tape in it; a guess, as `brings_graph` is."""
+    return _after_id(data) == _TAPE_TAG
+
+
+def _after_id(data: bytes) -> bytes:
+    """The tag of a serialised job's first field after its id."""
+    if data[:1] == bytes([_ID_TAG]) and len(data) > 1 and data[1] < 0x80:
+        return data[2 + data[1] : 3 + data[1]]
+    return data[:1]
