@@ -36,6 +36,8 @@ class Rival(NamedTuple):
     Attributes:
         warm: what to do with a call before it is timed, where calling it twice is not enough.
         arrange: what to do with its result before it is compared, where its layout is another.
+        partial: it gives the first of the arrays only.
+        compared: False where it computes something else, for a goal that is about that.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Rival(NamedTuple):
     make: Callable[[], Call]
     warm: Callable[[Call], None] | None = None
     arrange: Callable[[Any], Any] = lambda result: result
+    partial: bool = False
+    compared: bool = True
 
 
 class Target(NamedTuple):
@@ -52,16 +56,20 @@ class Target(NamedTuple):
         families: whose; none named means every peer's.
         ours: the implementation of ours that is held to it.
         peer: one implementation by name, where not the fastest is meant.
+        seconds: the bound is a time, and no peer's.
     """
 
     bound: float
     families: tuple[str, ...] = ()
     ours: str = OURS
     peer: str = ""
+    seconds: bool = False
 
     @property
     def label(self) -> str:
         """The goal in words."""
+        if self.seconds:
+            return f"{self.ours} ≤ {self.bound:g} s"
         other = self.peer or " or ".join(self.families) or "the best peer"
         return f"{self.ours} ≤ {self.bound:g} × {other}"
 
@@ -98,7 +106,7 @@ class Row:
 
 @dataclass
 class Verdict:
-    """A target's ratio, and against whom; None where one side has no time."""
+    """A target's ratio (or seconds), and against whom; None where one side has no time."""
 
     target: Target
     peer: str = ""
@@ -148,7 +156,8 @@ def _ready(case: Case, rows: Mapping[str, Row]) -> Iterator[tuple[str, Call]]:
             rows[rival.name].reason = _reason(error)
             continue
         reference = found if reference is None else reference
-        fault = difference(found, reference, case.tolerance)
+        wanted = reference[: len(found)] if rival.partial else reference
+        fault = difference(found, wanted, case.tolerance) if rival.compared else ""
         if fault:
             rows[rival.name].reason = f"wrong result: {fault}"
             continue
@@ -215,18 +224,22 @@ def _once_s(call: Call) -> float:
 
 
 def _verdict(target: Target, rows: Mapping[str, Row], samples: Samples) -> Verdict:
-    peers = [
-        row
-        for row in rows.values()
-        if row.median_s is not None
-        and row.family not in (OURS, CHECK)
-        and (not target.families or row.family in target.families)
-        and (not target.peer or row.name == target.peer)
-    ]
+    if target.seconds:
+        return Verdict(target, "", rows[target.ours].median_s)
+    peers = [row for row in rows.values() if row.median_s is not None and _is_peer(row, target)]
     if not peers or target.ours not in samples.names:
         return Verdict(target)
     best = min(peers, key=lambda row: row.median_s or 0.0)
     return Verdict(target, best.name, samples.ratio(target.ours, best.name))
+
+
+def _is_peer(row: Row, target: Target) -> bool:
+    """Whether a goal is about this implementation."""
+    if target.peer:
+        return row.name == target.peer
+    return row.family not in (OURS, CHECK) and (
+        not target.families or row.family in target.families
+    )
 
 
 def _ratios(rows: Mapping[str, Row], samples: Samples) -> dict[str, float]:

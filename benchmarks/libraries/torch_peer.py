@@ -64,7 +64,8 @@ def gradient(write: Write, wrt: Sequence[int]) -> Build:
             for position in wrt:
                 leaves[position] = leaves[position].detach().requires_grad_()
             value = function(*leaves)
-            gradient: Sequence[Any] = torch.autograd.grad(value, [leaves[i] for i in wrt])
+            chosen = [leaves[i] for i in wrt]
+            gradient: Sequence[Any] = torch.autograd.grad(value, chosen, materialize_grads=True)
             return value, gradient
 
         return value_and_gradient

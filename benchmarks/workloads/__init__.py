@@ -12,10 +12,14 @@ from benchmarks.workloads import (
     least_squares,
     log_sum_exp,
     lstm,
+    many_points,
     multilayer_perceptron,
     particles,
     polynomial,
+    random_tape,
     runge_kutta,
+    scalar_batch,
+    unseen_graph,
 )
 from benchmarks.workloads.workload import Workload
 
@@ -33,4 +37,8 @@ TABLE: dict[str, Workload] = {
     "runge_kutta": runge_kutta.WORKLOAD,
     "determinant": determinant.WORKLOAD,
     "particles": particles.WORKLOAD,
+    "random_tape": random_tape.WORKLOAD,
+    "unseen_graph": unseen_graph.WORKLOAD,
+    "scalar_batch": scalar_batch.WORKLOAD,
+    "many_points": many_points.WORKLOAD,
 }
