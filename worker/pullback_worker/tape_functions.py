@@ -68,6 +68,15 @@ def power_slope(x: float, y: float) -> float:
 
 
 @jit
+def power_bend(x: float, y: float) -> float:
+    """The second derivative of x^y by x."""
+    if y == 0.0 and x == 0.0:
+        return 0.0
+    bend: float = y * power_slope(x, y - 1.0)
+    return bend
+
+
+@jit
 def log_of_base(x: float) -> float:
     """The logarithm that the derivative of x^y by y takes: 0 at 0."""
     return 0.0 if x == 0.0 else log(x)

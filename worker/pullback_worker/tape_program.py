@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class TapeProgram:
         self.value_count = len(asked.values)
         self.derivatives: tuple[DerivativeKey, ...] = asked.keys
         self.independent = self._independent()
-        sweeps = len(asked.seeds) if asked.mode is Mode.REVERSE else 1
+        sweeps = {Mode.REVERSE: len(asked.seeds), Mode.SECOND: 1}.get(asked.mode, 0)
         self.adjoints = self._code.flowing * sweeps
 
     def __call__(
@@ -113,8 +114,6 @@ class TapeProgram:
             if name in self._asked.wrt and not flows[first : first + type.size].any():
                 found.append(name)
             first += type.size
-        if self._asked.mode is Mode.FORWARD:
-            return ()
         return tuple([name for name in self._asked.wrt if name in found])
 
 
@@ -196,7 +195,7 @@ class _Run:
         seeds, first, lanes = self._seeded(), 0, _lanes(self._code.size)
         while first < len(swept):
             self._look()
-            some = [seed for seed, _ in zip(seeds, range(min(lanes, len(swept) - first)))]  # noqa: B905
+            some = list(islice(seeds, lanes))
             swept[first : first + len(some)] = sweep(some)[gathered].T
             first += len(some)
         return swept

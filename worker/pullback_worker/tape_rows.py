@@ -42,8 +42,8 @@ ROWS: dict[str, Row] = {
         "power(x, y)",
         "power_slope(x, y)",
         "z * log_of_base(x)",
-        "y * power_slope(x, y - 1.0)",
-        "power(x, y - 1.0) + a * log_of_base(x)",
+        "power_bend(x, y)",
+        "1.0 if x == 0.0 and y == 0.0 else power(x, y - 1.0) + a * log_of_base(x)",
         "b * log_of_base(x)",
     ),
     "negative": Row("-x", "-1.0"),
@@ -64,9 +64,9 @@ ROWS: dict[str, Row] = {
         "logaddexp(x, y)",
         "sigmoid(log_gap(z, x, y))",
         "sigmoid(-log_gap(z, x, y))",
-        "a * b",
-        "-(a * b)",
-        "a * b",
+        "0.0 if z == -INF else a * b",
+        "-aa",
+        "aa",
     ),
     # --- trigonometric ----------------------------------------------------------------------------
     "sin": Row("sin(x)", "cos(x)", aa="-z"),
@@ -131,7 +131,7 @@ ROWS: dict[str, Row] = {
 """By name: the rows of `pullback_graph.tape` with one operand or two."""
 
 PARTS: dict[str, Row] = {
-    "pow_constant": Row("power(x, y)", "power_slope(x, y)", aa="y * power_slope(x, y - 1.0)"),
+    "pow_constant": Row("power(x, y)", "power_slope(x, y)", aa="power_bend(x, y)"),
     "truth": _truth("x != 0.0"),
     "select": Row("x if v[start + i - 1] != 0.0 else y", "v[start + i - 1]", "1.0 - a"),
     "clip_low": Row("larger(x, y)", "share(x, y)", "share(y, x)"),

@@ -84,7 +84,9 @@ class Asked:
 
     @property
     def seeded_outputs(self) -> Sequence[NDArray]:
-        """The scalars that adjoints start from."""
+        """The scalars that derivatives are of: adjoints flow from them, or tangents into them."""
+        if self.mode is Mode.FORWARD:
+            return (self.gathered,)
         return self.seeds if self.mode is Mode.REVERSE else (self.twice,)
 
 
