@@ -5,6 +5,7 @@ from __future__ import annotations
 from pullback_graph.op import Op
 from pullback_graph.ops import (
     arithmetic,
+    bessel,
     branches,
     comparison,
     contraction,
@@ -17,6 +18,7 @@ from pullback_graph.ops import (
     dynamic,
     exponential,
     factorization,
+    incomplete,
     indexing,
     joining,
     matrix,
@@ -63,6 +65,8 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "spectral": spectral.ROWS,
     "determinant": determinant.ROWS,
     "exponential": exponential.ROWS,
+    "bessel": bessel.ROWS,
+    "incomplete": incomplete.ROWS,
     "random": random.ROWS,
 }
 """The rows by family; a new family is a file and a line here."""
