@@ -280,6 +280,7 @@ ROWS: dict[str, Expand] = {
     "diagonal": _moving(lambda x, offset: x.diagonal(offset, -2, -1)),
     "take": _take,
     "pad": _pad,
+    "unslice": _unslice,
     "sum": _reducing("add", 0.0),
     "prod": _reducing("multiply", 1.0),
     "any": _reducing("logical_or", 0.0),
