@@ -11,6 +11,7 @@ import pytest
 
 from pullback_graph.attributes import resized
 from pullback_graph.op import Axes, Factors
+from pullback_graph.resize import with_bodies_for
 from pullback_graph.table import OPS
 from pullback_graph.types import ArrayType, Shape
 from tests.graph.drawing import (
@@ -74,6 +75,7 @@ def shard(case: Case, axes: Axes, arrays: Sequence[NDArray], part: Part) -> list
         case.op.attributes, case.attributes, own_shape(arrays), own_shape(parts), wanted[0]
     )
     types = [t._replace(shape=p.shape) for t, p in zip(operand_types(case), parts, strict=True)]
+    attributes = with_bodies_for(case.op, attributes, types)
     assert [t.shape for t in results_of(case.op, types, attributes)] == wanted
     return [np.asarray(z) for z in run_row(case.op, parts, attributes)]
 
@@ -152,6 +154,7 @@ def test_costs_are_sound_and_do_not_shrink(case: Case):
         attributes = resized(
             case.op.attributes, case.attributes, own_shape(types), own_shape(longer), wanted
         )
+        attributes = with_bodies_for(case.op, attributes, longer)
         more = case.op.cost(longer, results_of(case.op, longer, attributes), **attributes)
         assert more.flops >= cost.flops
         assert more.size_bytes >= cost.size_bytes

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from pullback_graph.graph import Graph
+from pullback_graph.subgraphs import subgraphs
 from pullback_graph.table import OP_TABLE_VERSION
 from pullback_worker.executor import Executor, Program
 
@@ -33,7 +34,10 @@ def program_key(graph: Graph, executor: Executor) -> ProgramKey:
 
 def _held_bytes(graph: Graph) -> int:
     """Estimated bytes a program keeps alive: its constants, and about a kilobyte a node."""
-    return sum(array.nbytes for array in graph.constants) + 1024 * len(graph.nodes)
+    return sum(
+        sum(array.nbytes for array in one.constants) + 1024 * len(one.nodes)
+        for one in (graph, *subgraphs(graph).graphs)
+    )
 
 
 class Lookup(NamedTuple):

@@ -16,7 +16,6 @@ from pullback_graph.graph import Graph
 from pullback_graph.kernels import Kernels, Loop
 from pullback_graph.op import VARIADIC, Axes, Both, Cost, Domain, Example, Interval, Op
 from pullback_graph.ops.bodies import (
-    blocked,
     check_counts,
     check_inputs,
     mismatch,
@@ -24,6 +23,7 @@ from pullback_graph.ops.bodies import (
     repeated_cost,
     working_bytes,
 )
+from pullback_graph.ops.body_axes import body_axes
 from pullback_graph.ops.deferred import deferred
 from pullback_graph.ops.rules import moved_bytes
 from pullback_graph.types import Array, ArrayType
@@ -142,20 +142,35 @@ def _axes(
     operands: Sequence[ArrayType],
     results: Sequence[ArrayType],
     *,
+    body: Graph,
     consts: int,
     carries: int,
     sums: int,
-    **attributes: Any,
+    **_: Any,
 ) -> Axes:
-    """Without carries the steps are independent: the leading axis is kept, sums contract it."""
-    whole = blocked(operands, results)
-    if carries or len(operands) == consts:
-        return whole
-    stacked = len(results) - sums
+    """What each step keeps is kept, or summed over where the loop adds up.
+
+    Without carries the steps are independent, so the leading axis is kept too.
+    """
+    inside = body_axes(body, consts, carries, sums)
+    steps = (
+        max(
+            [f for own in (*inside.inputs, *inside.outputs) for f in own if f is not None],
+            default=-1,
+        )
+        + 1
+    )
+    leading = steps if not carries and len(operands) > consts else None
+    first, last = consts + carries, len(results) - sums
+    summed = {*inside.summed, *([steps] if leading is not None and sums else [])}
     return Axes(
-        (*whole.operands[:consts], *[(0, *own[1:]) for own in whole.operands[consts:]]),
-        (*[(0, *own[1:]) for own in whole.results[:stacked]], *whole.results[stacked:]),
-        {0: "add"} if sums else {},
+        (*inside.inputs[:first], *[(leading, *own) for own in inside.inputs[first:]]),
+        (
+            *inside.outputs[:carries],
+            *[(leading, *own) for own in inside.outputs[carries:last]],
+            *inside.outputs[last:],
+        ),
+        dict.fromkeys(sorted(summed), "add"),
     )
 
 

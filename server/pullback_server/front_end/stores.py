@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from pullback_graph.errors import LimitExceeded, NotFoundError
 from pullback_graph.graph import Graph
+from pullback_graph.subgraphs import subgraphs
 
 Value = TypeVar("Value")
 NODE_BYTES = 600
@@ -89,7 +90,11 @@ class ContentStore(Generic[Value]):
 
 
 def graph_bytes(graph: Graph) -> int:
-    """About what a graph takes in memory."""
+    """About what a graph takes in memory, each of its subgraphs once."""
+    return sum([_flat_bytes(one) for one in (graph, *subgraphs(graph).graphs)])
+
+
+def _flat_bytes(graph: Graph) -> int:
     named = len(graph.inputs) + len(graph.outputs)
     size_bytes = NODE_BYTES * (1 + len(graph.nodes) + named + len(graph.constants))
     size_bytes += sum(len(name) for name in (*graph.input_names, *graph.output_names))

@@ -32,9 +32,9 @@ class CostTable:
     most_shards: int = 64
 
     def seconds(self, cost: Cost) -> float:
-        """Time of one node."""
+        """Time of one node: a loop's is that of all its steps."""
         work = max(cost.flops / self.flops_per_s, cost.size_bytes / self.bytes_per_s)
-        return self.node_s + work
+        return self.node_s * cost.calls + work
 
 
 COST_TABLE = CostTable()

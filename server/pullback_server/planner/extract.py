@@ -9,6 +9,7 @@ from pullback_graph.attributes import resized
 from pullback_graph.builder import Builder
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref, do
+from pullback_graph.resize import with_bodies_for
 from pullback_graph.types import ArrayType
 from pullback_server.planner.labels import Kind, Labels
 
@@ -81,6 +82,7 @@ def cut(graph: Graph, labels: Labels, part: Piece, block: Range | None) -> Graph
                 operands[0].shape if operands else (),
                 block_type(graph, labels, first, block).shape,
             )
+            attributes = with_bodies_for(node.op, attributes, [ref.type for ref in operands])
         results = builder.append(node.op, tuple(ref.index for ref in operands), attributes)
         for offset, index in enumerate(results):
             refs[first + offset] = Ref(builder, index)

@@ -72,5 +72,4 @@ def _values(task: Task) -> tuple[TaskOutput, ...]:
 
 
 def _estimate_s(task: Task) -> float:
-    work = COST_TABLE.seconds(Cost(task.flops, task.size_bytes))
-    return work + COST_TABLE.node_s * len(task.graph.nodes)
+    return COST_TABLE.seconds(Cost(task.flops, task.size_bytes, 1 + task.graph.cost.calls))
