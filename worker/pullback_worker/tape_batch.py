@@ -43,13 +43,13 @@ class BatchReplies(NamedTuple):
 
     Attributes:
         replies: a serialised JobReply per job, or None where the job was left.
-        jobs: `(J, JOB_COLUMNS)`, of which TAKEN and GRADIENT say what a job was.
+        is_gradient: `(J,)` int64, 1 where a gradient was wanted.
         figures: `(J, FIGURES)`: nodes, adjoints, FLOPs, ... of those taken.
         preparing_s, running_s: a job's share of reading and checking, and of the machine's run.
     """
 
     replies: list[bytes | None]
-    jobs: NDArray
+    is_gradient: NDArray
     figures: NDArray
     preparing_s: float
     running_s: float
@@ -82,7 +82,7 @@ def run_batch(
     taken = int(packed.jobs[:, col.TAKEN].sum())
     figures = np.zeros((len(jobs), FIGURES))
     if not taken:
-        return BatchReplies([None] * len(jobs), packed.jobs, figures, 0.0, 0.0)
+        return BatchReplies([None] * len(jobs), packed.jobs[:, col.GRADIENT], figures, 0.0, 0.0)
     merged = merge(packed, dtype)
     read_s = perf_counter()
     swept = run_packed(
@@ -113,7 +113,7 @@ def run_batch(
         positions,
     )
     replies = _replies(data, packed, results)
-    return BatchReplies(replies, packed.jobs, figures, preparing_s, running_s)
+    return BatchReplies(replies, packed.jobs[:, col.GRADIENT], figures, preparing_s, running_s)
 
 
 def warm_batches() -> None:

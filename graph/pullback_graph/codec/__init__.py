@@ -10,6 +10,7 @@ from pullback_graph.codec.graphs import decode_graph, encode_graph
 from pullback_graph.codec.jobs import decode_job, decode_like, encode_job, job_head
 from pullback_graph.codec.results import (
     decode_result,
+    encode_metrics,
     encode_reply,
     encode_result,
     encode_standing,
@@ -28,6 +29,7 @@ __all__ = [
     "decode_tensor",
     "encode_graph",
     "encode_job",
+    "encode_metrics",
     "encode_reply",
     "encode_result",
     "encode_standing",

@@ -147,6 +147,14 @@ def _read_bad_node(message: metrics_pb2.JobMetrics) -> BadNode | None:
     return BadNode(found.phase, found.node, found.op, found.ran, tuple(ranges))
 
 
+def encode_metrics(metrics: Metrics) -> bytes:
+    """The bytes of a JobMetrics."""
+    message = metrics_pb2.JobMetrics()
+    write_metrics(message, metrics)
+    data: bytes = message.SerializeToString()
+    return data
+
+
 def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:
     """The metrics of a message."""
     values: list[Any] = [*_plain_values(message)]  # in the order of Metrics' own fields

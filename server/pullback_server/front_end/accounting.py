@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pullback_graph.errors import Cancelled, NotFoundError, PullbackError
 from pullback_graph.job import Metrics
 from pullback_server.front_end.arrivals import Arrival
+from pullback_server.front_end.packed_jobs import PackedTotals
 from pullback_server.metrics import ServiceCounters
 
 
@@ -38,6 +39,11 @@ class Accounting:
         else:
             self.counters.program_cache_missed()
             self.counters.compiled(metrics.executor, metrics.compiling_s)
+
+    def answered_together(self, arrivals: Iterable[Arrival], totals: PackedTotals) -> None:
+        """Jobs of a packed run were answered with results."""
+        self._held.difference_update(arrivals)
+        self.counters.jobs_finished(*totals)
 
     def failed(self, arrival: Arrival, error: BaseException) -> None:
         """A job was answered with an error, or its caller went away.

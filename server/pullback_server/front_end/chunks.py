@@ -15,11 +15,15 @@ from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph
 from pullback_server.front_end.evaluation import Evaluation, typed_error
 from pullback_server.front_end.job_processes import VISIT_BYTES, JobProcesses, Returned, Sent
+from pullback_server.front_end.packed_jobs import LEAST_JOBS, is_small, run_packed_jobs
 from pullback_server.front_end.run_job import BoundJob
 
 Done: TypeAlias = "Answer | BoundJob | PullbackError"
 Emit: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
 """Takes serialised JobReplies."""
+
+VISIT_JOBS = 32
+"""Jobs that visit a process together: enough to hide the visit, few enough to let others in."""
 
 
 class ChunkRunner:
@@ -31,18 +35,39 @@ class ChunkRunner:
 
     async def run(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
         """Answer all jobs; `emit` gets their replies as they are there."""
-        apart: list[Arrival] = []
-        here: list[Arrival] = []
-        for arrival in arrivals:
-            (apart if brings_graph(arrival.data) else here).append(arrival)
-        if apart and not self._processes.ready:
-            apart, here = [], list(arrivals)
         with self.evaluation.holding(arrivals):
+            rest = await self._packed(arrivals, emit)
+            apart: list[Arrival] = []
+            here: list[Arrival] = []
+            for arrival in rest:
+                (apart if brings_graph(arrival.data) else here).append(arrival)
+            if apart and not self._processes.ready:
+                apart, here = [], rest
             async with asyncio.TaskGroup() as group:
-                if apart:
-                    group.create_task(self._on_process(apart, emit))
+                for first in range(0, len(apart), VISIT_JOBS):
+                    visitors = apart[first : first + VISIT_JOBS]
+                    group.create_task(self._on_process(visitors, emit))
                 if here:
                     group.create_task(self._here(here, emit))
+
+    async def _packed(self, arrivals: Sequence[Arrival], emit: Emit) -> list[Arrival]:
+        """Answer those that can be run packed; those that are left."""
+        machine = self.evaluation.runner.tapes.machine
+        await self.evaluation.machine_ready(arrivals)
+        small = [arrival for arrival in arrivals if is_small(arrival.data)]
+        if len(small) < LEAST_JOBS or not (machine.is_offered and machine.is_ready):
+            return list(arrivals)
+        for arrival in small:
+            arrival.state = "running"
+        done = await self.evaluation.threads.run(0, partial(run_packed_jobs, machine, small))
+        pairs = list(zip(small, done.replies, strict=True))
+        answered = {arrival for arrival, reply in pairs if reply is not None}
+        if not answered:
+            return list(arrivals)
+        for totals in done.totals:
+            self.evaluation.accounting.answered_together(answered, totals)
+        await emit([reply for _, reply in pairs if reply is not None])
+        return [arrival for arrival in arrivals if arrival not in answered]
 
     async def _on_process(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
         """Answer jobs on a process; those that need the front end come back to it."""

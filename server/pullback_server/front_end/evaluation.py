@@ -15,7 +15,7 @@ from typing import TypeVar
 from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
 from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
-from pullback_server.front_end.arrivals import Answer, Arrival
+from pullback_server.front_end.arrivals import Answer, Arrival, brings_tape
 from pullback_server.front_end.job_flag import JobFlag
 from pullback_server.front_end.job_threads import JobThreads
 from pullback_server.front_end.run_job import BoundJob, JobRunner, finish
@@ -87,9 +87,19 @@ class Evaluation:
             answer = self.runner.answer_at_once(arrival)
             if answer is not None:
                 return answer
+        await self.machine_ready([arrival])
         call = partial(self.runner.answer, arrival)
         done = await _within(arrival.flag, self.threads.run(arrival.priority, call))
         return await self.on_cluster(done) if isinstance(done, BoundJob) else done
+
+    async def machine_ready(self, arrivals: Sequence[Arrival]) -> None:
+        """Wait until tapes among these can run, or a deadline among theirs has passed."""
+        machine = self.runner.tapes.machine
+        if not machine.is_ready:
+            tapes = [arrival for arrival in arrivals if brings_tape(arrival.data)]
+            left = [arrival.flag.remaining_s for arrival in tapes]
+            if tapes:
+                await machine.wait(min([s for s in left if s is not None], default=None))
 
     async def on_cluster(self, bound: BoundJob) -> Answer:
         """Have the dispatcher run a bound job, and finish it on a thread."""
@@ -167,6 +177,8 @@ def typed_error(error: Exception) -> PullbackError:
 def _measured(bound: BoundJob, outcome: Outcome) -> None:
     """Take over what the dispatcher measured."""
     metrics = bound.metrics
+    metrics.executor = outcome.executor
+    metrics.digest = bound.prepared.digest_on(outcome.executors)
     metrics.queued_s = outcome.queued_s
     metrics.compiling_s += outcome.compiling_s
     metrics.forward_s = outcome.phase_s.get("forward", 0.0)

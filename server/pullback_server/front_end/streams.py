@@ -12,10 +12,13 @@ from pullback_graph.errors import LimitExceeded, PullbackError, ServiceError, Wi
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
+from pullback_server.front_end.packed_jobs import is_small
 from pullback_worker.executor import CancelFlag
 
 CHUNK_JOBS = 32
 """Jobs that visit a thread together: enough to hide the visit, few enough to let others in."""
+PACKED_JOBS = 512
+"""Of those that may be run packed."""
 CHUNK_BYTES = 1 << 20
 CHUNKS_IN_FLIGHT = 2 + 2 * (os.cpu_count() or 1)
 """Chunks a stream may have running or waiting; more stay unread with the client."""
@@ -140,13 +143,16 @@ def _parsed(data: bytes) -> Sequence[bytes]:
 
 
 def _cut(jobs: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The jobs in runs of at most CHUNK_JOBS jobs and about CHUNK_BYTES bytes."""
+    """The jobs in runs of at most CHUNK_JOBS (or PACKED_JOBS) jobs and about CHUNK_BYTES bytes."""
     chunk: list[bytes] = []
-    size_bytes = 0
+    size_bytes, most = 0, CHUNK_JOBS
     for job in jobs:
-        if chunk and (len(chunk) == CHUNK_JOBS or size_bytes + len(job) > CHUNK_BYTES):
+        own = PACKED_JOBS if is_small(job) else CHUNK_JOBS
+        full = len(chunk) >= min(most, own) or size_bytes + len(job) > CHUNK_BYTES
+        if chunk and full:
             yield chunk
             chunk, size_bytes = [], 0
+        most = own if not chunk else min(most, own)
         chunk.append(job)
         size_bytes += len(job)
     if chunk:
