@@ -1,0 +1,196 @@
+"""Tapes over real gRPC: every want, batches of them, and what is wrong with one among many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from examples.server_process import RunningServer, running_server
+from pullback_graph.codec import decode_result, encode_job, status_to_error
+from pullback_graph.errors import GraphError, InputError, NonFiniteError, PullbackError, WireError
+from pullback_graph.job import GraphHash, Job, Options, Result
+from pullback_graph.tape import Tape
+from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
+from pullback_proto.v1 import job_pb2, plan_pb2
+from tests.worker.scalar_jobs import numbered_graph, scalar_job
+
+pytest.importorskip("numba")
+SERVICE = "/pullback.v1.GradientService/"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for the module, without workers."""
+    with running_server("--workers", "0", "--job-processes", "1") as running:
+        yield running
+
+
+@pytest.fixture
+def channel(server: RunningServer) -> Iterator[grpc.Channel]:
+    """A channel to it."""
+    with grpc.insecure_channel(server.address) as opened:
+        yield opened
+
+
+def evaluate(channel: grpc.Channel, job: Job) -> Result:
+    """One job's result, by the unary call; its error raised."""
+    method: Any = channel.unary_unary(SERVICE + "Evaluate")
+    try:
+        return decode_result(method(encode_job(job), timeout=60))
+    except grpc.RpcError as error:
+        failed: Any = error
+        details = dict(failed.trailing_metadata())["grpc-status-details-bin"]
+        raise status_to_error(details) from None
+
+
+def evaluate_all(channel: grpc.Channel, jobs: list[bytes]) -> list[Result | PullbackError]:
+    """The outcomes of jobs sent as one batch, in order."""
+    method: Any = channel.stream_stream(SERVICE + "EvaluateStream")
+    found: dict[int, Result | PullbackError] = {}
+    for data in method(iter([job_pb2.JobBatch(jobs=jobs).SerializeToString()]), timeout=100):
+        for reply in job_pb2.ReplyBatch.FromString(data).replies:
+            message = job_pb2.JobReply.FromString(reply)
+            is_error = message.WhichOneof("outcome") == "error"
+            found[message.position] = (
+                status_to_error(message.error) if is_error else decode_result(message.result)
+            )
+    return [found[position] for position in range(len(jobs))]
+
+
+SEED = {"x0": np.array(0.5)}
+WANTS: tuple[tuple[Want, tuple[dict[str, Any], ...]], ...] = (
+    (Value(), ()),
+    (Value(("y",)), ()),
+    (Gradient(("x0",), "y"), ()),
+    (Vjp(("x0",), (("y",),)), ({"y": np.array(2.0)},)),
+    (Jvp((("x0",),)), (SEED,)),
+    (Hvp(("x0",), (("x0",),), "y"), (SEED,)),
+    (Jacobian(("x0",)), ()),
+    (Hessian(("x0",), "y"), ()),
+)
+
+
+@pytest.mark.parametrize(("want", "seeds"), WANTS, ids=lambda item: type(item).__name__)
+def test_every_want_of_a_tape_is_what_its_graph_gives(
+    channel: grpc.Channel, want: Want, seeds: tuple[dict[str, Any], ...]
+) -> None:
+    """The same keys and numbers from the tape machine as from the graph's own executor."""
+    job = replace(scalar_job(8, as_tape=True), want=want, seeds=seeds)
+    assert isinstance(job.graph, Tape)
+    swept = evaluate(channel, job)
+    usual = evaluate(channel, replace(job, graph=numbered_graph(job.graph)))
+    assert swept.metrics.executor == "tape"
+    assert (list(swept.outputs), list(swept.derivatives)) == (
+        list(usual.outputs),
+        list(usual.derivatives),
+    )
+    for name, array in usual.outputs.items():
+        np.testing.assert_allclose(swept.outputs[name], array, 1e-12)
+    for key, array in usual.derivatives.items():
+        np.testing.assert_allclose(swept.derivatives[key], array, 1e-9, 1e-12)
+
+
+@pytest.mark.parametrize("as_tape", [True, False], ids=["tapes", "graphs"])
+def test_a_batch_runs_packed_and_each_fault_has_its_own_error(
+    channel: grpc.Channel, as_tape: bool
+) -> None:
+    """Among a hundred sound jobs a broken one, one without its input, and one with a NaN."""
+    jobs = [scalar_job(seed, as_tape=as_tape) for seed in range(100)]
+    data = [encode_job(job) for job in jobs]
+    nan = {name: np.array(np.nan) for name in jobs[31].inputs}
+    faults = {
+        7: (b"\x1a\x05garbage", WireError),
+        20: (encode_job(replace(jobs[20], inputs={})), InputError),
+        31: (
+            encode_job(replace(jobs[31], inputs=nan, options=Options(check="finite"))),
+            NonFiniteError,
+        ),
+    }
+    if as_tape:
+        message = job_pb2.Job.FromString(data[40])
+        message.tape.operands = b"\xff" * len(message.tape.operands)
+        faults[40] = message.SerializeToString(), GraphError
+    for position, (broken, _) in faults.items():
+        data[position] = broken
+    found = evaluate_all(channel, data)
+    for position, outcome in enumerate(found):
+        if position in faults:
+            assert isinstance(outcome, faults[position][1]), outcome
+            continue
+        assert isinstance(outcome, Result)
+        assert list(outcome.outputs) == list(jobs[position].graph.output_names)
+    packed = [
+        item for item in found if isinstance(item, Result) and item.metrics.executor == "tape"
+    ]
+    assert len(packed) >= 90
+    assert "packed" in packed[0].metrics.split_reason
+
+
+def test_a_job_gives_the_same_bits_and_digest_in_a_batch_and_alone(channel: grpc.Channel) -> None:
+    """The machine is the same, and what decides the bits is named the same."""
+    jobs = [scalar_job(seed, as_tape=True) for seed in range(12)]
+    for job, together in zip(jobs, evaluate_all(channel, list(map(encode_job, jobs))), strict=True):
+        alone = evaluate(channel, job)
+        assert isinstance(together, Result)
+        assert alone.metrics.digest == together.metrics.digest
+        assert alone.metrics.nodes == together.metrics.nodes
+        assert alone.metrics.independent_inputs == together.metrics.independent_inputs
+        for key, array in {**alone.outputs, **alone.derivatives}.items():
+            other = {**together.outputs, **together.derivatives}[key]
+            assert array.tobytes() == other.tobytes()
+
+
+def large_job() -> Job:
+    """A tape of thirty thousand nodes, of which each squares the sine of the one before."""
+    count = 30_000
+    tape = replace(
+        _tape_of_one(),
+        ops=("sin", "add"),
+        opcodes=np.arange(count, dtype=np.uint16) % 2,
+        operands=np.concatenate([[n] if n % 2 == 0 else [n, n - 1] for n in range(count)]).astype(
+            np.uint32
+        ),
+    )
+    last = tape.outputs[0]._replace(values=np.array([count], np.uint32))
+    return Job(replace(tape, outputs=(last,)), {"x0": np.array(0.7)}, Gradient(("x0",)))
+
+
+def _tape_of_one() -> Tape:
+    tape = next(
+        job.graph
+        for job in (scalar_job(seed, as_tape=True) for seed in range(100))
+        if len(job.inputs) == 1
+    )
+    assert isinstance(tape, Tape)
+    return replace(tape, constants=np.empty(0), outputs=tape.outputs[:1])
+
+
+def test_a_large_tape_is_kept_and_named(channel: grpc.Channel) -> None:
+    """One that came with a job is found by its fingerprint, linked already."""
+    job = large_job()
+    assert isinstance(job.graph, Tape)
+    first = evaluate(channel, job)
+    again = evaluate(channel, replace(job, graph=GraphHash(job.graph.fingerprint)))
+    assert first.gradients["x0"].tobytes() == again.gradients["x0"].tobytes()
+    assert again.metrics.program_cache_hit
+    assert again.metrics.graph_cache_hit
+
+
+def test_a_tape_can_be_planned_and_run_as_a_graph(channel: grpc.Channel) -> None:
+    """The plan names nodes, work and the executor; another executor runs the tape's graph."""
+    job = scalar_job(2, as_tape=True)
+    method: Any = channel.unary_unary(SERVICE + "Plan")
+    plan = plan_pb2.PlanReply.FromString(method(encode_job(replace(job, inputs={})), timeout=60))
+    assert isinstance(job.graph, Tape)
+    assert (plan.executor, plan.nodes) == ("tape", len(job.graph))
+    assert plan.flops > 0
+    assert "tape" in plan.text
+    usual = evaluate(channel, replace(job, options=Options(executor="numpy")))
+    assert usual.metrics.executor == "numpy"
+    swept = evaluate(channel, job)
+    np.testing.assert_allclose(usual.outputs["y"], swept.outputs["y"], 1e-12)
