@@ -11,7 +11,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from threading import Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -35,6 +35,7 @@ from pullback_graph.errors import (
 from pullback_graph.graph import Graph, Input
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, TensorHash
 from pullback_graph.recompute import fit
+from pullback_graph.recompute.loops import lower_within
 from pullback_graph.types import type_of
 from pullback_graph.want import Want, seed_name
 from pullback_worker.choice import Choice, run, runner
@@ -224,12 +225,12 @@ class LocalService(Transforms[Result]):
                 metrics.program_cache_hit = metrics.graph_cache_hit = True
                 return found
         started = perf_counter()
-        lowered = lower(job.graph, job.want, fold=fold, certificate=options.certificate)
-        factor = 0.0
+        lowering = partial(lower, want=job.want, fold=fold, certificate=options.certificate)
+        lowered, factor = lower_within(job.graph, options.memory_cap_bytes, lowering)
         if options.memory_cap_bytes is not None:
             fitted = fit(lowered.graph, options.memory_cap_bytes)
             lowered = replace(lowered, graph=fitted.graph)
-            factor = 0.0 if fitted.method == "none" else fitted.factor
+            factor = factor if fitted.method == "none" else fitted.factor * max(factor, 1.0)
         metrics.planning_s = perf_counter() - started
         choice = self._chooser.choose(lowered.graph, options.executor, steady=steady)
         metrics.compiling_s = perf_counter() - started - metrics.planning_s

@@ -122,6 +122,9 @@ class Kernels(Protocol):
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
 
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
+        """`x` where `condition` (bool) holds, else `y`, of one dtype; all three broadcast."""
+
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """`x` broadcast to `shape`."""
 

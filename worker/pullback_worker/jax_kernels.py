@@ -65,6 +65,10 @@ class JaxKernels:
         z = jnp.where(below | above | jnp.isnan(x), 0, x).astype(dtype)
         return jnp.where(above, dtype.type(info.max), jnp.where(below, dtype.type(info.min), z))
 
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
+        """`x` where `condition` holds, else `y`; all three broadcast."""
+        return jnp.where(condition, x, y)
+
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """`x` broadcast to `shape`."""
         return jnp.broadcast_to(x, shape)

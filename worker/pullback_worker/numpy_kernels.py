@@ -16,6 +16,7 @@ from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
 from pullback_worker.numpy_random import random_bits, random_fold_in
 from pullback_worker.numpy_scatter import in_range, in_range_index, sum_at
+from pullback_worker.numpy_selection import where
 
 Array = Any
 _SMALL = 1024
@@ -55,6 +56,10 @@ class NumpyKernels:
         if x.dtype.kind == "f" and dtype.kind in "iu":
             return _truncated(x, dtype)
         return x.astype(dtype)
+
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
+        """`x` where `condition` holds, else `y`; all three broadcast."""
+        return where(condition, x, y)
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """`x` broadcast to `shape`: a read-only view, or a fresh array where that is cheaper."""

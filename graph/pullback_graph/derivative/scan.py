@@ -7,7 +7,7 @@ the other way; cotangents of constants are sums over the steps. Griewank & Walth
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pullback_graph.builder import Builder, copy_values
@@ -20,8 +20,10 @@ from pullback_graph.derivative.bodies import (
 )
 from pullback_graph.derivative.forward import push
 from pullback_graph.derivative.linear_space import zeros
-from pullback_graph.derivative.linearized import Linearized, linearized
+from pullback_graph.derivative.linearized import linearized
+from pullback_graph.derivative.loop_back import Back
 from pullback_graph.derivative.reverse import pull
+from pullback_graph.derivative.schedule import scheduled
 from pullback_graph.derivative.segments import segmented
 from pullback_graph.graph import Graph
 from pullback_graph.ops.scan import steps_of
@@ -150,19 +152,24 @@ def vjp(
     builder = operands[0].builder
     parts = layout(body, consts, carries, sums)
     steps = steps_of([operands[i].type for i in parts.entries], length)
-    if 1 < segment < steps:
-        attributes = {"consts": consts, "carries": carries, "sums": sums, "reverse": reverse}
-        types = [x.type for x in operands]
-        whole = segmented(body, types, steps, segment, slots, attributes)
+    counted = {"consts": consts, "carries": carries, "sums": sums, "reverse": reverse}
+    if 1 < segment < steps and not slots:
+        whole = segmented(body, [x.type for x in operands], steps, segment, counted)
         return _pulled_through(whole, g, active, z, operands)
     flags = active_inputs(body, parts.carries, active)
     seeded = [item is not None for item in g]
     reached = reached_carries(body, parts.carries, flags, seeded)
-    line = linearized(
-        builder, body, parts, flags, seeded, reached, keep=segment != 1, operands=operands
-    )
-    kept = _forward(builder, line, z, operands, consts, carries, sums, length, reverse)
-    return _backward(builder, line, parts, g, active, z, operands, kept, reached, steps, reverse)
+    keep = segment != 1 or slots > 0
+    line = linearized(builder, body, parts, flags, seeded, reached, keep=keep, operands=operands)
+    loop = Back(builder, body, parts, line, flags, reached, sums, reverse)
+    if 0 < segment < steps and slots:
+        found = scheduled(loop, g, z, operands, steps, segment, slots)
+    else:
+        kept, superseding = loop.forward(operands, length)
+        if superseding:
+            builder.supersede(z, superseding)
+        found = loop.backward(g, z, operands, kept, steps)
+    return [found.get(i) if flag else None for i, flag in enumerate(active)]
 
 
 def _pulled_through(
@@ -190,81 +197,3 @@ def _seeds(numbers: Sequence[int], g: Sequence[Ref | None]) -> dict[int, Ref]:
         if cotangent is not None:
             seeds[i] = seeds[i] + cotangent if i in seeds else cotangent
     return seeds
-
-
-def _forward(
-    builder: Builder,
-    line: Linearized,
-    z: Sequence[Ref],
-    operands: Sequence[Ref],
-    consts: int,
-    carries: int,
-    sums: int,
-    length: int,
-    reverse: bool,
-) -> list[Ref]:
-    """What the loop keeps of every step; the loop that keeps it supersedes the one given."""
-    if not line.kept:
-        return []
-    results = as_tuple(
-        builder.add(
-            "scan",
-            *operands,
-            body=line.forward,
-            consts=consts,
-            carries=carries,
-            sums=sums,
-            length=length,
-            reverse=reverse,
-        )
-    )
-    last = len(z) - sums
-    kept = results[last : last + line.kept]
-    builder.supersede(z, [*results[:last], *results[last + line.kept :]])
-    return list(kept)
-
-
-def _backward(
-    builder: Builder,
-    line: Linearized,
-    parts: Layout,
-    g: Sequence[Ref | None],
-    active: Sequence[bool],
-    z: Sequence[Ref],
-    operands: Sequence[Ref],
-    kept: Sequence[Ref],
-    reached: Sequence[int],
-    steps: int,
-    reverse: bool,
-) -> list[Ref | None]:
-    """The loop the other way, over what was kept."""
-    stacks: dict[Hashable, Ref] = dict(enumerate(operands))
-    stacks.update({("y", k): z[k] for k in parts.stacked})
-    stacks.update({("kept", k): x for k, x in enumerate(kept)})
-    consts = [*line.invariants, *_given(g, line, parts.sums)]
-    carried = [g[k] or zeros(builder, z[k].type) for k in reached]
-    entries = [*[stacks[key] for key in line.entries], *_given(g, line, parts.stacked)]
-    results = as_tuple(
-        builder.add(
-            "scan",
-            *consts,
-            *carried,
-            *entries,
-            body=line.backward,
-            consts=len(consts),
-            carries=len(carried),
-            sums=len(line.to_consts),
-            length=-1 if entries else steps,
-            reverse=not reverse,
-        )
-    )
-    found: dict[int, Ref] = {}
-    order = [*[parts.carries[k] for k in reached], *line.to_entries, *line.to_consts]
-    for i, cotangent in zip(order, results, strict=True):
-        found[i] = cotangent
-    return [found.get(i) if flag else None for i, flag in enumerate(active)]
-
-
-def _given(g: Sequence[Ref | None], line: Linearized, group: range) -> list[Ref]:
-    """The cotangents from outside that the step back reads, of one group of results."""
-    return [x for k, x in enumerate(g) if x is not None and k in group and line.seeded[k]]

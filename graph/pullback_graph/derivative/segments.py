@@ -22,7 +22,6 @@ def segmented(
     operands: Sequence[ArrayType],
     steps: int,
     segment: int,
-    slots: int,
     attributes: Mapping[str, Any],
 ) -> Graph:
     """The graph of a scan over `steps` as loops over segments, and the rest of the steps.
@@ -55,7 +54,7 @@ class _Segmented:
         stacked = refs[self.first :]
         covered = self.whole * self.segment
         start = self.rest if self.attributes["reverse"] else 0
-        parts = [_cut(x, start, start + covered) for x in stacked]
+        parts = [cut(x, start, start + covered) for x in stacked]
         folded = [do.reshape(x, shape=(self.whole, self.segment, *x.shape[1:])) for x in parts]
         results = as_tuple(
             builder.add(
@@ -73,7 +72,7 @@ class _Segmented:
         if not self.rest:
             return build(builder, [*carries, *ys, *sums])
         start = 0 if self.attributes["reverse"] else covered
-        parts = [_cut(x, start, start + self.rest) for x in stacked]
+        parts = [cut(x, start, start + self.rest) for x in stacked]
         consts = refs[: self.attributes["consts"]]
         more = self.apart(self.run(builder, [*consts, *carries, *parts], self.rest))
         pairs = list(zip(ys, more[1], strict=True))
@@ -110,7 +109,7 @@ class _Segmented:
         return list(results[:carries]), list(results[carries:last]), list(results[last:])
 
 
-def _cut(x: Ref, start: int, stop: int) -> Ref:
+def cut(x: Ref, start: int, stop: int) -> Ref:
     """Entries start:stop along the leading axis."""
     if start == 0 and stop == x.shape[0]:
         return x

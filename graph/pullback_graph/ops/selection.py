@@ -109,7 +109,7 @@ ROWS: tuple[Op, ...] = (
     ),
     elementwise_row(
         "where",
-        lambda k: k.xp.where,
+        lambda k: k.where,
         Partials(
             never,
             lambda t, z, condition, x, y: do.where(condition, t, constant_like(t, 0.0)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from functools import partial
 from dataclasses import dataclass
 from math import inf
 from threading import Lock
@@ -19,6 +20,7 @@ from pullback_graph.errors import LimitExceeded, UnsupportedError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options
 from pullback_graph.table import OP_TABLE_VERSION
+from pullback_graph.recompute.loops import lower_within
 from pullback_graph.want import Value, Want
 from pullback_server.front_end.stores import graph_bytes
 from pullback_server.planner import COST_TABLE, Plan, make_plan
@@ -127,9 +129,13 @@ class Preparer:
                 field="options.executor",
             )
         start = perf_counter()
-        lowered = lower(graph, want, fold=fold, check=check, certificate=options.certificate)
+        lowering = partial(
+            lower, want=want, fold=fold, check=check, certificate=options.certificate
+        )
+        lowered, loops_factor = lower_within(graph, self._allowed_bytes(options), lowering)
         _check_results(lowered)
         plan, factor = self._fitted(self._planned(lowered, want, options), options)
+        factor = max(factor, 1.0) * loops_factor if loops_factor else factor
         planned = perf_counter()
         program = None
         if self._is_local(plan):
@@ -187,14 +193,18 @@ class Preparer:
             plan.largest_call_s <= LOCAL_CALL_S and plan.estimated_s <= LOCAL_JOB_S
         )
 
+    def _allowed_bytes(self, options: Options) -> int:
+        """The memory of one task: the server's limit or the job's own, whichever is less."""
+        cap_bytes = options.memory_cap_bytes
+        return self._memory_bytes if cap_bytes is None else min(self._memory_bytes, cap_bytes)
+
     def _fitted(self, plan: Plan, options: Options) -> tuple[Plan, float]:
         """The plan within what it may take of memory, and the factor of work that costs.
 
         Raises:
             LimitExceeded: a task cannot be made to fit.
         """
-        cap_bytes = options.memory_cap_bytes
-        allowed = self._memory_bytes if cap_bytes is None else min(self._memory_bytes, cap_bytes)
+        allowed = self._allowed_bytes(options)
         try:
             return fit_memory(plan, allowed)
         except LimitExceeded as error:
