@@ -22,7 +22,7 @@ def test_where_is_numpy_s_to_the_bit(shapes, dtype):
     """Masks choose the very bits that a branch would: NaN, infinities and -0 among them."""
     random = np.random.default_rng(0)
     condition = random.random(shapes[0]) < 0.5
-    x, y = ((10.0 * random.normal(size=shape)).astype(dtype) for shape in shapes[1:])
+    x, y = (np.asarray(10.0 * random.normal(size=shape)).astype(dtype) for shape in shapes[1:])
     if dtype.startswith("f"):
         x[...], y[...] = np.where(x > 5, np.nan, x), np.where(y > 5, -0.0, y)
     for a, b in ((x, y), (np.zeros_like(x), y), (x, np.zeros_like(y)), (-np.zeros_like(x), y)):
