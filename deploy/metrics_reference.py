@@ -26,6 +26,7 @@ LABELS = (
     ("state", labels.STATES, "of a job; of a worker: " + ", ".join(labels.WORKER_STATES)),
     ("kind", labels.KINDS, "of a worker"),
     ("executor", labels.EXECUTORS, "what compiled a program"),
+    ("result", labels.PROMOTIONS, "how XLA compares with NumPy on a graph"),
     ("reason", labels.REASONS, "why a request was turned away, or a call without a job failed"),
 )
 

@@ -244,6 +244,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "suffix: /s",
             ),
             Panel(
+                "Graphs tried on XLA",
+                "Graphs compiled in the background a second, by how XLA compared with NumPy.",
+                ((rate("pullback_promotions_total", "result"), "{{result}}"),),
+                "suffix: /s",
+            ),
+            Panel(
                 "Compile time, p99",
                 "One compilation in a hundred takes longer, by executor.",
                 ((quantile(0.99, "pullback_compile_seconds", "executor"), "{{executor}}"),),

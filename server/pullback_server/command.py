@@ -59,6 +59,12 @@ def serve(
     ] = DEFAULT.tensor_store_bytes,
     max_nodes: Annotated[int, typer.Option(help="Nodes of one graph.")] = LIMITS.max_nodes,
     max_elements: Annotated[int, typer.Option(help="Elements of one array.")] = LIMITS.max_elements,
+    promotion: Annotated[
+        bool, typer.Option(help="Move graphs that much time goes into to XLA, where it is faster.")
+    ] = DEFAULT.promotion,
+    xla_device: Annotated[
+        str, typer.Option(help="What XLA runs on: cpu, gpu or gpu:1; empty for JAX's first.")
+    ] = DEFAULT.xla_device,
     grace_s: Annotated[
         float, typer.Option(help="Seconds a stop waits for what runs.")
     ] = DEFAULT.grace_s,
@@ -87,6 +93,8 @@ def serve(
             memory_bytes=memory_bytes,
             graph_store_bytes=graph_store_bytes,
             tensor_store_bytes=tensor_store_bytes,
+            promotion=promotion,
+            xla_device=xla_device,
             grace_s=grace_s,
             limits=replace(LIMITS, max_nodes=max_nodes, max_elements=max_elements),
         )

@@ -29,6 +29,8 @@ class ServerConfig:
         queue_bytes: what the requests of held jobs may take together, one job always allowed.
         graph_store_bytes, tensor_store_bytes: what was sent before is kept up to this much.
         memory_bytes: largest estimated memory of one task.
+        promotion: whether graphs that much time goes into move to XLA, where that is faster.
+        xla_device: what XLA runs on: `cpu`, `gpu`, `gpu:1`, or empty for JAX's first.
         grace_s: how long a stop waits for what runs.
     """
 
@@ -48,6 +50,8 @@ class ServerConfig:
     tensor_store_bytes: int = 1 * GIB
     memory_bytes: int = 2 * GIB
     programs: int = 4096
+    promotion: bool = True
+    xla_device: str = ""
     grace_s: float = 10.0
     limits: Limits = field(default_factory=Limits)
 

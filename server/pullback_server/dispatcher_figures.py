@@ -23,6 +23,8 @@ class Outcome:
         tasks, workers: tasks of the plan, and workers that ran one.
         retries: tasks run again after a loss.
         peak_bytes: the most memory a worker took while it ran a task.
+        executor: the one that tasks spent most time on.
+        executors: all that ran a task, each with its version, joined by `+`.
     """
 
     results: Sequence[NDArray]
@@ -36,6 +38,7 @@ class Outcome:
     peak_bytes: int = 0
     program_cache_hit: bool = False
     executor: str = ""
+    executors: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,11 @@ assert {item.name for item in fields(PoolFigures)}.issuperset(TOTALS)
 def outcome_of(done: wire.Done, plan: Plan, results: Sequence[NDArray]) -> Outcome:
     """The outcome that a message tells of a job with that plan."""
     phase_s: dict[str, float] = {}
+    executor_s: dict[str, float] = {}
     for timing in done.timings:
         phase = plan.tasks[timing.task].phase.value
         phase_s[phase] = phase_s.get(phase, 0.0) + timing.running_s
+        executor_s[timing.executor] = executor_s.get(timing.executor, 0.0) + timing.running_s
     return Outcome(
         results=results,
         phase_s=phase_s,
@@ -96,7 +101,8 @@ def outcome_of(done: wire.Done, plan: Plan, results: Sequence[NDArray]) -> Outco
         retries=done.retries,
         peak_bytes=done.peak_bytes,
         program_cache_hit=all(timing.program_cache_hit for timing in done.timings),
-        executor=done.executor,
+        executor=max(executor_s, key=executor_s.__getitem__, default="").partition("-")[0],
+        executors="+".join(sorted(executor_s)),
     )
 
 

@@ -226,6 +226,8 @@ class DispatcherLink:
             ray_address=config.ray_address,
             gpus_per_worker=config.gpus_per_worker,
             programs=config.programs,
+            promotion=config.promotion,
+            xla_device=config.xla_device,
             log_level=logging.getLevelName(LOG.getEffectiveLevel()),
         )
 

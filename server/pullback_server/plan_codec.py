@@ -107,6 +107,7 @@ def _encode_task(task: Task, graph: int) -> wire.Task:
         size_bytes=task.size_bytes,
         peak_bytes=task.peak_bytes,
         shard=task.shard,
+        executor=task.executor,
     )
 
 
@@ -120,6 +121,7 @@ def _decode_task(message: wire.Task, graphs: Sequence[Graph]) -> Task:
         peak_bytes=message.peak_bytes,
         placement=_PLACEMENT_OF[message.placement],
         shard=message.shard,
+        executor=message.executor,
     )
 
 

@@ -193,7 +193,9 @@ class Pool:
             "concurrency_groups": CONCURRENCY_GROUPS,
             "runtime_env": {"env_vars": ENVIRONMENT},
         }
-        own = WorkerSettings(settings.memory_share, settings.programs)
+        own = WorkerSettings(
+            settings.memory_share, settings.programs, settings.promotion, settings.xla_device
+        )
         actor: Any = ray.remote(**options)(WorkerActor)
         worker = _Worker(command.worker, command.placement, actor.remote(own))
         self._workers[worker.id] = worker

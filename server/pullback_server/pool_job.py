@@ -91,7 +91,9 @@ class PoolJob:
             own = self.plan.tasks[task]
             operands = tuple(_operand(source) for source in own.operands)
             fingerprint = self.plan.fingerprints[task]
-            call = Call(task, fingerprint, operands, peak_bytes=own.peak_bytes)
+            call = Call(
+                task, fingerprint, operands, peak_bytes=own.peak_bytes, executor=own.executor
+            )
             self.calls[task] = call
         return call
 
@@ -115,7 +117,7 @@ def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: fl
     hurt = {value.task for value in unread}
     events: list[Event] = []
     transferring_s = report.transferring_s
-    for task, running_s, compiling_s, hit, peak_bytes in report.done:
+    for task, running_s, compiling_s, hit, peak_bytes, executor in report.done:
         if task not in hurt:
             events.append(
                 TaskDone(
@@ -129,6 +131,7 @@ def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: fl
                     transferring_s=transferring_s,
                     peak_bytes=peak_bytes,
                     program_cache_hit=hit,
+                    executor=executor,
                 )
             )
             transferring_s = 0.0

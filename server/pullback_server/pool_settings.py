@@ -36,6 +36,8 @@ class PoolSettings:
     gpus_per_worker: float = 0.0
     store_bytes: int = 0
     programs: int = 4096
+    promotion: bool = True
+    xla_device: str = ""
 
     @property
     def placement(self) -> Placement:

@@ -62,7 +62,7 @@ class Server:
         self._threads = JobThreads(config.threads)
         accounting = Accounting(self.counters)
         self._evaluation = Evaluation(
-            new_runner(config),
+            new_runner(config, self.counters),
             self._threads,
             self._link,
             accounting,
@@ -96,6 +96,7 @@ class Server:
         self.address = Address(f"{self.config.host}:{port}", self._metrics.url)
         await self._grpc.start()
         await self._tell_health(health_pb2.HealthCheckResponse.SERVING)
+        self._evaluation.runner.tapes.machine.start()
         if self._link is not None:
             await self._link.start()
             self._watch = asyncio.create_task(watch_pool(self._link, self.counters))

@@ -31,7 +31,7 @@ def test_results_that_no_reply_carries_are_refused() -> None:
     """Before they are computed, however much memory a task may take."""
     with pytest.raises(LimitExceeded, match="the results take 2147483648 bytes"):
         preparer().prepare(spread(1 << 28), Value(), Options())
-    assert preparer().prepare(spread(1 << 27), Value(), Options()).program
+    assert preparer().prepare(spread(1 << 27), Value(), Options()).choice
 
 
 def test_a_task_over_the_memory_allowed_is_refused() -> None:

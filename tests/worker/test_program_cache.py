@@ -56,7 +56,7 @@ def run(program: Program, arrays: Sequence[NDArray]) -> list[float]:
 
 def test_a_program_is_compiled_once():
     """The second look-up of an equal graph is a hit and costs no compilation."""
-    cache, executor = ProgramCache(4), RecordingExecutor()
+    cache, executor = ProgramCache[Program](4), RecordingExecutor()
     first, second = cache.get(times(2.0), executor), cache.get(times(2.0), executor)
     assert (first.hit, second.hit) == (False, True)
     assert first.program is second.program
@@ -82,7 +82,7 @@ def test_the_key_holds_what_decides_the_bits():
 
 def test_the_least_recently_used_goes_first():
     """Over capacity, what was asked for longest ago is compiled anew."""
-    cache, executor = ProgramCache(2), RecordingExecutor()
+    cache, executor = ProgramCache[Program](2), RecordingExecutor()
     for factor in (1.0, 2.0, 1.0, 3.0):
         cache.get(times(factor), executor)
     assert cache.get(times(1.0), executor).hit
@@ -92,7 +92,7 @@ def test_the_least_recently_used_goes_first():
 
 def test_bytes_are_bounded():
     """Large constants push older programs out; the count of bytes follows."""
-    cache, executor = ProgramCache(100, max_bytes=40_000), RecordingExecutor()
+    cache, executor = ProgramCache[Program](100, max_bytes=40_000), RecordingExecutor()
     for factor in range(10):
         cache.get(times(float(factor), size=1000), executor)
     counts = cache.counts
@@ -104,7 +104,7 @@ def test_bytes_are_bounded():
 
 def test_two_who_ask_at_once_share_one_compilation():
     """Threads that ask while it compiles wait for it and get the same program."""
-    cache, executor = ProgramCache(4), RecordingExecutor()
+    cache, executor = ProgramCache[Program](4), RecordingExecutor()
     executor.may_go_on.clear()
     programs: list[Program] = []
     threads = [
@@ -125,7 +125,7 @@ def test_two_who_ask_at_once_share_one_compilation():
 
 def test_other_programs_are_served_while_one_compiles():
     """Compiling holds no lock."""
-    cache, executor, quick = ProgramCache(4), RecordingExecutor(), RecordingExecutor()
+    cache, executor, quick = ProgramCache[Program](4), RecordingExecutor(), RecordingExecutor()
     executor.may_go_on.clear()
     thread = threading.Thread(target=cache.get, args=(times(2.0), executor))
     thread.start()
@@ -137,7 +137,7 @@ def test_other_programs_are_served_while_one_compiles():
 
 def test_a_failed_compilation_is_not_kept():
     """The error reaches who asked, and the next look-up tries again."""
-    cache, executor = ProgramCache(4), RecordingExecutor()
+    cache, executor = ProgramCache[Program](4), RecordingExecutor()
     executor.failures = 1
     with pytest.raises(ExecutionError):
         cache.get(times(2.0), executor)
@@ -147,7 +147,7 @@ def test_a_failed_compilation_is_not_kept():
 
 def test_who_waited_for_a_failure_tries_anew():
     """A waiter does not get another asker's error."""
-    cache, executor = ProgramCache(4), RecordingExecutor()
+    cache, executor = ProgramCache[Program](4), RecordingExecutor()
     executor.failures = 1
     executor.may_go_on.clear()
     outcomes: list[bool] = []

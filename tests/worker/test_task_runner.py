@@ -14,6 +14,7 @@ from pullback_graph.graph import Graph
 from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.batch import Batch, Call, Freed, InputOperand, ValueKey
+from pullback_worker.choice import Choice, Fixed, Running
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.memory_watch import MemoryWatch, PrivateBytes
 from pullback_worker.program_cache import Lookup
@@ -55,13 +56,12 @@ class Programs:
         self.functions = {self.graphs[name].fingerprint: f for name, (_, _, f) in functions.items()}
         self.seen: set[str] = set()
 
-    def __call__(self, graph: Graph) -> Lookup:
-        """The program, a hit from the second time on."""
+    def __call__(self, graph: Graph, executor: str) -> Lookup[Choice]:
+        """The program on the executor asked for, a hit from the second time on."""
         hit = graph.fingerprint in self.seen
         self.seen.add(graph.fingerprint)
-        return Lookup(
-            FakeProgram(graph, self.functions[graph.fingerprint]), hit, 0.0 if hit else 1.0
-        )
+        program = FakeProgram(graph, self.functions[graph.fingerprint])
+        return Lookup(Fixed(Running(program, executor, "1", "")), hit, 0.0 if hit else 1.0)
 
     def call(self, name: str, task: int, operands, **more) -> Call:
         """A call of one of the graphs."""
@@ -197,6 +197,18 @@ def test_a_failing_program_ends_its_batch_with_its_own_error():
     report = runner.run(Batch(1, 7, calls, graphs=programs.all(), opens=True), [X])
     assert report.failed == (0, error)
     assert not report.done
+
+
+def test_a_task_runs_on_the_executor_of_its_call():
+    """A call names its executor; the report says which one ran, with its version."""
+    programs = Programs(**ARITHMETIC)
+    calls = (
+        programs.call("total", 0, [InputOperand(0)], executor="xla"),
+        programs.call("total", 1, [InputOperand(0)]),
+    )
+    batch = Batch(1, 7, calls, graphs=programs.all(), opens=True)
+    report = TaskRunner(programs).run(batch, [X])
+    assert [task.executor for task in report.done] == ["xla-1", "auto-1"]
 
 
 def test_an_unforeseen_exception_becomes_an_execution_error():

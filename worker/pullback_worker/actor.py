@@ -18,14 +18,19 @@ from ray.exceptions import GetTimeoutError, RayError
 from threadpoolctl import threadpool_limits
 
 from pullback_worker.batch import Batch, Freed, ValueKey
+from pullback_worker.choice import Choice
+from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
 from pullback_worker.executor import NDArray
+from pullback_worker.executors import NAMES, Executors, XlaSettings
 from pullback_worker.memory_watch import MemoryWatch, machine_bytes
-from pullback_worker.numpy_executor import NumpyExecutor
 from pullback_worker.program_cache import ProgramCache
-from pullback_worker.task_runner import TaskRunner
+from pullback_worker.promoter import Promoter
+from pullback_worker.task_runner import Compile, TaskRunner
 
 FETCH_TIMEOUT_S = 60.0
 """A value that does not arrive within this time counts as lost."""
+PROGRAM_BYTES = 1 << 30
+"""What compiled programs may take, estimated; the least recently used give way."""
 CONCURRENCY_GROUPS = {"control": 1, "export": 1, "watch": 1}
 """Threads besides the one that runs batches."""
 BLAS_LIBRARIES = ("OPENBLAS", "OMP", "MKL", "BLIS", "NUMEXPR")
@@ -45,10 +50,14 @@ class WorkerSettings(NamedTuple):
     Attributes:
         memory_share: of its machine's memory, the part it may have to itself; 0 for no cap.
         programs: how many compiled programs it keeps.
+        promotion: whether hot graphs move to XLA, where that is faster.
+        xla_device: what XLA runs on; empty for JAX's first.
     """
 
     memory_share: float = 0.0
     programs: int = 4096
+    promotion: bool = True
+    xla_device: str = ""
 
 
 class WorkerIdentity(NamedTuple):
@@ -66,11 +75,11 @@ class WorkerActor:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._limits = threadpool_limits(1)  # also for libraries loaded before the environment
-        programs, executor = ProgramCache(settings.programs), NumpyExecutor()
-        self._executor = executor.name, executor.version
+        executors = Executors(XlaSettings(settings.xla_device, threads=1))
+        self._executor = executors.numpy.name, executors.numpy.version
         memory = MemoryWatch(int(settings.memory_share * machine_bytes()))
         memory.start()
-        self._runner = TaskRunner(lambda graph: programs.get(graph, executor), memory)
+        self._runner = TaskRunner(_compiler(executors, settings), memory)
 
     @ray.method(concurrency_group="control")
     def identity(self) -> WorkerIdentity:
@@ -115,6 +124,14 @@ class WorkerActor:
     def watch(self) -> None:
         """Never answer: the failure of this call tells at once that the worker is gone."""
         threading.Event().wait()
+
+
+def _compiler(executors: Executors, settings: WorkerSettings) -> Compile:
+    """What runs a graph, kept for the next time."""
+    chooser = Chooser(executors, Promoter(executors) if settings.promotion else None)
+    kept: ProgramCache[Choice] = ProgramCache(settings.programs, PROGRAM_BYTES, choice_bytes)
+    makers = {name: ChoiceMaker(chooser, name) for name in NAMES}
+    return lambda graph, executor: kept.get(graph, makers[executor])
 
 
 def _resolved(carried: Sequence[Any]) -> list[NDArray | None]:

@@ -39,6 +39,7 @@ class Call(NamedTuple):
         keep: outputs to hold for later batches.
         send: outputs to hand back.
         peak_bytes: estimated memory while it runs.
+        executor: the one that must run it, or `auto`.
     """
 
     task: int
@@ -47,6 +48,7 @@ class Call(NamedTuple):
     keep: tuple[int, ...] = ()
     send: tuple[int, ...] = ()
     peak_bytes: int = 0
+    executor: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ class Freed(NamedTuple):
 
 
 class TaskReport(NamedTuple):
-    """How a task ran."""
+    """How a task ran; `executor` has the version behind a hyphen."""
 
     task: int
     running_s: float
     compiling_s: float
     program_cache_hit: bool
     peak_bytes: int
+    executor: str = ""
 
 
 @dataclass(slots=True)

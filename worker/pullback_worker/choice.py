@@ -67,6 +67,8 @@ class Fixed:
         return None
 
 
+Ended = Callable[[str], None]
+"""Told how a promotion ended: `faster`, `slower` or `failed`."""
 Compile = Callable[["Adaptive"], bool]
 """Has a choice's graph compiled some time later; False where there is no room for more."""
 
@@ -77,16 +79,23 @@ class Adaptive:
     Args:
         running: the NumPy program.
         compile: asked once the graph is hot.
+        ended: told when the graph stays where it is.
     """
 
     def __init__(
-        self, graph: Graph, running: Running, promotion: Promotion, compile: Compile
+        self,
+        graph: Graph,
+        running: Running,
+        promotion: Promotion,
+        compile: Compile,
+        ended: Ended = lambda _: None,
     ) -> None:
         self.graph = graph
         self._numpy = self.running = running._replace(reason=promotion.reason)
         self._xla: Running | None = None
         self._promotion = promotion
         self._compile = compile
+        self._ended = ended
         self._lock = Lock()
 
     @property
@@ -108,6 +117,8 @@ class Adaptive:
                 promotion.compiling()
             if promotion.stage is not before:
                 self._settle()
+        if promotion.stage in SETTLED:
+            self._ended("faster" if promotion.stage is Stage.PROMOTED else "slower")
         if ask and not self._compile(self):
             with self._lock:
                 promotion.refused()
@@ -131,6 +142,7 @@ class Adaptive:
         with self._lock:
             self._promotion.failed(why)
             self._settle()
+        self._ended("failed")
 
     def failed(self, running: Running, error: PullbackError) -> Running | None:
         """A run on XLA failed where NumPy's may not: NumPy takes over, for good."""

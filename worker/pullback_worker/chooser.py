@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pullback_graph.graph import Graph
+from pullback_worker import xla_limits
 from pullback_worker.choice import Choice, Fixed, Running
 from pullback_worker.executors import Executors, is_installed
+from pullback_worker.program_cache import held_bytes
 from pullback_worker.promoter import Promoter
 
 ASKED = "asked for"
 STEADY = "numpy, as a reproducible job stays on one executor"
+EACH = "each worker starts on numpy, and moves hot tasks to xla where that is faster"
 CAPPED = "numpy, which keeps to the memory cap"
 ALONE = "numpy, as xla is not installed here; pip install 'pullback[xla]'"
 OFF = "numpy, as promotion is off"
@@ -44,13 +47,37 @@ class Chooser:
             return Fixed(running)
         return self._promoter.choice(running)
 
+    def reason(self, executor: str, steady: str) -> str:
+        """Why workers run a job on what they do."""
+        if executor not in ("auto", ""):
+            return ASKED
+        if steady or self._promoter is None:
+            return steady or self._stays
+        return EACH
+
     def _running(self, graph: Graph, name: str, reason: str) -> Running:
         executor = self.executors.get(name)
         return Running(executor.compile(graph), executor.name, executor.version, reason)
 
 
-def steadiness(reproducible: bool, memory_cap_bytes: int | None) -> str:
+def steadiness(is_reproducible: bool, is_capped: bool) -> str:
     """Why a job must stay where it starts; empty if it need not."""
-    if reproducible:
-        return STEADY
-    return "" if memory_cap_bytes is None else CAPPED
+    return STEADY if is_reproducible else CAPPED if is_capped else ""
+
+
+class ChoiceMaker:
+    """Makes the choices of one answer to what a job asks for, as a program cache wants it."""
+
+    def __init__(self, chooser: Chooser, executor: str) -> None:
+        self._chooser = chooser
+        self.name = executor
+        self.version = "" if executor == "auto" else chooser.executors.version(executor)
+
+    def compile(self, graph: Graph) -> Choice:
+        """The choice of a graph."""
+        return self._chooser.choose(graph, self.name)
+
+
+def choice_bytes(graph: Graph, executor: str) -> int:
+    """About what a choice holds from the start."""
+    return xla_limits.held_bytes(graph) if executor == "xla" else held_bytes(graph)

@@ -7,6 +7,7 @@ second and tens of megabytes.
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from pullback_graph.errors import UnsupportedError
+from pullback_graph.errors import NotFoundError, UnsupportedError
 from pullback_worker.executor import Executor
 from pullback_worker.numpy_executor import NumpyExecutor
 
@@ -53,10 +54,17 @@ class XlaSettings:
 
 
 class Executors:
-    """The executors of one process. Safe to use from several threads."""
+    """The executors of one process. Safe to use from several threads.
 
-    def __init__(self, xla: XlaSettings | None = None) -> None:
+    Args:
+        names: those that this process runs; others are another's.
+    """
+
+    def __init__(
+        self, xla: XlaSettings | None = None, names: Collection[str] = tuple(TABLE)
+    ) -> None:
         self._xla = xla or XlaSettings()
+        self._names = names
         self._lock = Lock()
         self.numpy = NumpyExecutor()
         self._loaded: dict[str, Executor] = {"numpy": self.numpy}
@@ -66,6 +74,7 @@ class Executors:
 
         Raises:
             UnsupportedError: there is none of that name, its library is missing, or its device.
+            NotFoundError: another process of the service runs it.
         """
         found = self._loaded.get(name)
         if found is not None:
@@ -76,6 +85,8 @@ class Executors:
                 f"there is no executor {name!r}; use one of: {', '.join(NAMES)}",
                 field="options.executor",
             )
+        if name not in self._names:
+            raise NotFoundError(f"this process does not run {name}", field="options.executor")
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name, row)

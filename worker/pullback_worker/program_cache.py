@@ -1,4 +1,4 @@
-"""Compiled programs by what they compute: each is compiled once, the least recently used go first.
+"""What executors make of graphs: each is made once, the least recently used go first.
 
 Two threads that ask for one key at once share one compilation.
 """
@@ -10,12 +10,30 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from pullback_graph.graph import Graph
 from pullback_graph.subgraphs import subgraphs
 from pullback_graph.table import OP_TABLE_VERSION
-from pullback_worker.executor import Executor, Program
+
+Made = TypeVar("Made")
+Made_co = TypeVar("Made_co", covariant=True)
+"""What a graph is made into: a program, or a choice of programs."""
+
+
+class Maker(Protocol[Made_co]):
+    """An executor, or what chooses one."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> str:
+        """Changes with what it makes."""
+
+    def compile(self, graph: Graph) -> Made_co:
+        """What it makes of a graph."""
 
 
 class ProgramKey(NamedTuple):
@@ -27,23 +45,23 @@ class ProgramKey(NamedTuple):
     executor_version: str
 
 
-def program_key(graph: Graph, executor: Executor) -> ProgramKey:
+def program_key(graph: Graph, executor: Maker[object]) -> ProgramKey:
     """The key of `graph` on `executor`."""
     return ProgramKey(graph.fingerprint, OP_TABLE_VERSION, executor.name, executor.version)
 
 
-def _held_bytes(graph: Graph) -> int:
-    """Estimated bytes a program keeps alive: its constants, and about a kilobyte a node."""
+def held_bytes(graph: Graph) -> int:
+    """Estimated bytes a NumPy program keeps alive: constants, and about a kilobyte a node."""
     return sum(
         sum(array.nbytes for array in one.constants) + 1024 * len(one.nodes)
         for one in (graph, *subgraphs(graph).graphs)
     )
 
 
-class Lookup(NamedTuple):
+class Lookup(NamedTuple, Generic[Made]):
     """A program, and what getting it took: `compile_s` is zero on a hit."""
 
-    program: Program
+    program: Made
     hit: bool
     compile_s: float
 
@@ -59,30 +77,37 @@ class CacheCounts:
     size_bytes: int
 
 
-class _Entry:
+class _Entry(Generic[Made]):
     """A program, or the promise of one while its first asker compiles it."""
 
     __slots__ = ("program", "ready", "size_bytes")
 
     def __init__(self) -> None:
         self.ready = threading.Event()
-        self.program: Program | None = None
+        self.program: Made | None = None
         self.size_bytes = 0
 
 
-class ProgramCache:
+class ProgramCache(Generic[Made]):
     """A bounded cache of programs, safe to use from several threads.
 
     Args:
         capacity: how many programs it keeps.
         max_bytes: what its programs may hold together, constants and steps; None: any number.
+        size_bytes: about what a program holds.
     """
 
-    def __init__(self, capacity: int, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        max_bytes: int | None = None,
+        size_bytes: Callable[[Graph, str], int] = lambda graph, _: held_bytes(graph),
+    ) -> None:
+        self._size_of = size_bytes
         self._capacity = max(1, capacity)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._entries: OrderedDict[ProgramKey, _Entry] = OrderedDict()
+        self._entries: OrderedDict[ProgramKey, _Entry[Made]] = OrderedDict()
         self._hits = self._misses = self._size_bytes = 0
         self._compile_s = 0.0
 
@@ -95,7 +120,7 @@ class ProgramCache:
                 self._hits, self._misses, self._compile_s, programs, self._size_bytes
             )
 
-    def get(self, graph: Graph, executor: Executor) -> Lookup:
+    def get(self, graph: Graph, executor: Maker[Made]) -> Lookup[Made]:
         """The program of `graph`, compiled now if it is not held.
 
         Raises:
@@ -109,7 +134,8 @@ class ProgramCache:
                 self._hits += 1
             else:
                 self._misses += 1
-                mine = self._entries[key] = _Entry()
+                mine: _Entry[Made] = _Entry()
+                self._entries[key] = mine
         if entry is None:
             return self._compile(key, mine, lambda: executor.compile(graph), graph)
         entry.ready.wait()
@@ -128,8 +154,8 @@ class ProgramCache:
             self._size_bytes = 0
 
     def _compile(
-        self, key: ProgramKey, entry: _Entry, compile: Callable[[], Program], graph: Graph
-    ) -> Lookup:
+        self, key: ProgramKey, entry: _Entry[Made], compile: Callable[[], Made], graph: Graph
+    ) -> Lookup[Made]:
         """Compile outside the lock, then keep the promise made to those who wait."""
         started = perf_counter()
         try:
@@ -145,7 +171,7 @@ class ProgramCache:
         with self._lock:
             self._compile_s += compile_s
             if self._entries.get(key) is entry:
-                entry.size_bytes = _held_bytes(graph)
+                entry.size_bytes = self._size_of(graph, key.executor)
                 self._size_bytes += entry.size_bytes
             self._evict()
         return Lookup(entry.program, hit=False, compile_s=compile_s)

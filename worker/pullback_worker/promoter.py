@@ -11,9 +11,9 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from queue import Full, Queue
 from time import perf_counter
+from typing import Protocol
 from weakref import ref
 
 from pullback_graph.errors import PullbackError
@@ -34,8 +34,15 @@ NICENESS = 10
 EXIT_WAIT_S = 30.0
 """A process that ends waits so long for a compilation, which nothing can stop."""
 
-Compiled = Callable[[str, float], None]
-"""Told of a compilation: its outcome, `compiled` or `failed`, and the seconds it took."""
+
+class Watcher(Protocol):
+    """Told what became of graphs, on whichever thread it happened."""
+
+    def compiled(self, executor: str, seconds: float) -> None:
+        """A graph was compiled in the background."""
+
+    def promotion_ended(self, result: str) -> None:
+        """It was found `faster`, `slower`, or it `failed`."""
 
 
 class Promoter:
@@ -43,18 +50,18 @@ class Promoter:
 
     Args:
         executors: of the process; `xla` is loaded through it.
-        compiled: told of each compilation, on the compiling thread.
+        watcher: told of compilations, and of how they ended.
         capacity_bytes: what programs in use may take together.
     """
 
     def __init__(
         self,
         executors: Executors,
-        compiled: Compiled | None = None,
+        watcher: Watcher | None = None,
         capacity_bytes: int = CAPACITY_BYTES,
     ) -> None:
         self._executors = executors
-        self._compiled = compiled
+        self._watcher = watcher
         self._capacity_bytes = capacity_bytes
         self._in_use: list[tuple[ref[Adaptive], int]] = []
         self._lock = threading.Lock()
@@ -72,7 +79,7 @@ class Promoter:
             failure = self._failures.get(graph.fingerprint)
         if failure is not None:
             return Fixed(running._replace(reason=failure))
-        return Adaptive(graph, running, Promotion(found), self._enqueue)
+        return Adaptive(graph, running, Promotion(found), self._enqueue, self._ended)
 
     def close(self, wait_s: float = EXIT_WAIT_S) -> None:
         """Compile no more; wait for what is being compiled."""
@@ -112,7 +119,6 @@ class Promoter:
 
     def _compile(self, choice: Adaptive) -> None:
         started_s = perf_counter()
-        outcome = "compiled"
         try:
             executor = self._executors.get("xla")
             self._close_at_exit()
@@ -120,10 +126,13 @@ class Promoter:
             choice.compiled(program, executor.version)
             self._make_room(choice, held_bytes(choice.graph))
         except Exception as error:
-            outcome = "failed"
             self._note(choice, error)
-        if self._compiled is not None:
-            self._compiled(outcome, perf_counter() - started_s)
+        if self._watcher is not None:
+            self._watcher.compiled("xla", perf_counter() - started_s)
+
+    def _ended(self, result: str) -> None:
+        if self._watcher is not None:
+            self._watcher.promotion_ended(result)
 
     def _make_room(self, choice: Adaptive, size_bytes: int) -> None:
         """Count a program in; those compiled first go back to NumPy where there are too many."""

@@ -27,14 +27,16 @@ from pullback_worker.batch import (
     TaskReport,
     ValueKey,
 )
-from pullback_worker.executor import CancelFlag, NDArray, Program
+from pullback_worker.choice import Choice, Ran, run
+from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.memory_watch import MemoryWatch
 from pullback_worker.program_cache import Lookup
 
 MOST_GRAPHS = 4096
 
 
-Compile: TypeAlias = Callable[[Graph], Lookup]
+Compile: TypeAlias = Callable[[Graph, str], Lookup[Choice]]
+"""What runs a graph, for what is asked for: an executor's name, or `auto`."""
 
 
 class _Missing(Exception):
@@ -60,7 +62,7 @@ class TaskRunner:
     """The state of one worker.
 
     Args:
-        compile: gives the program of a graph.
+        compile: gives what runs a graph.
         memory: watches what the process takes.
     """
 
@@ -179,12 +181,11 @@ class TaskRunner:
             PullbackError: the program failed.
         """
         operands = self._operands(call, under_way)
-        program, hit, compile_s = self._compiled(call)
-        started_s = perf_counter()
-        outputs, peak_bytes = self._execute(call, program, operands, under_way.flag)
-        running_s = perf_counter() - started_s
-        self._place(call, outputs, under_way)
-        done = TaskReport(call.task, running_s, compile_s, hit, peak_bytes)
+        choice, hit, compile_s = self._compiled(call)
+        ran, peak_bytes = self._execute(call, choice, operands, under_way.flag)
+        self._place(call, ran.outputs, under_way)
+        name = ran.running.name
+        done = TaskReport(call.task, ran.seconds, compile_s, hit, peak_bytes, name)
         under_way.report.done.append(done)
 
     def _place(self, call: Call, outputs: Sequence[NDArray], under_way: _UnderWay) -> None:
@@ -221,24 +222,24 @@ class TaskRunner:
             for operand in call.operands
         ]
 
-    def _compiled(self, call: Call) -> Lookup:
+    def _compiled(self, call: Call) -> Lookup[Choice]:
         self._graphs.move_to_end(call.fingerprint)
         try:
-            return self._compile(self._graphs[call.fingerprint])
+            return self._compile(self._graphs[call.fingerprint], call.executor)
         except PullbackError:
             raise
         except Exception as error:
             raise _broken(call, "could not be compiled", error) from error
 
     def _execute(
-        self, call: Call, program: Program, operands: list[NDArray], flag: CancelFlag
-    ) -> tuple[list[NDArray], int]:
-        """The outputs, and the most private memory the process had meanwhile."""
+        self, call: Call, choice: Choice, operands: list[NDArray], flag: CancelFlag
+    ) -> tuple[Ran, int]:
+        """The run, and the most private memory the process had meanwhile."""
         if not self._memory.room_for(call.peak_bytes):
             raise self._too_large(call)
         with self._memory.over(flag) as watched:
             try:
-                outputs = program(operands, flag)
+                ran = run(choice, operands, flag)
             except Cancelled:
                 if watched.exceeded:
                     raise self._too_large(call) from None
@@ -249,8 +250,8 @@ class TaskRunner:
                 raise self._too_large(call) from error
             except Exception as error:
                 raise _broken(call, "failed", error) from error
-        own_bytes = sum(array.nbytes for array in (*operands, *outputs))
-        return outputs, max(watched.peak_bytes, own_bytes)
+        own_bytes = sum(array.nbytes for array in (*operands, *ran.outputs))
+        return ran, max(watched.peak_bytes, own_bytes)
 
     def _too_large(self, call: Call) -> OutOfMemory:
         cap = f" of {self._memory.cap_bytes} bytes" if self._memory.cap_bytes else ""

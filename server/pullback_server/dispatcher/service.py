@@ -245,6 +245,7 @@ def _timing(task: int, timing: TaskTiming) -> wire.TaskTiming:
         program_cache_hit=timing.program_cache_hit,
         attempts=timing.attempts,
         worker=str(timing.worker),
+        executor=timing.executor,
     )
 
 
@@ -258,7 +259,6 @@ def _done(job: int, results: list[wire.OperandTensor], statistics: JobStatistics
         queued_s=statistics.queued_s,
         transferring_s=statistics.transferring_s,
         peak_bytes=statistics.peak_bytes,
-        executor="numpy",
     )
 
 

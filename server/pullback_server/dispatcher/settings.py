@@ -31,6 +31,8 @@ class DispatcherSettings:
     gpus_per_worker: float = 0.0
     store_bytes: int = 0
     programs: int = 4096
+    promotion: bool = True
+    xla_device: str = ""
     cancel_grace_s: float = 1.0
     head_timeout_s: float = 10.0
     log_level: str = "WARNING"
@@ -59,6 +61,8 @@ class DispatcherSettings:
             gpus_per_worker=self.gpus_per_worker,
             store_bytes=self.store_bytes,
             programs=self.programs,
+            promotion=self.promotion,
+            xla_device=self.xla_device,
         )
 
     @property

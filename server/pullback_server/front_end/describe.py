@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from typing import NamedTuple
 
 from pullback_graph.table import OP_TABLE_VERSION, OPS
 from pullback_graph.types import DTYPE_NAMES
@@ -15,14 +16,34 @@ from pullback_server.front_end.evaluation import Evaluation
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.streams import BATCH_JOBS
 from pullback_server.planner import COST_TABLE, Task, TaskOutput
+from pullback_worker.executors import Executors, installed
 
 WANTS = ("value", "gradient", "vjp", "jvp", "hvp", "jacobian", "hessian")
 CHUNK_BYTES = 1 << 20
 
 
-def describe_plan(prepared: Prepared) -> plan_pb2.PlanReply:
+class Start(NamedTuple):
+    """The executor a job starts on, with its version behind its name, and why."""
+
+    executor: str
+    name: str
+    reason: str
+
+
+def start_of(prepared: Prepared, executors: Executors) -> Start:
+    """What a job's first run starts on: here, what is running it now."""
+    if prepared.choice is not None:
+        running = prepared.choice.running
+        return Start(running.executor, running.name, running.reason)
+    asked = {task.executor for task in prepared.plan.tasks} - {"auto", "numpy"}
+    executor = asked.pop() if asked else "numpy"
+    name = f"{executor}-{executors.version(executor)}"
+    return Start(executor, name, prepared.executor_reason)
+
+
+def describe_plan(prepared: Prepared, executors: Executors) -> plan_pb2.PlanReply:
     """The answer of a dry run."""
-    plan = prepared.plan
+    plan, start = prepared.plan, start_of(prepared, executors)
     return plan_pb2.PlanReply(
         nodes=prepared.nodes,
         adjoint_evaluations=prepared.lowered.adjoints,
@@ -33,21 +54,23 @@ def describe_plan(prepared: Prepared) -> plan_pb2.PlanReply:
         split_reason=plan.reason,
         tasks=[_summary(task) for task in plan.tasks],
         estimated_s=plan.estimated_s,
-        executor="numpy",
-        digest=prepared.digest,
-        front_end=prepared.program is not None,
-        text=plan_text(prepared),
+        executor=start.executor,
+        executor_reason=start.reason,
+        digest=prepared.digest_on(start.name),
+        front_end=prepared.choice is not None,
+        text=plan_text(prepared, start),
     )
 
 
-def plan_text(prepared: Prepared) -> str:
+def plan_text(prepared: Prepared, start: Start) -> str:
     """The plan for people, a line a fact."""
     plan = prepared.plan
-    where = "the front end" if prepared.program is not None else "the workers"
+    where = "the front end" if prepared.choice is not None else "the workers"
     lines = [
         f"{prepared.nodes} nodes, {prepared.lowered.adjoints} adjoints, "
         f"{prepared.flops:.3g} FLOPs, about {plan.estimated_s * 1e3:.3g} ms on one core",
         f"split {plan.split}: {plan.reason}",
+        f"executor {start.executor}: {start.reason}",
         f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB",
         *[_title(key) for key in prepared.lowered.derivatives[:20]],
     ]
@@ -66,7 +89,7 @@ def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info
         batch_jobs=BATCH_JOBS,
         queued_jobs=config.queue_jobs,
     )
-    executor = evaluation.runner.preparer.executor
+    executors = evaluation.runner.preparer.chooser.executors
     return server_info_pb2.ServerInfo(
         version=version("pullback"),
         op_table_version=OP_TABLE_VERSION,
@@ -75,7 +98,10 @@ def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info
         dtypes=[f"DTYPE_{name.upper()}" for name in DTYPE_NAMES],
         wants=WANTS,
         limits=limits,
-        executors=[server_info_pb2.ExecutorInfo(name=executor.name, version=executor.version)],
+        executors=[
+            server_info_pb2.ExecutorInfo(name=name, version=executors.version(name))
+            for name in installed()
+        ],
         devices=[
             server_info_pb2.DeviceInfo(
                 placement=plan_pb2.PLACEMENT_CPU,
@@ -114,6 +140,7 @@ def _summary(task: Task) -> plan_pb2.TaskSummary:
         size_bytes=task.size_bytes,
         peak_bytes=task.peak_bytes,
         depends_on=sorted(before),
+        executor="numpy" if task.executor == "auto" else task.executor,
     )
 
 

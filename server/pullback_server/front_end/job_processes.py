@@ -23,7 +23,8 @@ from pullback_graph.codec import error_to_status
 from pullback_graph.errors import NotFoundError, PullbackError, ServiceError
 from pullback_graph.job import Metrics
 from pullback_server.config import ServerConfig
-from pullback_server.front_end.run_job import Answer, Arrival, JobRunner, new_runner
+from pullback_server.front_end.arrivals import Answer, Arrival
+from pullback_server.front_end.run_job import JobRunner, new_runner
 
 LOG = logging.getLogger(__name__)
 VISIT_BYTES = 8 << 20
@@ -124,7 +125,7 @@ def _open(config: ServerConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
-    _runner = new_runner(config)
+    _runner = new_runner(config, aside=True)
 
 
 def _end_with_parent() -> None:

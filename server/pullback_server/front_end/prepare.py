@@ -1,14 +1,15 @@
 """From a graph and a want to what can be run: lowered, planned, compiled; kept by content.
 
 Preparing is a function of (graph, want, split, executor): a job that comes again finds it done.
+Which executor runs it may change from run to run, where the job leaves that to the service.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from threading import Lock
 from time import perf_counter
@@ -19,14 +20,16 @@ from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import LimitExceeded, UnsupportedError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options
-from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.recompute.loops import lower_within
+from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.want import Value, Want
 from pullback_server.front_end.stores import graph_bytes
-from pullback_server.planner import COST_TABLE, Plan, make_plan
+from pullback_server.planner import COST_TABLE, Plan, assign, make_plan
 from pullback_server.planner.fit_memory import fit_memory
-from pullback_worker.executor import Program
-from pullback_worker.numpy_executor import NumpyExecutor, fold
+from pullback_worker.choice import Choice, Running
+from pullback_worker.chooser import Chooser, steadiness
+from pullback_worker.executors import Executors, check_asked
+from pullback_worker.numpy_executor import fold
 
 INLINE_S = 100e-6
 """Jobs estimated under this run on the event loop itself."""
@@ -45,22 +48,26 @@ class Prepared:
     """A job's graph, differentiated, planned, and (where the front end runs it) compiled.
 
     Attributes:
+        choice: what runs it here; None where the cluster does.
+        executor_reason: why the cluster runs it on what it does.
+        digest: of all that decides the bits but the executors; `digest_on` adds those.
         fastest_s: the program's fastest run here so far; estimates can be wrong.
-        standing: the encoded metrics that all but its first run share.
+        standing: the encoded metrics that all but its first run on one executor share.
     """
 
     graph: Graph
     lowered: Lowered
     plan: Plan
-    program: Program | None
+    choice: Choice | None
     planning_s: float
     compiling_s: float
     flops: float
     peak_bytes: int
     digest: str
+    executor_reason: str = ""
     recompute_factor: float = 0.0
     fastest_s: float = inf
-    standing: bytes = b""
+    standing: tuple[Running | None, bytes] = (None, b"")
 
     @property
     def size_bytes(self) -> int:
@@ -75,8 +82,12 @@ class Prepared:
     @property
     def runs_inline(self) -> bool:
         """Whether it is small enough for the event loop: by estimate, and by what was seen."""
-        small = self.program is not None and self.plan.estimated_s < INLINE_S
+        small = self.choice is not None and self.plan.estimated_s < INLINE_S
         return small and self.fastest_s < INLINE_MEASURED_S
+
+    def digest_on(self, executors: str) -> str:
+        """The digest of results from executors, each named with its version."""
+        return f"{self.digest}/{executors}"
 
 
 class Preparer:
@@ -87,12 +98,19 @@ class Preparer:
         capacity_bytes: about what those may take together.
         memory_bytes: largest estimated memory of one task.
         cluster: whether there are workers for what the front end must not run.
+        chooser: of what runs the jobs; without one, NumPy runs what asks for nothing else.
     """
 
     def __init__(
-        self, capacity: int, capacity_bytes: int, memory_bytes: int, *, cluster: bool
+        self,
+        capacity: int,
+        capacity_bytes: int,
+        memory_bytes: int,
+        *,
+        cluster: bool,
+        chooser: Chooser | None = None,
     ) -> None:
-        self.executor = NumpyExecutor()
+        self.chooser = chooser or Chooser(Executors())
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._kept_bytes = 0
@@ -123,11 +141,7 @@ class Preparer:
             LimitExceeded: a task is estimated to need more memory than allowed, or the results are
             more than a reply carries.
         """
-        if options.executor not in ("", "auto", "numpy"):
-            raise UnsupportedError(
-                f"executor {options.executor!r} is not offered by this server; use auto or numpy",
-                field="options.executor",
-            )
+        check_asked(options.executor, options.memory_cap_bytes)
         start = perf_counter()
         lowering = partial(
             lower, want=want, fold=fold, check=check, certificate=options.certificate
@@ -136,21 +150,26 @@ class Preparer:
         _check_results(lowered)
         plan, factor = self._fitted(self._planned(lowered, want, options), options)
         factor = max(factor, 1.0) * loops_factor if loops_factor else factor
+        is_capped = options.memory_cap_bytes is not None or factor > 0.0
+        steady = steadiness(options.reproducible, is_capped)
+        plan = assign(plan, _asked(options, factor), steady=bool(steady))
         planned = perf_counter()
-        program = None
+        choice = None
         if self._is_local(plan):
-            program = self.executor.compile(plan.tasks[0].graph)
+            task = plan.tasks[0]
+            choice = self.chooser.choose(task.graph, options.executor, steady=steady)
         prepared = Prepared(
             graph=graph,
             lowered=lowered,
             plan=plan,
-            program=program,
+            choice=choice,
             planning_s=planned - start,
             compiling_s=perf_counter() - planned,
             flops=sum(task.flops for task in plan.tasks),
             peak_bytes=max(task.peak_bytes for task in plan.tasks),
             recompute_factor=factor,
-            digest=self._digest(graph, want, plan),
+            digest=_digest(graph, want, plan),
+            executor_reason=self.chooser.reason(options.executor, steady),
         )
         self._keep(_key(graph.fingerprint, want, options), prepared)
         return prepared
@@ -175,16 +194,6 @@ class Preparer:
                 )
             options = Options(split=type(options.split)("none"))
         return make_plan(lowered.graph, options, differentiated=not isinstance(want, Value))
-
-    def _digest(self, graph: Graph, want: Want, plan: Plan) -> str:
-        """Names what decides the bits: graph, want, tables, and the split they lead to; executor.
-
-        A plan is a function of those, so its tasks need not be hashed.
-        """
-        versions = f"{OP_TABLE_VERSION}|{COST_TABLE.version}"
-        job = f"{graph.fingerprint}|{want}|{plan.split}|{versions}"
-        digest = hashlib.sha256(job.encode()).hexdigest()[:16]
-        return f"{digest}/{self.executor.name}-{self.executor.version}"
 
     def _is_local(self, plan: Plan) -> bool:
         if len(plan.tasks) > 1:
@@ -217,6 +226,31 @@ class Preparer:
             ) from None
 
 
+def _asked(options: Options, recompute_factor: float) -> str:
+    """The executor that is asked for.
+
+    Raises:
+        LimitExceeded: it is one that would undo what makes the job fit.
+    """
+    if options.executor == "xla" and recompute_factor:
+        raise LimitExceeded(
+            "the job fits --memory-bytes only by computing values again, which xla undoes; use "
+            "executor numpy or auto, or split it into more shards",
+            field="options.executor",
+        )
+    return options.executor or "auto"
+
+
+def _digest(graph: Graph, want: Want, plan: Plan) -> str:
+    """Names what decides the bits, executors apart: graph, want, tables, the split they lead to.
+
+    A plan is a function of those, so its tasks need not be hashed.
+    """
+    versions = f"{OP_TABLE_VERSION}|{COST_TABLE.version}"
+    job = f"{graph.fingerprint}|{want}|{plan.split}|{versions}"
+    return hashlib.sha256(job.encode()).hexdigest()[:16]
+
+
 def _check_results(lowered: Lowered) -> None:
     """Refuse results that no reply could carry.
 
@@ -235,4 +269,4 @@ def _check_results(lowered: Lowered) -> None:
 
 def _key(fingerprint: str, want: Want, options: Options) -> Any:
     how = options.split, options.executor, options.memory_cap_bytes, options.certificate
-    return fingerprint, want, how
+    return fingerprint, want, how, options.reproducible

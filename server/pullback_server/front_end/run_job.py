@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from google.protobuf.message import DecodeError
@@ -23,14 +23,18 @@ from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.limits import Limits
-from pullback_graph.want import want_name
 from pullback_proto.v1 import job_pb2
 from pullback_server.config import ServerConfig
+from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_inputs
-from pullback_server.front_end.job_flag import JobFlag, earlier
 from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.stores import ContentStore, graph_bytes
-from pullback_worker.executor import CancelFlag
+from pullback_server.front_end.tape_jobs import TapeJobs
+from pullback_server.front_end.tape_machine import TapeMachine
+from pullback_worker.choice import Running, run
+from pullback_worker.chooser import Chooser
+from pullback_worker.executors import TABLE, Executors, XlaSettings
+from pullback_worker.promoter import Promoter, Watcher
 from pullback_worker.result_checks import bad_node, non_finite, without_certificate
 
 HEADS = 1024
@@ -39,58 +43,16 @@ SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
 
 
-@dataclass(slots=True, eq=False)
-class Arrival:
-    """A serialised job, when it came, and what is known of it so far.
-
-    Attributes:
-        received_s: `perf_counter()` when its bytes arrived.
-        want: the want's name once decoded, for counting; `unknown` before.
-        state: `queued`, `planning` or `running`, for counting.
-    """
-
-    data: bytes
-    deadline_s: float | None = None
-    caller: CancelFlag | None = None
-    position: int = 0
-    received_s: float = field(default_factory=perf_counter)
-    id: str = ""
-    want: str = "unknown"
-    state: str = "queued"
-    priority: int = 0
-    flag: JobFlag = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.flag = JobFlag(self.deadline_s, self.caller)
-
-    def is_of(self, job: Job) -> None:
-        """Note what the decoded job says of itself."""
-        self.id, self.want = job.id, want_name(job.want)
-        self.priority = job.options.priority
-        if job.options.deadline_s is not None:
-            spent_s = perf_counter() - self.received_s
-            own_s = job.options.deadline_s - spent_s
-            self.flag = JobFlag(earlier(self.flag.remaining_s, own_s), self.caller)
-
-
 @dataclass(slots=True)
 class BoundJob:
-    """A job ready to run: prepared, its arrays bound, its metrics begun."""
+    """A job ready to run: prepared, its arrays bound, its metrics begun; what it ran on here."""
 
     arrival: Arrival
     job: Job
     prepared: Prepared
     arrays: list[NDArray]
     metrics: Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A finished job: its metrics, its serialised JobResult, and its graph's fingerprint."""
-
-    metrics: Metrics
-    data: bytes
-    fingerprint: str = ""
+    ran_on: Running | None = None
 
 
 class JobRunner:
@@ -101,9 +63,11 @@ class JobRunner:
         preparer: Preparer,
         graphs: ContentStore[Graph],
         tensors: ContentStore[NDArray],
+        tapes: TapeJobs,
         limits: Limits,
     ) -> None:
         self.preparer = preparer
+        self.tapes = tapes
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
@@ -152,8 +116,16 @@ class JobRunner:
         arrival.state = "planning"
         job = decode_job(arrival.data, self.limits)
         arrival.is_of(job)
+        tape = self.tapes.tape(job)
+        if tape is not None:
+            answer = (
+                self.tapes.answer(arrival, job, tape) if self.tapes.takes(job.options) else None
+            )
+            if answer is not None:
+                return answer
+            job = self.tapes.as_graph(job, tape)
         bound = self.bind(arrival, job)
-        return bound if bound.prepared.program is None else self.run(bound)
+        return bound if bound.prepared.choice is None else self.run(bound)
 
     def bind(self, arrival: Arrival, job: Job) -> BoundJob:
         """Find or prepare what the job needs and bind its arrays.
@@ -175,6 +147,7 @@ class JobRunner:
         """
         if isinstance(job.graph, GraphHash):
             return self._stored(job.graph.fingerprint)
+        assert isinstance(job.graph, Graph), "a tape has become a graph before"
         with suppress(LimitExceeded):  # too large to keep is not too large to run
             self.graphs.put(job.graph.fingerprint, job.graph)
         return job.graph
@@ -204,17 +177,19 @@ class JobRunner:
             DeadlineExceeded, Cancelled: the flag was set on the way.
             ExecutionError: the program failed, or a check of its results did.
         """
-        program, flag, metrics = bound.prepared.program, bound.arrival.flag, bound.metrics
-        assert program is not None, "a job for the cluster came to run in the front end"
+        choice, flag, metrics = bound.prepared.choice, bound.arrival.flag, bound.metrics
+        assert choice is not None, "a job for the cluster came to run in the front end"
         bound.arrival.state = "running"
         start = perf_counter()
         flag.check()
         try:
-            results = program(bound.arrays, flag)
+            results, running, elapsed_s = run(choice, bound.arrays, flag)
         except Exception:
             flag.check()
             raise
-        elapsed_s = perf_counter() - start
+        bound.ran_on = running
+        metrics.executor, metrics.executor_reason = running.executor, running.reason
+        metrics.digest = bound.prepared.digest_on(running.name)
         bound.prepared.fastest_s = min(bound.prepared.fastest_s, elapsed_s)
         if bound.prepared.lowered.derivatives:
             metrics.fused_s = elapsed_s
@@ -237,18 +212,33 @@ class JobRunner:
         return BoundJob(arrival, job, prepared, arrays, metrics)
 
 
-def new_runner(config: ServerConfig) -> JobRunner:
-    """A runner with stores and caches of its own, as the settings say."""
+def new_runner(
+    config: ServerConfig, watcher: Watcher | None = None, *, aside: bool = False
+) -> JobRunner:
+    """A runner with stores and caches of its own, as the settings say.
+
+    Args:
+        watcher: told of graphs that are compiled in the background.
+        aside: whether it is a job process's, which runs NumPy alone.
+    """
+    names = ("numpy",) if aside else tuple(TABLE)
+    executors = Executors(XlaSettings(config.xla_device, threads=1), names)
+    promoter = Promoter(executors, watcher) if config.promotion and not aside else None
     preparer = Preparer(
         config.programs,
         config.graph_store_bytes,
         config.memory_bytes,
         cluster=config.workers > 0,
+        chooser=Chooser(executors, promoter),
+    )
+    tensors: ContentStore[NDArray] = ContentStore(
+        "tensor", config.tensor_store_bytes, lambda array: array.nbytes
     )
     return JobRunner(
         preparer,
         graphs=ContentStore("graph", config.graph_store_bytes, graph_bytes),
-        tensors=ContentStore("tensor", config.tensor_store_bytes, lambda array: array.nbytes),
+        tensors=tensors,
+        tapes=TapeJobs(TapeMachine(), tensors, config.graph_store_bytes, config.memory_bytes),
         limits=config.limits,
     )
 
@@ -283,11 +273,13 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
 def _standing(bound: BoundJob) -> bytes:
     """The encoded metrics that this job shares with others of its kind; none for the first."""
     prepared, metrics = bound.prepared, bound.metrics
-    if prepared.program is None or not (metrics.program_cache_hit and metrics.graph_cache_hit):
+    if bound.ran_on is None or not (metrics.program_cache_hit and metrics.graph_cache_hit):
         return b""
-    if not prepared.standing:
-        prepared.standing = encode_standing(metrics)
-    return prepared.standing
+    ran_on, standing = prepared.standing
+    if ran_on is not bound.ran_on:
+        standing = encode_standing(metrics)
+        prepared.standing = bound.ran_on, standing
+    return standing
 
 
 def _begun(prepared: Prepared, hit: bool) -> Metrics:
@@ -301,11 +293,10 @@ def _begun(prepared: Prepared, hit: bool) -> Metrics:
         flops=prepared.flops,
         peak_bytes=prepared.peak_bytes,
         tasks=len(plan.tasks),
-        executor="numpy",
+        executor_reason=prepared.executor_reason,
         split=str(plan.split),
         split_reason=plan.reason,
         program_cache_hit=hit,
-        digest=prepared.digest,
         recompute_factor=prepared.recompute_factor,
         independent_inputs=lowered.independent,
     )

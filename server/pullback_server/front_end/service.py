@@ -16,6 +16,7 @@ from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.describe import describe_plan, describe_server
+from pullback_server.front_end.describe_tape import describe_tape
 from pullback_server.front_end.streams import JobStream
 from pullback_server.front_end.tensor_upload import TensorUpload
 
@@ -99,10 +100,17 @@ class GradientService:
 
         def plan() -> bytes:
             job = decode_job(data, runner.limits)
+            tape = runner.tapes.tape(job)
+            if tape is not None:
+                if runner.tapes.takes(job.options):
+                    linked, _ = runner.tapes.prepare(tape, job.want, job.options)
+                    return describe_tape(linked).SerializeToString()
+                job = runner.tapes.as_graph(job, tape)
             prepared = runner.preparer.kept(job.graph.fingerprint, job.want, job.options)
             if prepared is None:
                 prepared = runner.preparer.prepare(runner.graph(job), job.want, job.options)
-            return describe_plan(prepared).SerializeToString()
+            executors = runner.preparer.chooser.executors
+            return describe_plan(prepared, executors).SerializeToString()
 
         reply: bytes = await self._on_thread(plan)
         return reply

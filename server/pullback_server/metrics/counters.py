@@ -66,6 +66,28 @@ class ServiceCounters:
             if seconds > 0.0:
                 histogram.observe(seconds)
 
+    def jobs_finished(
+        self,
+        jobs: Mapping[str, int],
+        nodes: int,
+        adjoints: int,
+        flops: float,
+        seconds: Mapping[str, float],
+    ) -> None:
+        """Count jobs that were answered together, by want, and what they cost together.
+
+        Args:
+            seconds: of each job, by phase.
+        """
+        totals = self._mine.totals
+        for want, count in jobs.items():
+            totals.jobs[want, labels.OK] += count
+        totals.nodes += nodes
+        totals.adjoint_evaluations += adjoints
+        totals.flops += flops
+        for phase, each_s in seconds.items():
+            totals.job_seconds[phase].observe(each_s, sum(jobs.values()))
+
     def job_failed(self, want: str, outcome: str) -> None:
         """Count a job that was answered with an error.
 
@@ -103,6 +125,10 @@ class ServiceCounters:
         """Count a compilation, here or by a worker."""
         executor = labels.member(executor, labels.EXECUTORS, labels.OTHER)
         self._mine.totals.compile_seconds[executor].observe(seconds)
+
+    def promotion_ended(self, result: str) -> None:
+        """Count a graph tried on XLA; `result` is one of PROMOTIONS."""
+        self._mine.totals.promotions[result] += 1
 
     # --- the dispatcher, from the event loop alone ------------------------------------------------
 

@@ -39,6 +39,9 @@ KINDS = ("cpu", "gpu")
 WORKER_STATES = ("starting", "idle", "busy")
 EXECUTORS = ("numpy", "tape", "xla", OTHER)
 
+PROMOTIONS = ("faster", "slower", "failed")
+"""How a graph that XLA compiled in the background compares with NumPy."""
+
 QUEUE_FULL = "queue_full"
 STOPPING = "stopping"
 REASONS = (QUEUE_FULL, STOPPING, *OUTCOMES[1:], OTHER)

@@ -232,6 +232,14 @@ METRICS: tuple[Metric, ...] = (
         lambda r: _by_label(r.totals.compile_seconds),
     ),
     Metric(
+        "pullback_promotions_total",
+        COUNTER,
+        ("result",),
+        "Graphs that the front end tried on XLA, compiled in the background, by what was measured.",
+        FRONT_END,
+        lambda r: _by_label(r.totals.promotions),
+    ),
+    Metric(
         "pullback_task_retries_total",
         COUNTER,
         (),

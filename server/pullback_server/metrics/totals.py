@@ -25,6 +25,7 @@ class Totals:
         jobs: jobs answered, by want and outcome.
         job_seconds: a histogram per phase; a job is observed in the phases it spent time in.
         compile_seconds: a histogram per executor.
+        promotions: graphs tried on XLA, by how that ended.
         rejected: requests turned away, by reason.
         worker_busy_s: worker seconds spent in tasks, by kind.
     """
@@ -37,6 +38,7 @@ class Totals:
         default_factory=lambda: {name: Histogram(SECONDS) for name in labels.EXECUTORS}
     )
     batch_jobs: Histogram = field(default_factory=lambda: Histogram(JOBS))
+    promotions: dict[str, int] = field(default_factory=lambda: dict.fromkeys(labels.PROMOTIONS, 0))
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(labels.REASONS, 0))
     worker_busy_s: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(labels.KINDS, 0.0)

@@ -1,5 +1,6 @@
 """Planning: a lowered graph and the job's options -> a Plan, by a versioned cost table."""
 
+from pullback_server.planner.assign import assign
 from pullback_server.planner.cost_table import COST_TABLE, estimate
 from pullback_server.planner.make_plan import make_plan
 from pullback_server.planner.plan import (
@@ -23,6 +24,7 @@ __all__ = [
     "Source",
     "Task",
     "TaskOutput",
+    "assign",
     "estimate",
     "make_plan",
 ]

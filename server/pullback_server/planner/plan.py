@@ -61,6 +61,7 @@ class Task:
     Attributes:
         shard: position of the shard the task belongs to (neighbours share a worker), or -1.
         peak_bytes: estimated memory while it runs, operands and results included.
+        executor: the one that must run it, or `auto`.
     """
 
     graph: Graph
@@ -71,6 +72,7 @@ class Task:
     peak_bytes: int
     placement: Placement = Placement.CPU
     shard: int = -1
+    executor: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class TaskDone(Event):
     Attributes:
         running_s: time in the program; `compiling_s` and `transferring_s` are besides.
         peak_bytes: the most memory its worker held of its own while it ran.
+        executor: what ran it, with its version behind a hyphen.
     """
 
     worker: WorkerId
@@ -63,6 +64,7 @@ class TaskDone(Event):
     transferring_s: float = 0.0
     peak_bytes: int = 0
     program_cache_hit: bool = True
+    executor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,4 +251,5 @@ class Job:
             compiling_s=done.compiling_s,
             transferring_s=done.transferring_s,
             program_cache_hit=done.program_cache_hit,
+            executor=done.executor,
         )

@@ -19,6 +19,7 @@ class TaskTiming:
     compiling_s: float
     transferring_s: float
     program_cache_hit: bool
+    executor: str = ""
 
 
 @dataclass(slots=True)

@@ -156,7 +156,7 @@ class DispatchReply(_message.Message):
     def __init__(self, done: _Optional[_Union[Done, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., status: _Optional[_Union[PoolStatus, _Mapping]] = ...) -> None: ...
 
 class Done(_message.Message):
-    __slots__ = ("job", "results", "timings", "workers", "retries", "queued_s", "transferring_s", "peak_bytes", "executor")
+    __slots__ = ("job", "results", "timings", "workers", "retries", "queued_s", "transferring_s", "peak_bytes")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
@@ -165,7 +165,6 @@ class Done(_message.Message):
     QUEUED_S_FIELD_NUMBER: _ClassVar[int]
     TRANSFERRING_S_FIELD_NUMBER: _ClassVar[int]
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
-    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     job: int
     results: _containers.RepeatedCompositeFieldContainer[OperandTensor]
     timings: _containers.RepeatedCompositeFieldContainer[TaskTiming]
@@ -174,8 +173,7 @@ class Done(_message.Message):
     queued_s: float
     transferring_s: float
     peak_bytes: int
-    executor: str
-    def __init__(self, job: _Optional[int] = ..., results: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[TaskTiming, _Mapping]]] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., queued_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., executor: _Optional[str] = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., results: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[TaskTiming, _Mapping]]] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., queued_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., peak_bytes: _Optional[int] = ...) -> None: ...
 
 class TaskTiming(_message.Message):
     __slots__ = ("task", "placement", "compiling_s", "running_s", "transferring_s", "program_cache_hit", "attempts", "worker", "executor")
