@@ -20,7 +20,7 @@ import numpy as np
 
 from pullback.call import Call
 from pullback.direct_call import DirectCall, direct_call
-from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.job_arguments import Arrays, Names, OptionFields, make_job, make_options
 from pullback.map_items import MakeJob, map_job_maker
 from pullback.transforms import Transforms
 from pullback_graph import memory
@@ -73,6 +73,10 @@ class Prepared:
     def peak_bytes(self) -> int:
         """Estimated bytes alive at the fullest moment, node after node."""
         return memory.peak_bytes(self.lowered.graph)
+
+
+_DIRECT_OPTIONS = frozenset({"executor"})
+"""What a call may say and still go the short way: it decides the program, and nothing else."""
 
 
 class LocalService(Transforms[Result]):
@@ -205,9 +209,10 @@ class LocalService(Transforms[Result]):
         self, function: Callable[..., Any], args: Sequence[Any], call: Call, options: Arrays
     ) -> DirectCall | None:
         """The short way for calls like one just answered: its program, and nothing counted."""
-        if options or call.is_traced:
+        if not _DIRECT_OPTIONS.issuperset(options) or call.is_traced:
             return None
-        prepared = self._prepare(Job(call.graph, call.inputs, call.want), Metrics())
+        job = Job(call.graph, call.inputs, call.want, options=make_options(options))
+        prepared = self._prepare(job, Metrics())
         return direct_call(function, args, call, prepared.lowered, runner(prepared.choice))
 
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
