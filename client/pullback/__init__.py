@@ -13,7 +13,7 @@ In short:
         value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
-from pullback import lax, linalg, numpy
+from pullback import lax, linalg, numpy, special
 from pullback.connection import aconnect, connect
 from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
@@ -115,6 +115,7 @@ __all__ = [
     "local",
     "numpy",
     "parse",
+    "special",
     "trace",
     "value_and_grad",
     "vjp",

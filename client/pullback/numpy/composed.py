@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log, pi
+from math import factorial, log, pi
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,9 @@ from pullback.numpy.elementwise import (
 from pullback.tracing.apply import Value, apply, as_value, cast
 from pullback.tracing.promotion import boolean, common, floating, promoted
 from pullback_graph.errors import TraceError
+
+_SINC = [(-1) ** k / factorial(2 * k + 1) for k in range(9)]
+"""The Taylor coefficients of sin(x) / x in x²."""
 
 # --- choosing -------------------------------------------------------------------------------------
 
@@ -207,17 +210,20 @@ def rad2deg(x: Any, /) -> Any:
 
 
 def sinc(x: Any, /) -> Any:
-    """sin(pi x) / (pi x), 1 at 0."""
-    value = _float(x)
-    angle = multiply(where(equal(value, 0), 1.0, value), pi)
-    return where(equal(value, 0), 1.0, divide(apply("sin", angle), angle))
+    """sin(pi x) / (pi x), 1 at 0; near there by its series, so that derivatives are right."""
+    angle = multiply(_float(x), pi)
+    near = less(abs(angle), 0.5)
+    square = multiply(*[where(near, angle, 0.0)] * 2)
+    series: Any = _SINC[-1]
+    for coefficient in _SINC[-2::-1]:
+        series = add(multiply(series, square), coefficient)
+    away = where(near, 1.0, angle)
+    return where(near, series, divide(apply("sin", away), away))
 
 
 def xlogy(x: Any, y: Any, /) -> Any:
-    """x log(y), and 0 where x is 0 (unless y is NaN)."""
-    x, y = promoted(floating, (x, y))
-    zero = logical_and(equal(x, 0.0), equal(y, y))
-    return where(zero, 0.0, multiply(x, apply("log", where(zero, 1.0, y))))
+    """x log(y), and 0 where x is 0 (unless y is NaN); there the derivative in x is log(y)."""
+    return apply("xlogy", *promoted(floating, (x, y)))
 
 
 def logit(x: Any, /) -> Any:

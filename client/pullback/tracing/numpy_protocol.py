@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 
 import pullback.numpy as namespace
+from pullback import special
 from pullback_graph.errors import TraceError
 
 SPECIAL: Mapping[str, Callable[..., Any]] = {
-    "expit": namespace.sigmoid,
-    "log_expit": namespace.log_sigmoid,
-    "logit": namespace.logit,
-    "erf": namespace.erf,
-    "erfc": namespace.erfc,
-    "gammaln": namespace.lgamma,
-    "psi": namespace.digamma,
-    "xlogy": namespace.xlogy,
+    name: getattr(special, name) for name in special.__all__
 }
 """SciPy's ufuncs by their own names."""
 
@@ -52,8 +46,8 @@ def _named(home: Any, names: Sequence[str]) -> dict[Any, Callable[..., Any]]:
 
 _ALIKE = {**_named(np, namespace.__all__), **_named(np.linalg, namespace.linalg.__all__)}
 UFUNCS: Mapping[str, Callable[..., Any]] = {
-    **{theirs.__name__: ours for theirs, ours in _ALIKE.items() if isinstance(theirs, np.ufunc)},
     **SPECIAL,
+    **{theirs.__name__: ours for theirs, ours in _ALIKE.items() if isinstance(theirs, np.ufunc)},
 }
 """Ufuncs by name."""
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
