@@ -91,6 +91,8 @@ class Builder:
 
     def inner(self) -> Builder:
         """A builder with the same habits, for a subgraph of a node of this one."""
+        if self._check is not None:
+            self._check()
         return Builder(
             reuse=self._reuse,
             rewrite=self._rewrite,

@@ -249,7 +249,12 @@ FAULTS: dict[str, tuple[Callable[[Message], object], type[PullbackError], str, s
         "graph.outputs[0]",
         "values run from 0 to 5",
     ),
-    "subgraphs": (lambda m: m.subgraphs.add(), UnsupportedError, "graph.subgraphs", "subgraphs"),
+    "empty subgraph": (
+        lambda m: m.subgraphs.add(),
+        GraphError,
+        "graph.subgraphs[0].outputs",
+        "at least one output",
+    ),
     "newer table": (
         lambda m: setattr(m, "op_table_version", OP_TABLE_VERSION + 1),
         UnsupportedError,
