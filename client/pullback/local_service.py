@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from threading import Lock
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from pullback.call import Call
 from pullback.direct_call import DirectCall, direct_call
-from pullback.job_arguments import Arrays, Names, OptionFields, make_job, make_options
+from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job, make_options
+from pullback.local_inputs import Deadline, bound_arrays
+from pullback.local_tape import run_tape
 from pullback.map_items import MakeJob, map_job_maker
 from pullback.transforms import Transforms
 from pullback_graph import memory
@@ -28,16 +30,15 @@ from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import (
     Cancelled,
     DeadlineExceeded,
-    InputError,
     NotFoundError,
     PullbackError,
 )
-from pullback_graph.graph import Graph, Input
-from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, TensorHash
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.recompute import fit
 from pullback_graph.recompute.loops import lower_within
-from pullback_graph.types import type_of
-from pullback_graph.want import Want, seed_name
+from pullback_graph.tape import Tape, to_graph
+from pullback_graph.want import Want
 from pullback_worker.choice import Choice, run, runner
 from pullback_worker.chooser import Chooser, steadiness
 from pullback_worker.executors import Executors, check_asked
@@ -97,7 +98,7 @@ class LocalService(Transforms[Result]):
 
     def evaluate(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         *,
         gradient: Names | None = None,
@@ -127,6 +128,11 @@ class LocalService(Transforms[Result]):
         """
         started = perf_counter()
         check_asked(job.options.executor, job.options.memory_cap_bytes)
+        if isinstance(job.graph, Tape):
+            result = run_tape(job, job.graph)
+            if result is not None:
+                return result
+            job = replace(job, graph=to_graph(job.graph))
         metrics = Metrics(split="none", split_reason="run in this process")
         prepared = self._prepare(job, metrics)
         arrays = _bound(prepared, job)
@@ -219,8 +225,9 @@ class LocalService(Transforms[Result]):
         """The program for the job, compiled now or before."""
         if isinstance(job.graph, GraphHash):
             raise NotFoundError("pb.local() keeps no graphs by hash; pass the graph", field="graph")
+        assert isinstance(job.graph, Graph), "a tape has become a graph before"
         options = job.options
-        steady = steadiness(options.reproducible, options.memory_cap_bytes)
+        steady = steadiness(options.reproducible, options.memory_cap_bytes is not None)
         how = (options.executor, steady, options.memory_cap_bytes, options.certificate)
         key = (job.graph.fingerprint, job.want, how)
         with self._lock:
@@ -256,23 +263,10 @@ def local() -> LocalService:
     return LocalService()
 
 
-class _Deadline:
-    """A cancel flag that sets itself when the time is over."""
-
-    __slots__ = ("_end_s",)
-
-    def __init__(self, deadline_s: float) -> None:
-        self._end_s = monotonic() + deadline_s
-
-    @property
-    def is_set(self) -> bool:
-        return monotonic() >= self._end_s
-
-
 def _run(
     prepared: Prepared, arrays: list[NDArray], deadline_s: float | None, metrics: Metrics
 ) -> list[NDArray]:
-    flag: Any = None if deadline_s is None else _Deadline(deadline_s)
+    flag: Any = None if deadline_s is None else Deadline(deadline_s)
     try:
         results, running, spent_s = run(prepared.choice, arrays, flag)
     except Cancelled:
@@ -297,7 +291,7 @@ def _measure(
     Raises:
         NonFiniteError: a result holds one, and the job's check is `finite`.
     """
-    assert not isinstance(job.graph, GraphHash), "a hash was refused before anything ran"
+    assert isinstance(job.graph, Graph), "all else was refused, or became a graph, before"
     lowered = prepared.lowered
     metrics.nodes = prepared.nodes
     metrics.flops = prepared.flops
@@ -314,58 +308,6 @@ def _measure(
 
 def _bound(prepared: Prepared, job: Job) -> list[NDArray]:
     """The arrays of the program's inputs, in order, each checked."""
-    given: dict[str, Any] = dict(job.inputs)
-    for number, seed in enumerate(job.seeds):
-        given.update({seed_name(number, name): array for name, array in seed.items()})
     lowered = prepared.lowered
     wanted = lowered.graph.inputs[: len(lowered.graph.inputs) - len(lowered.directions)]
-    if len(given) != len(wanted) or any([item.name not in given for item in wanted]):
-        _check_names(given, [item.name for item in wanted])
-    return [_as_input(item, given[item.name]) for item in wanted] + directions(lowered)
-
-
-def _as_input(item: Input, value: Any) -> NDArray:
-    """An input as an array of the graph's type; Python's numbers and lists take its dtype."""
-    if isinstance(value, TensorHash):
-        raise NotFoundError(
-            f"pb.local() keeps no tensors; pass the array of {item.name!r} itself",
-            field=f"inputs.{item.name}",
-        )
-    dtype, shape = item.type
-    array = value if type(value) is np.ndarray else _converted(item, value)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype != dtype or array.shape != shape:
-        raise InputError(
-            f"input {item.name!r} is {type_of(array)}, the graph takes {item.type}; cast or "
-            "reshape it, or retype the graph with with_shapes",
-            field=f"inputs.{item.name}",
-        )
-    return array
-
-
-def _converted(item: Input, value: Any) -> NDArray:
-    try:
-        array = np.asarray(value)
-        weak = isinstance(value, bool | int | float | list | tuple)
-        if weak and np.can_cast(array.dtype, item.type.dtype, "same_kind"):
-            return np.asarray(value, item.type.dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"input {item.name!r} is no array: {error}; pass numbers or arrays",
-            field=f"inputs.{item.name}",
-        ) from None
-    return array
-
-
-def _check_names(given: Mapping[str, Any], wanted: Sequence[str]) -> None:
-    takes = ", ".join(wanted) or "none"
-    for name in wanted:
-        if name not in given:
-            raise InputError(
-                f"input {name!r} is missing; the graph takes: {takes}", field=f"inputs.{name}"
-            )
-    unknown = next(name for name in given if name not in wanted)
-    raise InputError(
-        f"the graph has no input {unknown!r}; it takes: {takes}", field=f"inputs.{unknown}"
-    )
+    return bound_arrays(wanted, job) + directions(lowered)
