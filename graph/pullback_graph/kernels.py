@@ -125,6 +125,9 @@ class Kernels(Protocol):
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` (bool) holds, else `y`, of one dtype; all three broadcast."""
 
+    def reduction(self, ufunc: str, axes: Shape, keepdims: bool) -> Callable[[Array], Array]:
+        """The reduction over axes by NumPy's ufunc of that name; the dtype is kept."""
+
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """`x` broadcast to `shape`."""
 

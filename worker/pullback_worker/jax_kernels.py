@@ -24,6 +24,17 @@ from pullback_worker.jax_random import random_bits, random_fold_in
 Array = Any
 
 
+_REDUCTIONS = {
+    "add": "sum",
+    "multiply": "prod",
+    "maximum": "max",
+    "minimum": "min",
+    "logical_or": "any",
+    "logical_and": "all",
+}
+"""What jax.numpy calls the reduction of a ufunc."""
+
+
 class JaxKernels:
     """Array functions on `jax.Array`.
 
@@ -68,6 +79,13 @@ class JaxKernels:
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` holds, else `y`; all three broadcast."""
         return jnp.where(condition, x, y)
+
+    def reduction(self, ufunc: str, axes: Shape, keepdims: bool) -> Callable[[Array], Array]:
+        """The reduction over axes by NumPy's ufunc of that name; the dtype is kept."""
+        function = getattr(jnp, _REDUCTIONS[ufunc])
+        if ufunc in ("add", "multiply"):
+            return lambda x: function(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
+        return lambda x: function(x, axis=axes, keepdims=keepdims)
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """`x` broadcast to `shape`."""

@@ -15,6 +15,7 @@ from pullback_graph.types import DType, Shape
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
 from pullback_worker.numpy_random import random_bits, random_fold_in
+from pullback_worker.numpy_reduction import reduction
 from pullback_worker.numpy_scatter import in_range, in_range_index, sum_at
 from pullback_worker.numpy_selection import where
 
@@ -60,6 +61,10 @@ class NumpyKernels:
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` holds, else `y`; all three broadcast."""
         return where(condition, x, y)
+
+    def reduction(self, ufunc: str, axes: Shape, keepdims: bool) -> Callable[[Array], Array]:
+        """The reduction over axes by NumPy's ufunc of that name; the dtype is kept."""
+        return reduction(ufunc, axes, keepdims)
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """`x` broadcast to `shape`: a read-only view, or a fresh array where that is cheaper."""

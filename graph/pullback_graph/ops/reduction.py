@@ -37,19 +37,9 @@ _INF, _NAN = float("inf"), float("nan")
 _Axes: TypeAlias = tuple[int, ...]
 
 
-def _reduce(ufunc: str, method: str) -> RunRule:
-    """NumPy's ufunc reduction, or the namespace's own function of that name; the dtype is kept."""
-
-    def run(k: Kernels, *, axes: _Axes, keepdims: bool) -> Callable[..., Array]:
-        if k.name == "numpy":
-            reduce = getattr(k.xp, ufunc).reduce
-            return lambda x: reduce(x, axes, x.dtype, None, keepdims)
-        function = getattr(k.xp, method)
-        if method in ("sum", "prod"):
-            return lambda x: function(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
-        return lambda x: function(x, axis=axes, keepdims=keepdims)
-
-    return run
+def _reduce(ufunc: str) -> RunRule:
+    """The reduction by a ufunc; the dtype is kept."""
+    return lambda k, *, axes, keepdims: k.reduction(ufunc, axes, keepdims)
 
 
 # --- sum ------------------------------------------------------------------------------------------
@@ -166,7 +156,7 @@ def _extreme(name: str, ufunc: str, what: str) -> Op:
         operands=1,
         attributes=(AXES, KEEPDIMS),
         type=_type_of_extreme,
-        run=_reduce(ufunc, name),
+        run=_reduce(ufunc),
         derivative=Both(_extreme_jvp, _extreme_vjp),
         axes=reduction_axes(ufunc),
         cost=reduction_cost(1),
@@ -182,7 +172,7 @@ def _logic(name: str, ufunc: str, join: str, doc: str) -> Op:
         operands=1,
         attributes=(AXES, KEEPDIMS),
         type=_type_of_logic,
-        run=_reduce(ufunc, name),
+        run=_reduce(ufunc),
         derivative=Zero(),
         axes=reduction_axes(join),
         cost=reduction_cost(1),
@@ -224,7 +214,7 @@ def _sum_like(
         operands=1,
         attributes=(AXES, KEEPDIMS),
         type=reduced_of(NUMERIC),
-        run=_reduce(ufunc, name),
+        run=_reduce(ufunc),
         derivative=derivative,
         axes=reduction_axes(ufunc),
         cost=reduction_cost(1),
