@@ -12,6 +12,7 @@ from pullback_graph.derivative.hessian import hessian
 from pullback_graph.derivative.jacobian import jacobian
 from pullback_graph.graph import Graph
 from pullback_graph.rewrite import Fold, rewriter
+from pullback_graph.rewrite.factor_sharing import with_shared_factors
 from pullback_graph.want import (
     DerivativeKey,
     Gradient,
@@ -82,7 +83,7 @@ def lower(
     if certificate:
         made, directions = certified(graph, want, made, make_builder)
     return Lowered(
-        made.graph,
+        with_shared_factors(made.graph),
         made.value_count,
         made.keys,
         made.independent,

@@ -82,7 +82,7 @@ def _lu_type(x: ArrayType) -> tuple[ArrayType, ArrayType]:
     return x, ArrayType(INT64, x.shape[:-1])
 
 
-def _rows_of(permutation: Ref, x: Ref) -> Ref:
+def rows_of(permutation: Ref, x: Ref) -> Ref:
     """The rows of matrices `x` in the order of `permutation` (..., n)."""
     column = do.expand_dims(permutation, axes=(len(permutation.shape),))
     z: Ref = do.take_along_axis(x, do.broadcast_to(column, shape=x.shape), axis=len(x.shape) - 2)
@@ -102,7 +102,7 @@ def _from_right(lu: Ref, x: Ref, *, transpose: bool = False) -> Ref:
 def _lu_jvp(tangents: Sequence[Ref], z: tuple[Ref, Ref], x: Ref) -> tuple[Ref | None, Ref | None]:
     """L strict_lower(F) + upper(F) U, where F = L⁻¹ P ẋ U⁻¹."""
     lu, permutation = z
-    f = _from_right(lu, _from_left(lu, _rows_of(permutation, tangents[0])))
+    f = _from_right(lu, _from_left(lu, rows_of(permutation, tangents[0])))
     below = do.tril(f, k=-1)
     lower = below + matmul(do.tril(lu, k=-1), below)
     return lower + matmul(do.triu(f, k=0), do.triu(lu, k=0)), None
@@ -117,7 +117,7 @@ def _lu_vjp(g: tuple[Ref, Ref], z: tuple[Ref, Ref], x: Ref) -> list[Ref | None]:
     f = do.tril(lower, k=-1) + do.triu(upper, k=0)
     permuted = _from_right(lu, _from_left(lu, f, transpose=True), transpose=True)
     inverse = do.argsort(permutation, axis=len(permutation.shape) - 1)
-    return [_rows_of(inverse, permuted)]
+    return [rows_of(inverse, permuted)]
 
 
 _LU = Op(
