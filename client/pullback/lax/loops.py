@@ -28,7 +28,7 @@ from pullback.structure import LEAF, Structure
 from pullback.tracing.apply import Value, apply, as_value, cast
 from pullback.tracing.promotion import common
 from pullback_graph.errors import DTypeError, InputError, ShapeError, TraceError
-from pullback_graph.types import BOOL, ArrayType, DType
+from pullback_graph.types import BOOL, FLOAT64, ArrayType, DType
 
 _MOST_PROMOTIONS = 8
 
@@ -234,7 +234,9 @@ class _Carried:
         for k, dtype in wider.items():
             leaf = self.leaves[k]
             assert leaf.type is not None, "only arrays widen"
-            self.leaves[k] = leaf._replace(type=leaf.type._replace(dtype=dtype), weak=False)
+            from_whole = leaf.dtype.kind in "iu" and dtype.kind == "f"
+            dtype = FLOAT64 if from_whole else dtype  # a number that is a float now, and weak yet
+            self.leaves[k] = leaf._replace(type=leaf.type._replace(dtype=dtype), weak=from_whole)
             self._arrays[k] = cast(self._arrays[k], dtype)
 
 
