@@ -19,6 +19,7 @@ from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad
 from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
 from pullback.local_service import LocalService, local
 from pullback.remote.retry import RetryPolicy
+from pullback.tape import Tape
 from pullback.tracing import TracedArray, trace
 from pullback_graph.errors import (
     ArityError,
@@ -94,6 +95,7 @@ __all__ = [
     "ServiceError",
     "ShapeError",
     "Split",
+    "Tape",
     "TensorHash",
     "TraceError",
     "TracedArray",

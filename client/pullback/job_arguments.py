@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, TypeAlias, TypedDict
 
+from pullback.tape import Tape as RecordedTape
 from pullback_graph.errors import InputError, RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Options, Split
+from pullback_graph.tape import Tape
 from pullback_graph.want import Gradient, Value, Want
 
 Arrays: TypeAlias = Mapping[str, Any]
 """Numbers, lists, arrays of any library, or handles of arrays sent before, by name."""
 Names: TypeAlias = "str | Iterable[str]"
+AnyGraph: TypeAlias = "Graph | Tape | RecordedTape | GraphHash"
+"""What can be evaluated: a graph, a tape finished or being recorded, a graph sent before."""
+GRAPHS = (Graph, Tape, RecordedTape, GraphHash)
 
 SPLIT_KINDS = ("auto", "none", "shard", "branch", "stage")
 CHECKS = ("none", "finite", "report")
@@ -40,7 +45,7 @@ _SPLIT = re.compile(r"(\w+)(?:\((\d+)\))?")
 
 
 def make_job(
-    graph: Graph | GraphHash,
+    graph: AnyGraph,
     inputs: Arrays,
     *,
     gradient: Names | None = None,
@@ -55,10 +60,12 @@ def make_job(
         InputError: the graph or the inputs are none, or two wants are given.
         RequestError: an option is unknown or out of its range.
     """
-    if not isinstance(graph, Graph | GraphHash):
+    if isinstance(graph, RecordedTape):
+        graph = graph.build()
+    if not isinstance(graph, Graph | Tape | GraphHash):
         raise InputError(
-            f"a {type(graph).__name__} is no graph; pass pullback.trace(function, ...) or the "
-            "handle that put_graph gave",
+            f"a {type(graph).__name__} is no graph; pass pullback.trace(function, ...), a Tape or "
+            "the handle that put_graph gave",
             field="graph",
         )
     if not isinstance(inputs, Mapping):

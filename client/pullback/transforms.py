@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 from pullback.call import Arrays, Call, Derivatives, Point, Wrt, at_point, seed_arrays
 from pullback.direct_call import MISS, DirectCall
+from pullback.job_arguments import GRAPHS
 from pullback.tracing.arguments import Parameters
 from pullback.verbs import Reply, Verbs
 from pullback_graph.errors import InputError
-from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Result
+from pullback_graph.job import Result
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp
 
 Function: TypeAlias = Callable[..., Any]
@@ -64,7 +64,7 @@ class Transforms(Verbs[Reply]):
 
         Of a graph: as `Verbs.value`.
         """
-        if isinstance(graph, Graph | GraphHash):
+        if isinstance(graph, GRAPHS):
             return super().value(graph, *args, **keywords)
         return self._wrap(graph, _value, (), keywords)
 
@@ -75,7 +75,7 @@ class Transforms(Verbs[Reply]):
 
         Of a graph: as `Verbs.jacobian`.
         """
-        if isinstance(graph, Graph | GraphHash):
+        if isinstance(graph, GRAPHS):
             return super().jacobian(graph, *args, **keywords)
         return self._transformed(_jacobian, (), graph, *args, **keywords)
 
@@ -86,7 +86,7 @@ class Transforms(Verbs[Reply]):
 
         Of a graph: as `Verbs.hessian`.
         """
-        if isinstance(graph, Graph | GraphHash):
+        if isinstance(graph, GRAPHS):
             return super().hessian(graph, *args, **keywords)
         return self._transformed(_hessian, (), graph, *args, **keywords)
 
@@ -97,7 +97,7 @@ class Transforms(Verbs[Reply]):
 
         Of a graph: as `Verbs.vjp`.
         """
-        if isinstance(graph, Graph | GraphHash):
+        if isinstance(graph, GRAPHS):
             return super().vjp(graph, *args, **keywords)
         return self._transformed(_vjp, ("cotangent",), graph, *args, **keywords)
 
@@ -108,7 +108,7 @@ class Transforms(Verbs[Reply]):
 
         Of a graph: as `Verbs.jvp`.
         """
-        if isinstance(graph, Graph | GraphHash):
+        if isinstance(graph, GRAPHS):
             return super().jvp(graph, *args, **keywords)
         return self._transformed(_jvp, ("tangent",), graph, *args, **keywords)
 
@@ -119,7 +119,7 @@ class Transforms(Verbs[Reply]):
 
         Of a graph: as `Verbs.hvp`.
         """
-        if isinstance(graph, Graph | GraphHash):
+        if isinstance(graph, GRAPHS):
             return super().hvp(graph, *args, **keywords)
         return self._transformed(_hvp, ("tangent",), graph, *args, **keywords)
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, Unpack
 
-from pullback.job_arguments import Arrays, Names, OptionFields, as_names
-from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash
+from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, as_names
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
 
 Reply = TypeVar("Reply", covariant=True)
@@ -22,7 +20,7 @@ class Verbs(Generic[Reply]):
 
     def evaluate(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         *,
         gradient: Names | None = None,
@@ -35,7 +33,7 @@ class Verbs(Generic[Reply]):
 
     def value(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         outputs: Names = (),
         **options: Unpack[OptionFields],
@@ -45,7 +43,7 @@ class Verbs(Generic[Reply]):
 
     def gradient(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         wrt: Names,
         output: str = "",
@@ -56,7 +54,7 @@ class Verbs(Generic[Reply]):
 
     def vjp(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         wrt: Names,
         *seeds: Arrays,
@@ -68,7 +66,7 @@ class Verbs(Generic[Reply]):
 
     def jvp(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         *seeds: Arrays,
         **options: Unpack[OptionFields],
@@ -78,7 +76,7 @@ class Verbs(Generic[Reply]):
 
     def hvp(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         wrt: Names,
         *seeds: Arrays,
@@ -91,7 +89,7 @@ class Verbs(Generic[Reply]):
 
     def jacobian(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         wrt: Names,
         outputs: Names = (),
@@ -103,7 +101,7 @@ class Verbs(Generic[Reply]):
 
     def hessian(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         wrt: Names,
         output: str = "",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
 from pullback.map_items import map_job_maker
 from pullback.remote.async_map_jobs import async_map_jobs
 from pullback.remote.async_transport import AsyncTransport
@@ -36,7 +36,7 @@ class AsyncService(AsyncTransforms):
 
     async def evaluate(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         *,
         gradient: Names | None = None,
@@ -50,7 +50,7 @@ class AsyncService(AsyncTransforms):
 
     async def plan(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         *,
         gradient: Names | None = None,
         want: Want | None = None,

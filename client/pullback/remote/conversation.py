@@ -20,9 +20,11 @@ from pullback.remote.retry import RetryPolicy
 from pullback.remote.sent import Entry, Sent
 from pullback.remote.steps import Call, Compute, Pause, Steps
 from pullback_graph.codec import encode_graph, tensor_hash
+from pullback_graph.codec.tapes import NAMED_BYTES
 from pullback_graph.errors import DeadlineExceeded, NotFoundError, ServiceError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, NDArray, Result, TensorHash
+from pullback_graph.tape import Tape
 from pullback_graph.want import Vjp
 
 LARGE_BYTES = 256 * 1024
@@ -132,9 +134,9 @@ class Conversation:
         if name:
             return Request(self._encoder.named(name, job, inputs), tuple(entries))
         graph = job.graph
-        assert isinstance(graph, Graph), "a hash is a name already"
+        assert not isinstance(graph, GraphHash), "a hash is a name already"
         data = self._encoder.carrying(graph, job, inputs)
-        return Request(data, tuple(entries), graph.fingerprint)
+        return Request(data, tuple(entries), graph.fingerprint if _is_kept(graph) else "")
 
     def arrived(self, request: Request) -> None:
         """Note that the service understood a request: the graph it carried is known there."""
@@ -147,10 +149,12 @@ class Conversation:
             self._sent.forget(entry)
         return bool(request.entries)
 
-    def has_travelled(self, graph: Graph | GraphHash) -> bool:
+    def has_travelled(self, graph: Graph | Tape | GraphHash) -> bool:
         """Whether a job with this graph has been asked about before; notes that it is now."""
         if isinstance(graph, GraphHash):
             return True
+        if not _is_kept(graph):
+            return False
         key = graph.fingerprint
         if self._travelled.get(key):
             return True
@@ -203,7 +207,7 @@ class Conversation:
     def _prepared(
         self,
         tensors: Mapping[str, Any],
-        graph: Graph | GraphHash,
+        graph: Graph | Tape | GraphHash,
         entries: list[Entry],
         until_s: float | None,
         patient: bool,
@@ -227,7 +231,7 @@ class Conversation:
 
     def _graph_name(
         self,
-        graph: Graph | GraphHash,
+        graph: Graph | Tape | GraphHash,
         entries: list[Entry],
         until_s: float | None,
         named: bool,
@@ -239,8 +243,10 @@ class Conversation:
             if known is None:
                 return graph.fingerprint
             graph, named = known, True
+        if not _is_kept(graph):
+            return ""
         entry = self._sent.get(graph.fingerprint)
-        if entry is None and named:
+        if entry is None and named and isinstance(graph, Graph):
             entry = yield from self._graph_sent(graph, until_s, patient)
         if entry is None:
             return ""
@@ -294,3 +300,8 @@ class Conversation:
                 "deadline_s"
             )
         return remaining_s
+
+
+def _is_kept(graph: Graph | Tape) -> bool:
+    """Whether the service keeps a graph that came with a job; of tapes, only the large ones."""
+    return isinstance(graph, Graph) or graph.size_bytes >= NAMED_BYTES

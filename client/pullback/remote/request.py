@@ -20,6 +20,7 @@ from pullback_graph.errors import InputError, PullbackError
 from pullback_graph.fingerprint import little_endian
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, NDArray, TensorHash
+from pullback_graph.tape import Tape
 from pullback_graph.types import DType
 from pullback_proto.v1 import job_pb2
 
@@ -66,7 +67,7 @@ class JobEncoder:
             parts.append(job_pb2.Job(id=job.id).SerializeToString())
         return b"".join(parts)
 
-    def carrying(self, graph: Graph, job: Job, inputs: Mapping[str, Prepared]) -> bytes:
+    def carrying(self, graph: Graph | Tape, job: Job, inputs: Mapping[str, Prepared]) -> bytes:
         """A job with its graph inside.
 
         Raises:
@@ -101,7 +102,7 @@ class JobEncoder:
 
 
 def as_tensor(
-    name: str, value: Any, graph: Graph | GraphHash, *, of_output: bool = False
+    name: str, value: Any, graph: Graph | Tape | GraphHash, *, of_output: bool = False
 ) -> NDArray | TensorHash | RemoteTensor:
     """An input or seed as an array or a handle; Python's numbers and lists take the graph's dtype.
 
@@ -115,13 +116,15 @@ def as_tensor(
         return value
     if not isinstance(value, bool | int | float | list | tuple):
         return as_array(name, value)
-    dtype = None if type(graph) is not Graph else _dtype_of(name, graph, of_output)
+    dtype = None if isinstance(graph, GraphHash) else _dtype_of(name, graph, of_output)
     if type(value) is float and dtype is not None and dtype.kind == "f":
         return np.asarray(value, dtype)
     return as_array(name, value, dtype)
 
 
-def _dtype_of(name: str, graph: Graph, of_output: bool) -> DType | None:
+def _dtype_of(name: str, graph: Graph | Tape, of_output: bool) -> DType | None:
+    if isinstance(graph, Tape):
+        return graph.dtype
     if of_output:
         for output in graph.outputs:
             if output.name == name:

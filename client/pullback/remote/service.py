@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from pullback.job_arguments import Arrays, Names, OptionFields, make_job
+from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
 from pullback.map_items import map_job_maker
 from pullback.remote.channel import Connection
 from pullback.remote.conversation import Conversation
@@ -36,7 +36,7 @@ class Service(Transforms[Result]):
 
     def evaluate(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         inputs: Arrays,
         *,
         gradient: Names | None = None,
@@ -66,7 +66,7 @@ class Service(Transforms[Result]):
 
     def plan(
         self,
-        graph: Graph | GraphHash,
+        graph: AnyGraph,
         *,
         gradient: Names | None = None,
         want: Want | None = None,

@@ -104,6 +104,33 @@ class TapeBuilder:
         numbers = np.arange(first, first + count, dtype=np.int64).reshape(shape)
         return numbers if shape else first
 
+    @property
+    def next_number(self) -> int:
+        """The number that the next node's result will have."""
+        return _NODES + len(self._rows)
+
+    def extend(self, rows: bytes, operands: bytes) -> None:
+        """Add nodes packed elsewhere; `build` sees to what is wrong with them.
+
+        Args:
+            rows: a byte per node, its row's number.
+            operands: numbers given out by this builder, 4 bytes each, nodes one after another.
+
+        Raises:
+            LimitExceeded: the tape has too many nodes.
+        """
+        self._grow(len(rows))
+        self._rows.frombytes(rows)
+        self._operands.frombytes(operands)
+
+    def copy(self) -> TapeBuilder:
+        """A builder that goes on from here by itself."""
+        other = TapeBuilder(self.dtype, max_nodes=self._max_nodes)
+        other._inputs, other._input_size = list(self._inputs), self._input_size
+        other._constants = dict(self._constants)
+        other._rows, other._operands = self._rows[:], self._operands[:]
+        return other
+
     def build(self, outputs: Mapping[str, Numbers]) -> Tape:
         """The tape that gives `outputs`, each of its numbers' shape; every node is kept.
 
