@@ -10,6 +10,7 @@ import pytest
 
 import pullback as pb
 import pullback.numpy as pnp
+from pullback import linalg, special
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,13 @@ class Case(NamedTuple):
 
 def _perceptron(x: Any, w: Any, b: Any, v: Any, *, tanh: Any) -> Any:
     return (tanh(x @ w + b) @ v).sum()
+
+
+def _gaussian(linalg: Any, covariance: Any, x: Any) -> Any:
+    """A sum of squares that a solution gives, and a log determinant by Cholesky and by itself."""
+    factor = linalg.cholesky(covariance)
+    solved = linalg.solve(covariance, x)
+    return (solved * x).sum() + (factor**3).sum() + linalg.slogdet(covariance)[1].sum()
 
 
 CASES: dict[str, Callable[[Any], Case]] = {
@@ -71,6 +79,41 @@ CASES: dict[str, Callable[[Any], Case]] = {
         lambda x: pnp.sum(pnp.erf(x) + pnp.lgamma(pnp.exp(x)) + pnp.softplus(x)),
         lambda x: t.sum(t.erf(x) + t.lgamma(t.exp(x)) + t.nn.functional.softplus(x)),
         ((9,),),
+    ),
+    "more special functions": lambda t: Case(
+        lambda x: pnp.sum(special.i0(x) + special.log_ndtr(x) + special.erfinv(pnp.tanh(x) * 0.9)),
+        lambda x: t.sum(
+            t.special.i0(x) + t.special.log_ndtr(x) + t.special.erfinv(t.tanh(x) * 0.9)
+        ),
+        ((9,),),
+    ),
+    "gaussian": lambda t: Case(
+        lambda a, b: _gaussian(pnp.linalg, a @ pnp.matrix_transpose(a) + 3 * np.eye(4), b),
+        lambda a, b: _gaussian(t.linalg, a @ a.mT + 3 * t.eye(4, dtype=t.float64), b),
+        ((2, 4, 4), (2, 4, 3)),
+    ),
+    "singular values": lambda t: Case(
+        lambda x: pnp.sum(pnp.linalg.svd(x, False).U ** 4) + pnp.linalg.norm(x, "nuc"),
+        lambda x: t.sum(t.linalg.svd(x, False).U ** 4) + t.linalg.norm(x, "nuc"),
+        ((5, 3),),
+    ),
+    "eigenvectors": lambda t: Case(
+        lambda x: pnp.sum(pnp.linalg.eigh(x + x.T).eigenvectors ** 4),
+        lambda x: t.sum(t.linalg.eigh(x + x.T).eigenvectors ** 4),
+        ((4, 4),),
+    ),
+    "orthogonal factor": lambda t: Case(
+        lambda x: pnp.sum(pnp.linalg.qr(x).Q ** 4 @ np.arange(3.0)),
+        lambda x: t.sum(t.linalg.qr(x).Q ** 4 @ t.arange(3.0, dtype=t.float64)),
+        ((5, 3),),
+    ),
+    "matrix functions": lambda t: Case(
+        lambda x: pnp.sum(linalg.expm(x) * linalg.inv(x + 4 * np.eye(3))) + linalg.det(x),
+        lambda x: (
+            t.sum(t.linalg.matrix_exp(x) * t.linalg.inv(x + 4 * t.eye(3, dtype=t.float64)))
+            + t.linalg.det(x)
+        ),
+        ((3, 3),),
     ),
     "choice": lambda t: Case(
         lambda x: pnp.sum(pnp.where(x > 0.0, x**2, pnp.abs(x))),
