@@ -90,11 +90,16 @@ COND = Op(
     attributes=(Attribute("branches", Kind.GRAPHS),),
     type=_type,
     run=lambda k, *, branches: k.control.cond(branches),
-    derivative=Both(deferred("branches", "jvp"), deferred("branches", "vjp"), selective=True),
+    derivative=Both(
+        deferred("derivative.branches", "jvp"),
+        deferred("derivative.branches", "vjp"),
+        selective=True,
+    ),
     axes=blocked,
     cost=_cost,
     scratch=_scratch,
     bodies=_bodies,
+    mapping=deferred("vmap.bodies", "map_cond"),
     domain=Domain(
         (Interval(-1, 4, integer=True), Interval(), Interval()),
         (

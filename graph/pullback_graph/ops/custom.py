@@ -127,11 +127,14 @@ CUSTOM = Op(
     ),
     type=_type,
     run=lambda k, *, forward, consts, jvp, vjp: k.control.call(forward),
-    derivative=Both(deferred("custom", "jvp"), deferred("custom", "vjp"), selective=True),
+    derivative=Both(
+        deferred("derivative.custom", "jvp"), deferred("derivative.custom", "vjp"), selective=True
+    ),
     axes=blocked,
     cost=_cost,
     scratch=_scratch,
     bodies=_bodies,
+    mapping=deferred("vmap.bodies", "map_custom"),
     domain=Domain(
         (Interval(-2.0, 2.0), Interval(0.5, 1.0)),
         (

@@ -227,11 +227,14 @@ SCAN = Op(
     ),
     type=_type,
     run=_run,
-    derivative=Both(deferred("scan", "jvp"), deferred("scan", "vjp"), selective=True),
+    derivative=Both(
+        deferred("derivative.scan", "jvp"), deferred("derivative.scan", "vjp"), selective=True
+    ),
     axes=_axes,
     cost=_cost,
     scratch=_scratch,
     bodies=_bodies,
+    mapping=deferred("vmap.bodies", "map_scan"),
     domain=Domain(
         (Interval(),),
         (

@@ -122,11 +122,16 @@ WHILE_LOOP = Op(
     run=lambda k, *, cond, body, consts, max_steps, keep: k.control.while_loop(
         cond, body, consts, max_steps, keep
     ),
-    derivative=Both(deferred("while_loop", "jvp"), deferred("while_loop", "vjp"), selective=True),
+    derivative=Both(
+        deferred("derivative.while_loop", "jvp"),
+        deferred("derivative.while_loop", "vjp"),
+        selective=True,
+    ),
     axes=blocked,
     cost=_cost,
     scratch=_scratch,
     bodies=_bodies,
+    mapping=deferred("vmap.bodies", "map_while"),
     domain=Domain(
         (Interval(0.5, 2.0), Interval(0.5, 1.5), Interval(0.0, 0.4)),
         (
