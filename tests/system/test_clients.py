@@ -98,7 +98,11 @@ def test_the_same_as_without_a_server(service: Service):
             pb.NonFiniteError,
             "'y'",
         ),
-        (lambda s: s.value(square(), {"x": 1.0}, executor="xla"), pb.UnsupportedError, "xla"),
+        (
+            lambda s: s.value(square(), {"x": 1.0}, executor="xla", memory_cap_bytes=9999),
+            pb.UnsupportedError,
+            "memory cap",
+        ),
         (lambda s: s.value(pb.GraphHash("00" * 32), {}), pb.NotFoundError, "0000"),
     ],
 )
@@ -121,10 +125,12 @@ def test_what_the_service_says_of_itself(service: Service):
     info = service.server_info()
     assert info.limits.nodes == 5000
     assert "matmul" in info.ops
-    assert [executor.name for executor in info.executors] == ["numpy"]
+    assert {"numpy", "xla"} <= {executor.name for executor in info.executors}
     plan = service.plan(square(10), gradient="x")
     assert plan.front_end
     assert plan.nodes > 0
+    assert (plan.executor, plan.tasks[0].executor) == ("numpy", "numpy")
+    assert "executor numpy: " in plan.text
 
 
 # --- many jobs ------------------------------------------------------------------------------------

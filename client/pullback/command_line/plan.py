@@ -48,7 +48,8 @@ def report_text(report: PlanReport) -> str:
         after = f" after {', '.join(map(str, task.depends_on))}" if task.depends_on else ""
         lines.append(
             f"  task {number}: {task.phase} on {task.placement}, {task.nodes} nodes, "
-            f"{task.flops:.3g} FLOPs, {task.peak_bytes / 1e6:.3g} MB{after}"
+            f"{task.flops:.3g} FLOPs, {task.peak_bytes / 1e6:.3g} MB"
+            f"{f' on {task.executor}' if task.executor else ''}{after}"
         )
     if len(report.tasks) > _SHOWN_TASKS:
         lines.append(f"  and {len(report.tasks) - _SHOWN_TASKS} tasks more; --json lists all")

@@ -28,6 +28,8 @@ class Task:
     size_bytes: float
     peak_bytes: int
     depends_on: tuple[int, ...]
+    executor: str = ""
+    """What it starts on; empty where the service does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class PlanReport:
     front_end: bool
     text: str
     tasks: tuple[Task, ...]
+    executor_reason: str = ""
 
     def __str__(self) -> str:
         return self.text
