@@ -7,8 +7,9 @@ import pytest
 
 from pullback_graph.tape import TAPE_ROWS
 from pullback_graph.want import Gradient, Hessian
+from pullback_worker.tape_forward import CODES
 from pullback_worker.tape_program import compile_tape
-from pullback_worker.tape_rows import ROWS
+from pullback_worker.tape_rows import GROUPS, ROWS
 from tests.worker.tape_samples import one_row, points, reference
 
 # libm and NumPy's vector code differ in the last bits, the gamma functions' series in a few more
@@ -20,7 +21,10 @@ EXCEPT = {"pow": {(-np.inf, 0.5), (-np.inf, 1.5)}}
 
 def test_every_row_of_a_tape_has_its_code():
     """The machine computes exactly the rows that a tape may name."""
-    assert set(ROWS) | {"where", "clip"} == set(TAPE_ROWS)
+    grouped = {name for group in GROUPS for name in group}
+    assert set(ROWS) | grouped | {"where", "clip"} == set(TAPE_ROWS)
+    codes = [[CODES[name] for name in group] for group in GROUPS]
+    assert all(run == list(range(run[0], run[0] + len(run))) for run in codes)
 
 
 @pytest.mark.parametrize("name", TAPE_ROWS)

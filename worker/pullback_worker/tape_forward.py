@@ -12,12 +12,15 @@ import numpy as np
 
 from pullback_graph.tape.rows import TAPE_ROWS
 from pullback_worker import tape_functions
-from pullback_worker.tape_numba import Kernel, jit
-from pullback_worker.tape_rows import PARTS, ROWS, Row
+from pullback_worker.tape_numba import Kernel, jit, prefetch
+from pullback_worker.tape_rows import GROUPS, PARTS, ROWS, Row
 
 CODES: dict[str, int] = {name: code for code, name in enumerate((*TAPE_ROWS, *PARTS))}
 """Opcodes of the machine by name: the rows under their own numbers, then the machine's parts."""
-_BY_CODE: dict[int, Row] = {CODES[name]: row for name, row in (ROWS | PARTS).items()}
+_ALONE: dict[tuple[str, ...], Row] = {(name,): row for name, row in (ROWS | PARTS).items()}
+_CASES: dict[tuple[int, ...], Row] = {
+    tuple([CODES[name] for name in names]): row for names, row in (GROUPS | _ALONE).items()
+}
 
 _KERNEL = """\
 def {name}({arrays}):
@@ -25,8 +28,13 @@ def {name}({arrays}):
         op = code[i]
         x = v[operands[2 * i]]
         y = v[operands[2 * i + 1]]
+        if i + AHEAD < code.size:
+            prefetch(v, operands[2 * (i + AHEAD)])
+            prefetch(v, operands[2 * (i + AHEAD) + 1])
 {clear}{cases}        v[start + i] = z
 {store}"""
+_AHEAD = 24
+"""Nodes between asking for operands and using them: about what memory takes."""
 _FIRST = ("a", "b")
 _SECOND = ("aa", "ab", "bb")
 
@@ -34,8 +42,8 @@ _SECOND = ("aa", "ab", "bb")
 def _source(name: str, parts: tuple[str, ...]) -> str:
     """The text of a kernel that computes `parts` of every node besides its value."""
     cases = "".join(
-        f"        {'elif' if place else 'if'} op == {code}:\n" + _case(row, parts)
-        for place, (code, row) in enumerate(_BY_CODE.items())
+        f"        {'elif' if place else 'if'} {_test(codes)}:\n" + _case(row, parts)
+        for place, (codes, row) in enumerate(_CASES.items())
     )
     clear = "".join(f"        {part} = 0.0\n" for part in parts)
     store = "".join(f"        p[2 * i + {k}] = {part}\n" for k, part in enumerate(parts[:2]))
@@ -49,9 +57,15 @@ def _source(name: str, parts: tuple[str, ...]) -> str:
 _OTHERWISE = "        else:\n            z = NAN\n"
 
 
+def _test(codes: tuple[int, ...]) -> str:
+    """What holds of the opcodes of one case: they follow each other."""
+    return f"op == {codes[0]}" if len(codes) == 1 else f"{codes[0]} <= op <= {codes[-1]}"
+
+
 def _case(row: Row, parts: tuple[str, ...]) -> str:
+    given = f"            {row.given}\n" if row.given else ""
     lines = [("z", row.z), *[(part, getattr(row, part)) for part in parts]]
-    return "".join(f"            {target} = {text}\n" for target, text in lines if text)
+    return given + "".join(f"            {target} = {text}\n" for target, text in lines if text)
 
 
 def _names() -> dict[str, Any]:
@@ -64,8 +78,10 @@ def _names() -> dict[str, Any]:
     }
     names |= {"round_down": np.floor, "round_up": np.ceil}
     names |= {"round_even": np.rint, "round_to_zero": np.trunc}
+    names |= {"prefetch": prefetch, "AHEAD": _AHEAD}
     names |= {"INF": math.inf, "NAN": math.nan}
     names |= {"PER_LOG_2": 1.0 / math.log(2.0), "PER_LOG_10": 1.0 / math.log(10.0)}
+    names |= {name.upper(): CODES[name] for group in GROUPS for name in group}
     return names | {"LOG_SLOPE_OF_ERF": math.log(2.0 / math.sqrt(math.pi))}
 
 
@@ -95,4 +111,5 @@ def _edge_count(row: Row) -> int:
 
 EDGES = np.zeros(256, np.uint8)
 """To how many operands an opcode passes its derivative on."""
-EDGES[list(_BY_CODE)] = [_edge_count(row) for row in _BY_CODE.values()]
+for _codes, _row in _CASES.items():
+    EDGES[list(_codes)] = _edge_count(_row)

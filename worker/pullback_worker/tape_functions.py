@@ -106,6 +106,61 @@ def sign(x: float) -> float:
     return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else x
 
 
+# --- the circle -----------------------------------------------------------------------------------
+
+_PER_QUARTER = 6.36619772367581382433e-01
+_QUARTER_1, _QUARTER_2 = 1.57079632673412561417e00, 6.07710050630396597660e-11
+_QUARTER_REST = 2.02226624879595063154e-21
+"""Pi/2 as a sum: two parts of 33 bits, exact times small integers, and the rest."""
+_REDUCED_BELOW = 1e5
+"""Beyond, libm's own reduction by pi/2 is needed."""
+
+
+@jit
+def sine_and_cosine(x: float) -> tuple[float, float]:
+    """Both at once, each within an ulp: reduced to a quarter turn, then by polynomials.
+
+    Source: Cody & Waite 1980, chapter 8 (the reduction); the coefficients are the minimax ones of
+    Sun's fdlibm (k_sin, k_cos).
+    """
+    if not abs(x) < _REDUCED_BELOW:
+        return sin(x), cos(x)
+    turns: float = np.rint(x * _PER_QUARTER)
+    high = x - turns * _QUARTER_1
+    middle = high - turns * _QUARTER_2
+    low = turns * _QUARTER_REST - ((high - middle) - turns * _QUARTER_2)
+    y = middle - low
+    tail = (middle - y) - low
+    sine, cosine = _quarter(y, tail)
+    quadrant = np.int64(turns)
+    if quadrant & 1:
+        sine, cosine = cosine, -sine
+    if quadrant & 2:
+        sine, cosine = -sine, -cosine
+    return sine, cosine
+
+
+@jit
+def _quarter(y: float, tail: float) -> tuple[float, float]:
+    """Sine and cosine of y + tail, y between -pi/4 and pi/4."""
+    w = y * y
+    odd = 2.75573137070700676789e-06 + w * (
+        -2.50507602534068634195e-08 + w * 1.58969099521155010221e-10
+    )
+    odd = 8.33333333332248946124e-03 + w * (-1.98412698298579493134e-04 + w * odd)
+    cube = w * y
+    sine = y - ((w * (0.5 * tail - cube * odd) - tail) + cube * 1.66666666666666324348e-01)
+    even = -2.75573143513906633035e-07 + w * (
+        2.08757232129817482790e-09 + w * -1.13596475577881948265e-11
+    )
+    even = 4.16666666666666019037e-02 + w * (
+        -1.38888888888741095749e-03 + w * (2.48015872894767294178e-05 + w * even)
+    )
+    half = 0.5 * w
+    near = 1.0 - half
+    return sine, near + (((1.0 - near) - half) + (w * (w * even) - y * tail))
+
+
 # --- exponentials ---------------------------------------------------------------------------------
 
 

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numba as _numba
+from llvmlite import ir
+from numba.core import cgutils as _cgutils
 from numba.core import config as _numba_config
+from numba.core import types
 from numba.core.caching import NullCache
 
 Kernel: TypeAlias = Callable[..., Any]
@@ -26,6 +29,7 @@ Kernel: TypeAlias = Callable[..., Any]
 numba: Any = _numba  # which is typed in places
 VERSION: str = numba.__version__
 _CONFIG: Any = _numba_config  # whose names are set when it is imported
+_CGUTILS: Any = _cgutils
 _SOURCES = sorted(Path(__file__).parent.glob("tape_*.py"))
 
 
@@ -84,6 +88,23 @@ def jit(function: Kernel) -> Kernel:
         _KERNELS.append(compiled)
     kernel: Kernel = compiled
     return kernel
+
+
+@_numba.extending.intrinsic
+def prefetch(_: Any, array: Any, place: Any) -> Any:
+    """Begin to load element `place` of `array`, which need not exist: nothing is read."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        call = _CGUTILS.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        read, near, of_data = ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)
+        builder.call(call, [address, read, near, of_data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
 
 
 def ready(kernel: Any, *arguments: Any) -> None:

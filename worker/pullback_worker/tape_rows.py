@@ -12,7 +12,8 @@ from typing import NamedTuple
 class Row(NamedTuple):
     """The expressions of one row; an empty one is zero.
 
-    A row without partials passes no derivative on (its derivative is Zero).
+    A row without partials passes no derivative on (its derivative is Zero). `given` is a statement
+    that comes first.
     """
 
     z: str
@@ -21,6 +22,7 @@ class Row(NamedTuple):
     aa: str = ""
     ab: str = ""
     bb: str = ""
+    given: str = ""
 
 
 def _truth(condition: str) -> Row:
@@ -29,9 +31,6 @@ def _truth(condition: str) -> Row:
 
 ROWS: dict[str, Row] = {
     # --- arithmetic -------------------------------------------------------------------------------
-    "add": Row("x + y", "1.0", "1.0"),
-    "subtract": Row("x - y", "1.0", "-1.0"),
-    "multiply": Row("x * y", "y", "x", ab="1.0"),
     "divide": Row("x / y", "1.0 / y", "-(a * z)", ab="-(a * a)", bb="-2.0 * b * a"),
     "divide_no_nan": Row(
         "quotient(x, y)", "quotient(1.0, y)", "-(a * z)", ab="-(a * a)", bb="-2.0 * b * a"
@@ -69,8 +68,6 @@ ROWS: dict[str, Row] = {
         "aa",
     ),
     # --- trigonometric ----------------------------------------------------------------------------
-    "sin": Row("sin(x)", "cos(x)", aa="-z"),
-    "cos": Row("cos(x)", "-sin(x)", aa="-z"),
     "tan": Row("tan(x)", "z * z + 1.0", aa="2.0 * z * a"),
     "asin": Row("asin(x)", "1.0 / sqrt(1.0 - x * x)", aa="x * a * a * a"),
     "acos": Row("acos(x)", "-(1.0 / sqrt(1.0 - x * x))", aa="x * a * a * a"),
@@ -128,7 +125,25 @@ ROWS: dict[str, Row] = {
     "round": Row("round_even(x)"),
     "trunc": Row("round_to_zero(x)"),
 }
-"""By name: the rows of `pullback_graph.tape` with one operand or two."""
+"""By name: the rows of `pullback_graph.tape` with one operand or two that stand alone."""
+
+GROUPS: dict[tuple[str, ...], Row] = {
+    ("add", "subtract", "multiply"): Row(
+        "x * y if times else x + other",
+        "y if times else 1.0",
+        "x if times else 1.0 if op == ADD else -1.0",
+        ab="1.0 if times else 0.0",
+        given="times, other = op == MULTIPLY, y if op == ADD else -y",
+    ),
+    ("sin", "cos"): Row(
+        "sine if op == SIN else cosine",
+        "cosine if op == SIN else -sine",
+        aa="-z",
+        given="sine, cosine = sine_and_cosine(x)",
+    ),
+}
+"""Rows that share a case of the switch: to choose among results costs less than a jump that cannot
+be foreseen. Expressions speak of opcodes by the rows' names in capitals."""
 
 PARTS: dict[str, Row] = {
     "pow_constant": Row("power(x, y)", "power_slope(x, y)", aa="power_bend(x, y)"),
