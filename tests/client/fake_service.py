@@ -164,6 +164,7 @@ class FakeService:
             if job.graph.fingerprint not in self.graphs:
                 raise NotFoundError("no such graph is stored here", field="fingerprint")
             return self.graphs[job.graph.fingerprint]
+        assert isinstance(job.graph, Graph), "tapes are not part of these tests"
         if self.keeps_inline:
             self.graphs[job.graph.fingerprint] = job.graph
         return job.graph

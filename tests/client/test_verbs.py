@@ -21,8 +21,7 @@ from pullback.job_arguments import (
 )
 from pullback.verbs import Verbs
 from pullback_graph.errors import InputError, RequestError
-from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Job, Options, Split
+from pullback_graph.job import Job, Options, Split
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
 from tests.client.graphs import square
 
@@ -34,7 +33,7 @@ class Recorder(Verbs[Job]):
 
     def evaluate(
         self,
-        graph: Graph | GraphHash,
+        graph: Any,
         inputs: Mapping[str, Any],
         *,
         gradient: Any = None,

@@ -104,7 +104,7 @@ def test_gradients_and_second_order_agree(xla: XlaExecutor, seed: int):
 def test_float64_stays_whatever_the_process_has_set(xla: XlaExecutor):
     """A process that runs JAX in 32 bits keeps doing so, and gets 64 bits from here."""
     was: bool = jax.enable_x64.value
-    jax.config.update("jax_enable_x64", False)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_x64", False)
     try:
         graph = one(do.sin)
         z = xla.compile(graph)([np.array([1e-9])])[0]
@@ -112,7 +112,7 @@ def test_float64_stays_whatever_the_process_has_set(xla: XlaExecutor):
         assert z[0] == np.sin(1e-9)
         assert jax.numpy.ones(1).dtype == np.float32
     finally:
-        jax.config.update("jax_enable_x64", was)  # type: ignore[no-untyped-call]
+        jax.config.update("jax_enable_x64", was)
 
 
 # --- memory ---------------------------------------------------------------------------------------

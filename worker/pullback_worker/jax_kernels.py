@@ -17,8 +17,8 @@ from jax import lax
 from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape
 from pullback_worker.jax_control_flow import JaxControlFlow
-from pullback_worker.jax_linalg import JaxLinearAlgebra
 from pullback_worker.jax_convolution import convolution
+from pullback_worker.jax_linalg import JaxLinearAlgebra
 from pullback_worker.jax_random import random_bits, random_fold_in
 
 Array = Any
