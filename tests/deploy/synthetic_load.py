@@ -39,6 +39,7 @@ class SyntheticLoad:
         for want in labels.WANTS:
             self._jobs(want)
         self.counters.compiled("numpy", 4e-4)
+        self.counters.promotion_ended("faster")
         self.counters.batch_received(32)
         self.counters.request_rejected(labels.QUEUE_FULL)
         self.counters.pool_reported(self._report(next(self._bouts)))

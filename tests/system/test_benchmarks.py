@@ -14,8 +14,14 @@ from benchmarks.__main__ import TABLE
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", TABLE)
+MINUTES_LONG = {"engine"}
+CASES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in MINUTES_LONG else name for name in TABLE
+]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", CASES)
 def test_a_benchmark_reports_figures(name: str) -> None:
     """Every benchmark measures something, states its workload, and prints it as JSON.
 
