@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 READY := .venv/.ready
 PROTO_READY := .venv-proto/.ready
 
-.PHONY: help demo test check format slow proto docs bench lock wheel debian-tools clean
+.PHONY: help demo test test-language test-others check format slow proto docs bench lock wheel debian-tools clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,8 +48,15 @@ $(PROTO_READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python -m examples.demo
 
+# Two halves side by side, each printed whole when it ends: the language's tests and all others.
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-language test-others
+
+test-language: $(READY)
+	$(BIN)/python -m pytest -m 'not slow' tests/graph
+
+test-others: $(READY)
+	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/graph -o cache_dir=.pytest_cache/others
 
 check: $(READY) $(PROTO_READY)
 	$(BIN)/ruff format --check .
