@@ -103,6 +103,7 @@ def test_ordinary_points(case: Case):
     assert_close(pulled(case, arrays, v), reverse, relative=1e-10)
 
 
+@pytest.mark.slow  # differences of the first derivatives hold it on every run
 @pytest.mark.parametrize("case", spread(COMPARED, 2), ids=str)
 def test_second_order(case: Case):
     """The Hessian times a direction is JAX's."""
