@@ -111,11 +111,17 @@ class Promoter:
     def _work(self) -> None:
         """Compile what comes, for ever."""
         is_nice = False
-        while (choice := self._waiting.get()) is not None:
-            self._compile(choice)
+        while self._compile_next():
             if not is_nice:  # only now: threads that JAX starts with are not to be as nice
                 is_nice = True
                 _be_nice()
+
+    def _compile_next(self) -> bool:
+        """Wait for a choice and compile its graph; False at the end. It is not held after."""
+        choice = self._waiting.get()
+        if choice is not None:
+            self._compile(choice)
+        return choice is not None
 
     def _compile(self, choice: Adaptive) -> None:
         started_s = perf_counter()
