@@ -44,12 +44,7 @@ from pullback_worker.chooser import Chooser, steadiness
 from pullback_worker.executors import Executors, check_asked
 from pullback_worker.numpy_executor import fold
 from pullback_worker.promoter import Promoter
-from pullback_worker.result_checks import (
-    bad_node,
-    directions,
-    non_finite,
-    without_certificate,
-)
+from pullback_worker.result_checks import directions, note_non_finite, without_certificate
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -127,12 +122,12 @@ class LocalService(Transforms[Result]):
             PullbackError: as `evaluate`.
         """
         started = perf_counter()
-        check_asked(job.options.executor, job.options.memory_cap_bytes)
         if isinstance(job.graph, Tape):
             result = run_tape(job, job.graph)
             if result is not None:
                 return result
             job = replace(job, graph=to_graph(job.graph))
+        check_asked(job.options.executor, job.options.memory_cap_bytes)
         metrics = Metrics(split="none", split_reason="run in this process")
         prepared = self._prepare(job, metrics)
         arrays = _bound(prepared, job)
@@ -272,10 +267,7 @@ def _run(
     except Cancelled:
         raise DeadlineExceeded(f"the job took longer than its deadline of {deadline_s} s") from None
     metrics.executor, metrics.executor_reason = running.executor, running.reason
-    if prepared.lowered.derivatives:
-        metrics.fused_s = spent_s
-    else:
-        metrics.forward_s = spent_s
+    metrics.note_run(spent_s, is_derivative=bool(prepared.lowered.derivatives))
     return results
 
 
@@ -299,15 +291,10 @@ def _measure(
     metrics.independent_inputs = lowered.independent
     metrics.peak_bytes = prepared.peak_bytes
     metrics.recompute_factor = prepared.recompute_factor
-    found = non_finite(prepared.names[: len(results)], results)
-    if found and job.options.check != "none":
-        own = arrays[: len(arrays) - len(lowered.directions)]
-        metrics.bad_node = bad_node(job.options.check, found, job.graph, job.want, own)
-    metrics.non_finite = {**non_finite(lowered.graph.input_names, arrays), **found}
+    note_non_finite(metrics, job, job.graph, lowered, arrays, results)
 
 
 def _bound(prepared: Prepared, job: Job) -> list[NDArray]:
     """The arrays of the program's inputs, in order, each checked."""
     lowered = prepared.lowered
-    wanted = lowered.graph.inputs[: len(lowered.graph.inputs) - len(lowered.directions)]
-    return bound_arrays(wanted, job) + directions(lowered)
+    return bound_arrays(lowered.job_inputs, job) + directions(lowered)

@@ -16,7 +16,6 @@ from pullback_graph.errors import Cancelled, DeadlineExceeded, LimitExceeded, Un
 from pullback_graph.job import Job, Metrics, NDArray, Options, Result
 from pullback_graph.tape import Tape
 from pullback_graph.tape.flops import flops
-from pullback_graph.want import Value
 from pullback_worker.result_checks import non_finite
 
 
@@ -43,17 +42,14 @@ def run_tape(job: Job, tape: Tape) -> Result | None:
     running_s = perf_counter()
     results = _swept(program, arrays, job.options.deadline_s)
     ended_s = perf_counter()
-    names = _names(program)
+    names = program.result_names
     found = non_finite(names, results)
     if found and job.options.check != "none":
         return None  # the graph's own way says which node it was
     metrics = _measured(tape, program)
     metrics.non_finite = {**non_finite([item.name for item in program.inputs], arrays), **found}
-    metrics.compiling_s, spent_s = linked_s - started_s, ended_s - running_s
-    if program.derivatives:
-        metrics.fused_s = spent_s
-    else:
-        metrics.forward_s = spent_s
+    metrics.compiling_s = linked_s - started_s
+    metrics.note_run(ended_s - running_s, is_derivative=bool(program.derivatives))
     metrics.total_s = perf_counter() - started_s
     count = program.value_count
     outputs = dict(zip(names[:count], results[:count], strict=True))
@@ -94,12 +90,6 @@ def _measured(tape: Tape, program: Any) -> Metrics:
         split_reason="run in this process",
         independent_inputs=program.independent,
     )
-
-
-def _names(program: Any) -> list[str]:
-    """Names of a program's results: of the outputs wanted, then of derivatives."""
-    wanted = program.want.outputs if isinstance(program.want, Value) else ()
-    return [*(wanted or program.tape.output_names), *[key.title for key in program.derivatives]]
 
 
 @cache

@@ -210,3 +210,12 @@ def test_a_large_tape_travels_once(service: Any) -> None:
     assert not first.metrics.graph_cache_hit
     assert again.metrics.graph_cache_hit
     assert first.gradients["x"] == again.gradients["x"]
+
+
+def test_the_machine_can_be_asked_for_without_a_server() -> None:
+    """By name, as on a server; other names are refused as ever."""
+    tape = pb.Tape.record(lambda x: x * x + 1.0, 3.0)
+    result = pb.local().evaluate(tape, {"x": 3.0}, gradient="x", executor="tape")
+    assert (result.metrics.executor, float(result.gradients["x"])) == ("tape", 6.0)
+    with pytest.raises(pb.RequestError, match="executor"):
+        pb.local().evaluate(tape, {"x": 3.0}, executor="abacus")

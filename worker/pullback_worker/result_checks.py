@@ -12,6 +12,7 @@ from pullback_graph.derivative import Lowered
 from pullback_graph.derivative.certificate import OUTPUTS, draw, relative_error
 from pullback_graph.errors import NonFiniteError
 from pullback_graph.graph import Graph
+from pullback_graph.job import Job, Metrics
 from pullback_graph.want import Want
 from pullback_worker.executor import NDArray
 from pullback_worker.finite_check import first_bad_node
@@ -47,27 +48,41 @@ def non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int
     return {name: count for name, count in found.items() if count}
 
 
-def bad_node(
+def note_non_finite(
+    metrics: Metrics,
+    job: Job,
+    graph: Graph,
+    lowered: Lowered,
+    arrays: Sequence[NDArray],
+    results: Sequence[NDArray],
+    stop: Callable[[], None] | None = None,
+) -> None:
+    """Count NaN and infinities among inputs and results; look where they came from, if asked.
+
+    Args:
+        graph: the job's own, which `lowered` was made of.
+        arrays: what the lowered graph ran on; `results`, what came of it, certificate apart.
+        stop: raises when the search should end.
+
+    Raises:
+        NonFiniteError: a result holds some, and the job's check is `finite`.
+    """
+    counts = non_finite(lowered.graph.output_names[: len(results)], results)
+    if counts and job.options.check != "none":
+        own = arrays[: len(lowered.job_inputs)]
+        metrics.bad_node = _bad_node(job.options.check, counts, graph, job.want, own, stop)
+    metrics.non_finite = {**non_finite(lowered.graph.input_names, arrays), **counts}
+
+
+def _bad_node(
     check: str,
     counts: Mapping[str, int],
     graph: Graph,
     want: Want,
     arrays: Sequence[NDArray],
-    stop: Callable[[], None] | None = None,
+    stop: Callable[[], None] | None,
 ) -> BadNode | None:
-    """Where NaN and infinities in the results came from, if the job's `check` asks.
-
-    Args:
-        counts: of the results that hold any.
-        graph: the job's own.
-        arrays: its inputs, then its seeds.
-        stop: raises when the search should end.
-
-    Raises:
-        NonFiniteError: there are some, and the check is `finite`.
-    """
-    if not counts or check == "none":
-        return None
+    """Where it came from, for the metrics; for a job that allows none, the error that says it."""
     found = first_bad_node(graph, want, arrays, stop)
     if check == "report":
         return found

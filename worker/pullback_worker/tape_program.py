@@ -15,7 +15,7 @@ from pullback_graph.errors import Cancelled, InputError, OutOfMemory
 from pullback_graph.tape import Tape
 from pullback_graph.tape.rows import NDArray
 from pullback_graph.types import DType
-from pullback_graph.want import DerivativeKey, Names, Want
+from pullback_graph.want import DerivativeKey, Names, Value, Want
 from pullback_worker.executor import CancelFlag
 from pullback_worker.tape_code import Code, link
 from pullback_worker.tape_forward import evaluate, linearise, linearise_twice
@@ -94,6 +94,12 @@ class TapeProgram:
         lanes = _lanes(self._code.size) if len(self._asked.seeds) > 1 else 1
         scalars = self._code.size * (per_node[self._asked.mode] + 2 * (lanes - 1))
         return scalars * self.tape.dtype.itemsize
+
+    @property
+    def result_names(self) -> list[str]:
+        """Names of its results: of the outputs wanted, then of derivatives."""
+        wanted = self.want.outputs if isinstance(self.want, Value) else ()
+        return [*(wanted or self.tape.output_names), *[key.title for key in self.derivatives]]
 
     def _flat(self, arrays: Sequence[NDArray]) -> list[NDArray]:
         """The arrays in one dimension, each of the size it should have."""

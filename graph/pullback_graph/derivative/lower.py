@@ -10,7 +10,7 @@ from pullback_graph.derivative.certificate import certified
 from pullback_graph.derivative.draft import VALUES, Differentiated, MakeBuilder, Mode
 from pullback_graph.derivative.hessian import hessian
 from pullback_graph.derivative.jacobian import jacobian
-from pullback_graph.graph import Graph
+from pullback_graph.graph import Graph, Input
 from pullback_graph.rewrite import Fold, rewriter
 from pullback_graph.rewrite.factor_sharing import with_shared_factors
 from pullback_graph.want import (
@@ -52,6 +52,12 @@ class Lowered:
     directions: Names = ()
     certified: bool = False
     mode: Mode = VALUES
+
+    @property
+    def job_inputs(self) -> tuple[Input, ...]:
+        """The inputs that the job brings: all but a certificate's directions."""
+        inputs = self.graph.inputs
+        return inputs[: len(inputs) - len(self.directions)]
 
 
 def lower(

@@ -6,7 +6,6 @@ Truth values are the numbers 0 and 1 there, and any number but 0 is true.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,12 +49,9 @@ ROW_OPERANDS.flags.writeable = False
 MAX_OPERANDS = int(ROW_OPERANDS.max())
 
 
-@lru_cache(maxsize=4096)
 def row_numbers(ops: tuple[str, ...]) -> NDArray:
     """The number of each named row, as uint8; NO_ROW where a tape has no such row."""
-    numbers = np.array([ROW_NUMBERS.get(name, NO_ROW) for name in ops], np.uint8)
-    numbers.flags.writeable = False
-    return numbers
+    return np.array([ROW_NUMBERS.get(name, NO_ROW) for name in ops], np.uint8)
 
 
 def no_tape_row(name: str) -> RequestError:

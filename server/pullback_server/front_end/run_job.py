@@ -35,7 +35,7 @@ from pullback_worker.choice import Running, run
 from pullback_worker.chooser import Chooser
 from pullback_worker.executors import TABLE, Executors, XlaSettings
 from pullback_worker.promoter import Promoter, Watcher
-from pullback_worker.result_checks import bad_node, non_finite, without_certificate
+from pullback_worker.result_checks import note_non_finite, without_certificate
 
 HEADS = 1024
 """Kinds of job that are answered on the event loop without decoding all of them again."""
@@ -191,10 +191,7 @@ class JobRunner:
         metrics.executor, metrics.executor_reason = running.executor, running.reason
         metrics.digest = bound.prepared.digest_on(running.name)
         bound.prepared.fastest_s = min(bound.prepared.fastest_s, elapsed_s)
-        if bound.prepared.lowered.derivatives:
-            metrics.fused_s = elapsed_s
-        else:
-            metrics.forward_s = elapsed_s
+        metrics.note_run(elapsed_s, is_derivative=bool(bound.prepared.lowered.derivatives))
         before_s = start - bound.arrival.received_s
         metrics.queued_s = max(0.0, before_s - metrics.planning_s - metrics.compiling_s)
         return finish(bound, results)
@@ -253,12 +250,8 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
     lowered = prepared.lowered
     names, count = lowered.graph.output_names, lowered.value_count
     results, metrics.certificate_error = without_certificate(lowered, results)
-    counts = non_finite(names[: len(results)], results)
-    if counts and job.options.check != "none":
-        own = bound.arrays[: len(bound.arrays) - len(lowered.directions)]
-        stop = bound.arrival.flag.check
-        metrics.bad_node = bad_node(job.options.check, counts, prepared.graph, job.want, own, stop)
-    metrics.non_finite = {**non_finite(lowered.graph.input_names, bound.arrays), **counts}
+    stop = bound.arrival.flag.check
+    note_non_finite(metrics, job, prepared.graph, lowered, bound.arrays, results, stop)
     metrics.total_s = perf_counter() - bound.arrival.received_s
     result = Result(
         outputs=dict(zip(names[:count], results[:count], strict=True)),

@@ -17,7 +17,7 @@ from pullback_graph.errors import LimitExceeded, UnsupportedError
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Options, Result
 from pullback_graph.tape import Tape, to_graph
 from pullback_graph.tape.flops import flops
-from pullback_graph.want import Value, Want
+from pullback_graph.want import Want
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_arrays
 from pullback_server.front_end.stores import ContentStore
@@ -148,7 +148,7 @@ class TapeJobs:
         program = prepared.program
         count = program.value_count
         result = Result(
-            dict(zip(_names(program)[:count], results[:count], strict=True)),
+            dict(zip(program.result_names[:count], results[:count], strict=True)),
             dict(zip(program.derivatives, results[count:], strict=True)),
             metrics,
             job.id,
@@ -201,10 +201,7 @@ class TapeJobs:
             arrival.flag.check()
             raise
         elapsed_s = perf_counter() - start
-        if prepared.program.derivatives:
-            metrics.fused_s = elapsed_s
-        else:
-            metrics.forward_s = elapsed_s
+        metrics.note_run(elapsed_s, is_derivative=bool(prepared.program.derivatives))
         return results
 
     def _note_non_finite(
@@ -217,15 +214,9 @@ class TapeJobs:
     ) -> bool:
         """Count NaN and infinities; whether the job's check is content with what was found."""
         program = prepared.program
-        found = non_finite(_names(program), results)
+        found = non_finite(program.result_names, results)
         if found and job.options.check != "none":
             return False
         given = non_finite([item.name for item in program.inputs], arrays)
         metrics.non_finite = {**given, **found}
         return True
-
-
-def _names(program: Any) -> list[str]:
-    """Names of a program's results: of the outputs wanted, then of derivatives."""
-    wanted = program.want.outputs if isinstance(program.want, Value) else ()
-    return [*(wanted or program.tape.output_names), *[key.title for key in program.derivatives]]
