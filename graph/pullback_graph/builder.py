@@ -311,6 +311,18 @@ class Builder:
         return type(error)(message, field=f"graph.nodes[{position}]")
 
 
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, with a mark added to those that come up again."""
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        while name in seen:
+            name += "'"
+        seen.add(name)
+        result.append(name)
+    return result
+
+
 def unknown_op(name: str) -> str:
     """The message for an operator the table has not, with the nearest names."""
     near = get_close_matches(name, OPS, n=3)

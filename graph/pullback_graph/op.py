@@ -146,6 +146,11 @@ class Cost:
     size_bytes: float
     calls: float = 1.0
 
+    @property
+    def work(self) -> float:
+        """FLOPs and bytes in one number, as neither alone says what elementwise rows cost."""
+        return self.flops / 4 + self.size_bytes
+
 
 CostRule: TypeAlias = Callable[..., Cost]
 """`(operand_types, result_types, **attributes)` -> Cost."""

@@ -139,7 +139,7 @@ def test_a_split_leaves_something_on_either_side(length: int, kept: int):
 def test_every_schedule_gives_the_same_bits(blocks: int, kept: int):
     """However the chain is cut, and however few states are kept."""
     graph = long_chain(20, 8)
-    turn = turning_point(graph)
+    turn = turning_point(profile(graph))
     cut = chain(graph, turn, blocks)
     assert cut.bounds[0] == 0
     assert cut.bounds[-1] == turn
@@ -151,6 +151,6 @@ def test_the_peak_is_the_fullest_moment_of_the_profile():
     """A chain fills up to the turning point and empties from there on."""
     graph = long_chain(30)
     alive = profile(graph)
-    turn = turning_point(graph)
+    turn = turning_point(alive)
     assert max(alive) == peak_bytes(graph) == alive[turn]
     assert alive[turn // 2] < alive[turn] > alive[(turn + len(alive)) // 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pullback_graph.builder import Builder
+from pullback_graph.builder import Builder, distinct
 from pullback_graph.derivative.activity import active_values
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref
@@ -14,14 +14,9 @@ from pullback_graph.types import ArrayType
 
 def add_inputs(builder: Builder, wanted: Iterable[tuple[str, ArrayType]]) -> list[Ref]:
     """Inputs of a builder that has none, in order; a name that is taken gets a mark."""
-    taken: set[str] = set()
-    refs = []
-    for name, type in wanted:
-        while name in taken:
-            name += "'"
-        taken.add(name)
-        refs.append(builder.input(name, type))
-    return refs
+    pairs = list(wanted)
+    names = distinct([name for name, _ in pairs])
+    return [builder.input(name, type) for name, (_, type) in zip(names, pairs, strict=True)]
 
 
 def build(builder: Builder, outputs: Sequence[Ref]) -> Graph:

@@ -9,8 +9,8 @@ from pullback_graph.derivative.blocks import Blocks, Pair, Problem
 from pullback_graph.derivative.draft import Draft
 from pullback_graph.derivative.linear_part import LinearPart
 from pullback_graph.derivative.many_seeds import apply_to_many
-from pullback_graph.ops.leading import reshaped
-from pullback_graph.ref import Ref, do
+from pullback_graph.ops.leading import cut, reshaped
+from pullback_graph.ref import Ref
 from pullback_graph.types import ArrayType
 
 
@@ -54,7 +54,7 @@ def _images(draft: Draft, part: LinearPart) -> dict[Pair, Ref | None]:
     found = apply_to_many(part, draft.values, ends[-1], seeds)
     spans = list(zip(part.seeds, offsets, ends, strict=True))
     return {
-        (seed, result): None if image is None else _rows(image, start, stop)
+        (seed, result): None if image is None else cut(image, start, stop)
         for seed, start, stop in spans
         for result, image in zip(part.results, found, strict=True)
     }
@@ -68,17 +68,3 @@ def identity(builder: Builder, type: ArrayType, start: int, stop: int) -> Ref:
     """
     eye = builder.add("eye", rows=stop - start, columns=type.size, k=start, dtype=type.dtype)
     return reshaped(eye, (stop - start, *type.shape))
-
-
-def _rows(x: Ref, start: int, stop: int) -> Ref:
-    """Entries start to stop of the leading axis."""
-    if (start, stop) == (0, x.shape[0]):
-        return x
-    rest = x.shape[1:]
-    part: Ref = do.slice(
-        x,
-        starts=(start, *[0] * len(rest)),
-        stops=(stop, *rest),
-        steps=(1,) * len(x.shape),
-    )
-    return part

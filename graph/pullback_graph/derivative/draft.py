@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pullback_graph.builder import Builder, copy_inputs, copy_values
+from pullback_graph.builder import Builder, copy_inputs, copy_values, distinct
 from pullback_graph.derivative.linear_space import zeros
 from pullback_graph.derivative.located import integer_wrt, not_scalar
 from pullback_graph.errors import InputError
@@ -94,8 +94,9 @@ class Draft:
         named = tuple(dict.fromkeys(item.key.input for item in derivatives if item.key.input))
         for key, ref, type in [(item.key, item.ref, item.type) for item in derivatives]:
             outputs.append((key.title, zeros(self.builder, type) if ref is None else ref))
+        names, refs = distinct([name for name, _ in outputs]), [ref for _, ref in outputs]
         return Differentiated(
-            graph=self.builder.build(_distinct(outputs)),
+            graph=self.builder.build(zip(names, refs, strict=True)),
             value_count=len(kept),
             keys=tuple(item.key for item in derivatives),
             independent=tuple(name for name in named if name not in reached),
@@ -151,15 +152,3 @@ def without_first(
         adjoints=first.adjoints + second.adjoints,
         mode=mode,
     )
-
-
-def _distinct(outputs: list[tuple[str, Ref]]) -> list[tuple[str, Ref]]:
-    """The same outputs with a mark added to names that come up again."""
-    seen: set[str] = set()
-    result = []
-    for name, ref in outputs:
-        while name in seen:
-            name += "'"
-        seen.add(name)
-        result.append((name, ref))
-    return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pullback_graph.derivative.loop_back import Back
-from pullback_graph.derivative.segments import cut
+from pullback_graph.ops.leading import cut
 from pullback_graph.recompute.binomial import split
 from pullback_graph.ref import Ref, do
 

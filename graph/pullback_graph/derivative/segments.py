@@ -13,6 +13,7 @@ from typing import Any
 from pullback_graph.builder import Builder
 from pullback_graph.derivative.bodies import add_inputs, as_tuple, build
 from pullback_graph.graph import Graph
+from pullback_graph.ops.leading import cut
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType
 
@@ -107,17 +108,3 @@ class _Segmented:
         """Carries, stacked results and sums."""
         carries, last = self.attributes["carries"], len(results) - self.attributes["sums"]
         return list(results[:carries]), list(results[carries:last]), list(results[last:])
-
-
-def cut(x: Ref, start: int, stop: int) -> Ref:
-    """Entries start:stop along the leading axis."""
-    if start == 0 and stop == x.shape[0]:
-        return x
-    rest = x.shape[1:]
-    part: Ref = do.slice(
-        x,
-        starts=(start, *[0] * len(rest)),
-        stops=(stop, *rest),
-        steps=(1,) * len(x.shape),
-    )
-    return part

@@ -56,3 +56,17 @@ def reshaped(x: Ref, shape: Sequence[int]) -> Ref:
         return x
     z: Ref = do.reshape(x, shape=tuple(shape))
     return z
+
+
+def cut(x: Ref, start: int, stop: int) -> Ref:
+    """Entries start:stop along the leading axis."""
+    if start == 0 and stop == x.shape[0]:
+        return x
+    rest = x.shape[1:]
+    part: Ref = do.slice(
+        x,
+        starts=(start, *[0] * len(rest)),
+        stops=(stop, *rest),
+        steps=(1,) * len(x.shape),
+    )
+    return part

@@ -6,7 +6,7 @@ among those that fit is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -85,10 +85,10 @@ def least_bytes(graph: Graph) -> int:
 
 def _tried(graph: Graph, cap_bytes: int) -> Iterator[Recomputed]:
     """What single values give; then, where they do not fit, schedules of a chain."""
-    work = _work(graph)
+    work = max(graph.cost.work, 1.0)
     fits = False
     for made in drop_cheapest(graph, cap_bytes):
-        tried = Recomputed(made, _work(made) / work, peak_bytes(made), "values")
+        tried = Recomputed(made, made.cost.work / work, peak_bytes(made), "values")
         fits = tried.peak_bytes <= cap_bytes
         yield tried
     if not fits:
@@ -106,37 +106,37 @@ class _Schedule(NamedTuple):
 
 def _schedules(graph: Graph, cap_bytes: int, work: float) -> Iterator[Recomputed]:
     """Treeverse by rising estimate of its work, till a schedule fits; last, the smallest one."""
-    weighed = [item for turn in _turns(graph) for item in _weighed(graph, turn)]
+    alive = profile(graph)
+    weighed = [item for turn in _turns(alive) for item in _weighed(graph, alive, turn)]
     likely = sorted(
         [item for item in weighed if item.size_bytes <= cap_bytes], key=lambda item: item.work
     )
     smallest = sorted(weighed, key=lambda item: item.size_bytes)
     for schedule in [*likely[:_TRIES], *smallest[:1]]:
         made = treeverse(graph, schedule.chain, schedule.kept)
-        tried = Recomputed(made, _work(made) / work, peak_bytes(made), "treeverse")
+        tried = Recomputed(made, made.cost.work / work, peak_bytes(made), "treeverse")
         yield tried
         if tried.peak_bytes <= cap_bytes:
             return
 
 
-def _turns(graph: Graph) -> list[int]:
+def _turns(alive: Sequence[int]) -> list[int]:
     """Where the part to be recomputed may end: at the turning point, or before it."""
-    turn = turning_point(graph)
+    turn = turning_point(alive)
     return sorted({turn * quarter // 4 for quarter in (1, 2, 3, 4)} - {0})
 
 
-def _weighed(graph: Graph, turn: int) -> Iterator[_Schedule]:
+def _weighed(graph: Graph, alive: Sequence[int], turn: int) -> Iterator[_Schedule]:
     """Schedules of the first `turn` nodes: their work, and about what is alive at most."""
     forward = Graph(graph.inputs, graph.constants, graph.nodes[:turn], graph.outputs)
-    whole = profile(graph)
-    before = whole[turn - 1] - held_bytes(graph)
+    before = alive[turn - 1] - held_bytes(graph)
     for blocks in _BLOCKS:
         if blocks > 2 * turn:
             break
         cut = chain(graph, turn, blocks)
         spent = _spent(cut, forward)
         states = [sum([graph.types[i].size_bytes for i in state]) for state in cut.states]
-        rest = max(whole) - before + before // cut.length
+        rest = max(alive) - before + before // cut.length
         for kept in sorted({min(kept, cut.length) for kept in _KEPT}):
             work = sum([n * w for n, w in zip(runs(cut.length, kept), spent, strict=True)])
             size_bytes = rest + stacked(states, kept)
@@ -145,10 +145,5 @@ def _weighed(graph: Graph, turn: int) -> Iterator[_Schedule]:
 
 def _spent(cut: Chain, forward: Graph) -> list[float]:
     """The work of each block's nodes."""
-    work = [cost.flops / 4 + cost.size_bytes for cost in forward.node_costs]
+    work = [cost.work for cost in forward.node_costs]
     return [sum(work[a:b]) for a, b in pairwise(cut.bounds)]
-
-
-def _work(graph: Graph) -> float:
-    """Work of one run: FLOPs and bytes together, as neither alone says what elementwise costs."""
-    return max(graph.cost.flops / 4 + graph.cost.size_bytes, 1.0)

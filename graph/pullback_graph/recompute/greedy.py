@@ -101,7 +101,7 @@ class _Graph:
             if nodes is None:
                 continue
             size_bytes = sum([graph.types[i].size_bytes for i in results])
-            effort = sum([costs[i].flops / 4 + costs[i].size_bytes for i in nodes])
+            effort = sum([costs[i].work for i in nodes])
             yield Candidate(effort / max(size_bytes, 1), nodes, next_use, size_bytes)
 
     def _gone(self, node: int, at: int, again: dict[int, int]) -> tuple[int, ...] | None:

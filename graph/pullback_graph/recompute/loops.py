@@ -60,7 +60,7 @@ def lower_within(
             least, smallest = peak, lowered
         if peak <= cap_bytes:
             break
-    factor = _work(smallest.graph) / max(_work(plain.graph), 1.0)
+    factor = smallest.graph.cost.work / max(plain.graph.cost.work, 1.0)
     return smallest, factor if smallest is not plain else 0.0
 
 
@@ -88,7 +88,3 @@ def _steps(graph: Graph, node: Node) -> int:
     first = node.attributes["consts"] + node.attributes["carries"]
     stacked = [graph.types[i] for i in node.operands[first:]]
     return steps_of(stacked, node.attributes["length"])
-
-
-def _work(graph: Graph) -> float:
-    return graph.cost.flops / 4 + graph.cost.size_bytes

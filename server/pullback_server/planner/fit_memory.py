@@ -21,8 +21,8 @@ def fit_memory(plan: Plan, cap_bytes: int) -> tuple[Plan, float]:
         return plan, 0.0
     fitted: dict[int, Recomputed] = {}
     tasks = tuple([_fitted(task, cap_bytes, fitted) for task in plan.tasks])
-    before = sum([_work(task) for task in plan.tasks])
-    after = sum([_work(task) for task in tasks])
+    before = sum([task.graph.cost.work for task in plan.tasks])
+    after = sum([task.graph.cost.work for task in tasks])
     return replace(plan, tasks=tasks), after / max(before, 1.0)
 
 
@@ -40,7 +40,3 @@ def _fitted(task: Task, cap_bytes: int, fitted: dict[int, Recomputed]) -> Task:
         size_bytes=made.cost.size_bytes,
         peak_bytes=fitted[id(task.graph)].peak_bytes,
     )
-
-
-def _work(task: Task) -> float:
-    return task.flops / 4 + task.size_bytes
