@@ -84,9 +84,10 @@ proto: $(PROTO_READY)
 docs: $(READY) $(PROTO_READY)
 	$(BIN)/python docs/generate.py
 
-bench: $(READY)
+bench: .venv/.peers
 	$(BIN)/python -m benchmarks service
 	$(BIN)/python -m benchmarks shard
+	$(BIN)/python -m benchmarks engine
 
 # Frozen from a clean venv, so nothing a developer installed by hand slips in; torch stays out.
 lock:
