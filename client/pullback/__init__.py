@@ -21,6 +21,7 @@ from pullback.local_service import LocalService, local
 from pullback.remote.retry import RetryPolicy
 from pullback.tape import Tape
 from pullback.tracing import TracedArray, trace
+from pullback.vectorized import vmap
 from pullback_graph.errors import (
     ArityError,
     AttributeFault,
@@ -121,4 +122,5 @@ __all__ = [
     "trace",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

@@ -6,7 +6,7 @@ that exists has been checked by the operator rows' type rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -156,6 +156,22 @@ class Graph:
         from pullback_graph.resize import with_shapes  # noqa: PLC0415  (it builds graphs)
 
         return with_shapes(self, shapes)
+
+    def vmap(
+        self,
+        in_axes: Mapping[str, int] | Collection[str],
+        size: int,
+        out_axes: Mapping[str, int | None] | int | None = 0,
+    ) -> Graph:
+        """The graph for `size` points at once; see `pullback_graph.vmap`.
+
+        Args:
+            in_axes: where the axis of the points stands in each input that has one: `{"x": 0}`.
+            out_axes: the same for outputs; in front, if not said.
+        """
+        from pullback_graph.vmap import vmap  # noqa: PLC0415  (it builds graphs)
+
+        return vmap(self, in_axes, size, out_axes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and self.fingerprint == other.fingerprint

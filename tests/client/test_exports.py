@@ -39,6 +39,7 @@ def test_the_names_of_the_design():
         "vjp",
         "jvp",
         "hvp",
+        "vmap",
         "check_gradient",
         "local",
         "connect",

@@ -20,6 +20,7 @@ PRINTS = {
     "batch_many_graphs": ("'Result': 990", "'InputError': 10", "input 'x' is missing"),
     "errors": ("TraceError", "ShapeError", "InputError", "NonFiniteError"),
     "local_without_server": ("energy of four atoms -6.0000",),
+    "per_example_gradients": ("100 gradients of 65 numbers", "the mean of the clipped: 0."),
     "remote_gradient": ("w = [ 2.  -1.   0.5]",),
     "scipy_lbfgs": ("test accuracy 9",),
     "stubs_only": ("y = 14.0", "dy/dx = 2.0 4.0 6.0"),
