@@ -35,10 +35,10 @@ def bound_arrays(wanted: Sequence[Input], job: Job) -> list[NDArray]:
         InputError: one is missing, unknown, or of another type.
         NotFoundError: one is named by its hash.
     """
-    return bound(wanted, job, _as_input)
+    return bound(wanted, job, as_input)
 
 
-def _as_input(item: Input, value: Any) -> NDArray:
+def as_input(item: Input, value: Any) -> NDArray:
     """What was given as an array; Python's numbers and lists take the input's dtype."""
     if isinstance(value, TensorHash):
         raise NotFoundError(

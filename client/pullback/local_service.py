@@ -23,6 +23,7 @@ from pullback.direct_call import DirectCall, direct_call
 from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job, make_options
 from pullback.local_inputs import Deadline, bound_arrays
 from pullback.local_tape import run_tape
+from pullback.many_points import ManyPoints, run_many
 from pullback.map_items import MakeJob, map_job_maker
 from pullback.transforms import Transforms
 from pullback_graph import memory
@@ -168,6 +169,9 @@ class LocalService(Transforms[Result]):
         from pullback.remote.progress import counted  # noqa: PLC0415  (imports the wire)
 
         return counted(outcomes, jobs)
+
+    def _run_many(self, many: ManyPoints) -> Result:
+        return run_many(self.map, many)
 
     def put_tensor(self, array: Any, **_: Any) -> NDArray:
         """The array itself: there is nowhere to send it."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, Unpack
 
-from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, as_names
+from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, as_names, make_job
+from pullback.many_points import ManyPoints
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
 
 Reply = TypeVar("Reply", covariant=True)
@@ -29,6 +30,40 @@ class Verbs(Generic[Reply]):
         **options: Unpack[OptionFields],
     ) -> Reply:
         """Run one job."""
+        raise NotImplementedError
+
+    def evaluate_many(
+        self,
+        graph: AnyGraph,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        points_at_once: int | None = None,
+        **options: Unpack[OptionFields],
+    ) -> Reply:
+        """Run a graph at many points in a few jobs; results have a leading axis of points.
+
+        The differentiated graph is mapped over the points once, and runs on blocks of them: much
+        faster than a job for each. `map` is for different graphs, and for errors point by point.
+
+        Args:
+            inputs, seeds: as for `evaluate`, common to all points; or with a leading axis of points
+                in front of what the graph takes.
+            points_at_once: the most in one block; by default as many as fit in 64 MiB (or in
+                `memory_cap_bytes`, where that is less).
+            **options: as for `evaluate`; the deadline is for all points, `certificate` for none.
+                With `check`, the first bad point is run again by itself, and the node named.
+
+        Raises:
+            InputError: nothing has an axis of points, or two have different numbers of them.
+            PullbackError: a block failed, as in `evaluate`; the message says which points.
+        """
+        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        return self._run_many(ManyPoints(job, points_at_once))
+
+    def _run_many(self, many: ManyPoints) -> Reply:
         raise NotImplementedError
 
     def value(

@@ -280,3 +280,32 @@ def test_bench(server: RunningServer):
     assert done.status == 0
     assert len(done.json) == 7
     assert all(value > 0 for value in done.json.values())
+
+
+# --- many points ----------------------------------------------------------------------------------
+
+
+def test_one_graph_at_many_points(server: RunningServer, service: Service):
+    """Both clients give what this process gives; a bad point is named; the graph travels once."""
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(3000, 4)), rng.normal(size=(4, 4))
+    graph = pb.trace(lambda x, w: pb.numpy.sum(pb.numpy.log(x @ x) * w), x[0], w)
+    points = {"x": x, "w": service.put(w)}
+    want = pb.local().evaluate_many(graph, {"x": x, "w": w}, gradient=["x", "w"])
+
+    async def many() -> pb.Result:
+        async with pb.aconnect(server.address) as own:
+            return await own.evaluate_many(
+                graph, {"x": x, "w": w}, gradient=["x", "w"], points_at_once=1000
+            )
+
+    for found in (
+        service.evaluate_many(graph, points, gradient=["x", "w"], points_at_once=1000),
+        asyncio.run(many()),
+    ):
+        assert found.metrics.tasks == 4
+        for name in ("x", "w"):
+            np.testing.assert_allclose(found.gradients[name], want.gradients[name], rtol=1e-12)
+    x[2500] = 0.0
+    with pytest.raises(pb.NonFiniteError, match=r"^point 2500: .*node 1 log"):
+        service.evaluate_many(graph, points, gradient="x", check="finite")

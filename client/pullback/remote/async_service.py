@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
+from pullback.many_points import ManyPoints, arun_many
 from pullback.map_items import map_job_maker
 from pullback.remote.async_map_jobs import async_map_jobs
 from pullback.remote.async_transport import AsyncTransport
@@ -80,6 +81,9 @@ class AsyncService(AsyncTransforms):
         steps = map_steps(self._conversation, size, make)
         outcomes = async_map_jobs(self._transport, steps, jobs)
         return acounted(outcomes, jobs) if is_shown(progress) else outcomes
+
+    async def _run_many(self, many: ManyPoints) -> Result:
+        return await arun_many(self.map, many)
 
     async def put_graph(self, graph: Graph, *, deadline_s: float | None = None) -> GraphHash:
         """Store a graph; the hash stands for it. `evaluate` does this by itself."""

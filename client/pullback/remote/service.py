@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
+from pullback.many_points import ManyPoints, run_many
 from pullback.map_items import map_job_maker
 from pullback.remote.channel import Connection
 from pullback.remote.conversation import Conversation
@@ -104,6 +105,9 @@ class Service(Transforms[Result]):
         steps = map_steps(self._conversation, size, make)
         outcomes = map_jobs(self._transport, steps, jobs)
         return counted(outcomes, jobs) if is_shown(progress) else outcomes
+
+    def _run_many(self, many: ManyPoints) -> Result:
+        return run_many(self.map, many)
 
     def put_graph(self, graph: Graph, *, deadline_s: float | None = None) -> GraphHash:
         """Store a graph; the hash stands for it. `evaluate` does this by itself."""
