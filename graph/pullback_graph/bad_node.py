@@ -25,8 +25,10 @@ class BadNode(NamedTuple):
             empty where the derivative's node belongs to no single node of the graph.
         node: the position in the job's graph.
         op: the row of that node, or the input's name.
-        ran: the row that made the NaN or infinity: `op` itself in the forward phase.
+        ran: the row that made the NaN or infinity: `op` itself in the forward phase, or one of its
+            subgraph.
         operands: what it ran on.
+        inside: where in the subgraphs of the node: `step 3, node 2 log`; empty where it has none.
     """
 
     phase: str
@@ -34,16 +36,25 @@ class BadNode(NamedTuple):
     op: str
     ran: str
     operands: tuple[ValueRange, ...]
+    inside: str = ""
 
     @property
     def where(self) -> str:
         """The node in words."""
         if self.phase == "input":
             return f"input {self.op!r}"
+        inside = f" ({self.inside})" if self.inside else ""
         if not self.phase:
-            return f"{self.ran} in the derivative"
-        place = f"node {self.node} {self.op}"
+            return f"{self.ran} in the derivative{inside}"
+        place = f"node {self.node} {self.op}{inside}"
         return place if self.phase == "forward" else f"{self.ran} in the {self.phase} of {place}"
+
+    @property
+    def field(self) -> str:
+        """The field of the request that holds it; empty where it is of no single node."""
+        if self.phase == "input":
+            return f"inputs.{self.op}"
+        return f"graph.nodes[{self.node}]" if self.phase else ""
 
     def __str__(self) -> str:
         if self.phase == "input":

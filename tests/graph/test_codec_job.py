@@ -260,7 +260,9 @@ def _metrics() -> Metrics:
         )
     values.update(independent_inputs=("a", "b"), non_finite={"x": 3, "y": 1})
     ranges = (ValueRange("float64[3]", -2.0, float("inf")), ValueRange("bool[]", 0.0, 1.0))
-    values.update(bad_node=BadNode("adjoint", 7, "log", "divide", ranges), certificate_error=0.0)
+    values.update(
+        bad_node=BadNode("adjoint", 7, "log", "divide", ranges, "step 2"), certificate_error=0.0
+    )
     return Metrics(**values)
 
 

@@ -309,3 +309,65 @@ def test_one_graph_at_many_points(server: RunningServer, service: Service):
     x[2500] = 0.0
     with pytest.raises(pb.NonFiniteError, match=r"^point 2500: .*node 1 log"):
         service.evaluate_many(graph, points, gradient="x", check="finite")
+
+
+# --- numbers that are not finite ------------------------------------------------------------------
+
+
+def looped(x: Any) -> Any:
+    """Overflows in the fourth step of a loop."""
+    last, _ = pb.lax.scan(lambda c, k: (c * 1e100 + k, None), x, pb.numpy.arange(6.0))
+    return pb.numpy.sum(last)
+
+
+HOSTILE: dict[str, tuple[Any, list[float], str, str]] = {
+    "a NaN that came in": (
+        lambda x: pb.numpy.sum(x * 2.0),
+        [1.0, np.nan],
+        "input 'x' is not finite",
+        "inputs.x",
+    ),
+    "overflow going forward": (
+        lambda x: pb.numpy.sum(pb.numpy.exp(x * 1e3)),
+        [1.0, 2.0],
+        r"node 1 exp .* float64\[2\] in \[1000, 2000\]",
+        "graph.nodes[1]",
+    ),
+    "overflow going back alone": (
+        lambda x: pb.numpy.sum((x * 1e-170) ** -1 * 1e-170),
+        [1.0, 2.0],
+        "in the adjoint of node 1 ",
+        "graph.nodes[1]",
+    ),
+    "in a loop": (looped, [1.0, 2.0], r"node 0 scan \(step 3, node 0 multiply\)", "graph.nodes[0]"),
+}
+
+
+@pytest.mark.parametrize("executor", ["numpy", "xla"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_numbers_that_are_not_finite(service: Service, name: str, executor: str):
+    """`finite` fails with the place and the range, `report` gives both, `none` neither."""
+    function, x, message, field = HOSTILE[name]
+    graph = pb.trace(function, np.asarray(x))
+    point = {"x": np.asarray(x)}
+    with pytest.raises(pb.NonFiniteError, match=message) as caught:
+        service.gradient(graph, point, "x", check="finite", executor=executor)
+    assert caught.value.field == field
+    reported = service.gradient(graph, point, "x", check="report", executor=executor)
+    assert reported.metrics.bad_node is not None
+    assert reported.metrics.non_finite
+    plain = service.gradient(graph, point, "x", executor=executor)
+    assert plain.metrics.bad_node is None
+    assert plain.metrics.non_finite == reported.metrics.non_finite
+
+
+def test_a_certificate_comes_with_the_metrics(service: Service):
+    """The two modes agree to rounding, by every executor; without asking there is none."""
+    graph = pb.trace(lambda x: pb.numpy.sum(pb.numpy.tanh(x) ** 3), np.ones(5))
+    for executor in ("numpy", "xla"):
+        result = service.gradient(
+            graph, {"x": np.linspace(0, 1, 5)}, "x", certificate=True, executor=executor
+        )
+        assert result.metrics.certificate_error is not None
+        assert result.metrics.certificate_error < 1e-12
+    assert service.gradient(graph, {"x": np.ones(5)}, "x").metrics.certificate_error is None

@@ -7,6 +7,7 @@ import pytest
 
 import pullback as pb
 import pullback.numpy as pnp
+from pullback import lax
 from pullback_graph.bad_node import BadNode
 from pullback_graph.want import Gradient, Hessian, Hvp, Jvp, Value, Want
 from pullback_worker.finite_check import first_bad_node
@@ -94,3 +95,101 @@ def test_the_search_ends_where_the_check_says_so():
     graph = pb.trace(shifted_logarithm, np.ones(3))
     with pytest.raises(pb.DeadlineExceeded):
         first_bad_node(graph, Value(), [np.ones(3)], stop)
+
+
+# --- loops and branches ---------------------------------------------------------------------------
+
+
+def growing(x):
+    """Infinite from the fourth step on."""
+    last, _ = lax.scan(lambda c, k: (c * 1e100 + k, None), x, pnp.arange(6.0))
+    return pnp.sum(last)
+
+
+def nested(x):
+    """A loop in a branch in a loop."""
+
+    def inner(c):
+        return lax.scan(lambda d, k: (pnp.log(d) * k, None), c, pnp.arange(3.0))[0]
+
+    def step(c, k):
+        return lax.cond(k > 1.0, inner, lambda c: c + 1.0, c), None
+
+    return pnp.sum(lax.scan(step, x, pnp.arange(4.0))[0])
+
+
+def until_large(x):
+    """The test of the third step is of infinity less infinity."""
+
+    def step(c):
+        return c * 1e200
+
+    return pnp.sum(lax.while_loop(lambda c: pnp.sum(c - c) == 0.0, step, x))
+
+
+def own(x):
+    """A function with a rule of its own, that overflows."""
+    exp = lax.custom_derivative(pnp.exp, vjp=lambda primals, z, g: (g * z,))
+    return pnp.sum(exp(x * 1000.0))
+
+
+@pytest.mark.parametrize(
+    ("function", "where", "ran"),
+    [
+        (growing, "node 0 scan (step 3, node 0 multiply)", "multiply"),
+        (nested, "(step 2, node 1 cond, branch 1, node 0 scan, step 1, node 0 log)", "log"),
+        (until_large, "node 0 while_loop (step 1, node 0 multiply)", "multiply"),
+        (own, "node 1 custom (node 0 exp)", "exp"),
+    ],
+)
+@pytest.mark.parametrize("want", [Value(), Jvp((WRT,))])
+def test_a_loop_is_looked_into(function, where: str, ran: str, want: Want):
+    """The step, the branch and the node of the body, in a derivative's job too."""
+    seeds = () if isinstance(want, Value) else (np.ones(2),)
+    bad = search(function, [1.0, 2.0], want, *seeds)
+    assert bad is not None
+    assert bad.phase == "forward"
+    assert where in bad.where
+    assert bad.ran == ran
+    assert len(bad.operands) >= 1
+
+
+def test_a_loop_that_is_bad_only_backwards():
+    """The value is right at every step; the step whose derivative is not is named."""
+
+    def roots(x):
+        last, _ = lax.scan(lambda c, k: (pnp.sqrt(c * k), None), x, pnp.arange(3.0))
+        return pnp.sum(last)
+
+    assert search(roots, [1.0, 2.0], Value()) is None
+    bad = search(roots, [1.0, 2.0], Gradient(WRT))
+    assert bad is not None
+    assert (bad.phase, bad.node, bad.op, bad.inside) == ("adjoint", 0, "scan", "step 2")
+    assert "in the adjoint of node 0 scan (step 2)" in str(bad)
+
+
+def test_masks_of_infinity_are_no_fault():
+    """A constant that is infinite, and what it passes through, is not where NaN came from."""
+
+    def attention(x):
+        masked = pnp.where(np.array([True, True, False]), x, -np.inf)
+        return pnp.sum(pnp.log(pnp.exp(masked[:2]) - 1.0)) + pnp.max(masked)
+
+    assert search(attention, [1.0, 2.0, 3.0], Value()) is None
+    bad = search(attention, [0.0, 2.0, 3.0], Value())
+    assert bad is not None
+    assert bad.op == "log"
+    bad = search(
+        lambda x: pnp.sum(x * 0.0 + (pnp.where(x > 0.0, np.inf, 0.0) - np.inf)), [1.0], Value()
+    )
+    assert bad is not None
+    assert bad.op == "subtract"
+
+
+def test_what_no_output_needs_is_not_looked_at():
+    """A node that nothing depends on may make what it likes."""
+    graph = pb.parse(
+        "graph(x: float64[2]) {\n  %unused = log(x)\n  %y = exp(x)\n  return y = %y\n}"
+    )
+    assert [node.op.name for node in graph.nodes] == ["log", "exp"]
+    assert first_bad_node(graph, Value(), [np.zeros(2)]) is None

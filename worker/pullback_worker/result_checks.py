@@ -88,11 +88,11 @@ def _bad_node(
         return found
     name, count = next(iter(counts.items()))
     where = "rounding hides where it came from" if found is None else str(found)
-    at_node = found is not None and found.phase not in ("", "input")
+    field = name if found is None else found.field or name
     raise NonFiniteError(
         f"{name!r} holds {count} NaN or infinite element(s) and the job's check is `finite`: "
         f"{where}; look at the inputs, or set check to `report` or `none`",
-        field=f"graph.nodes[{found.node}]" if found is not None and at_node else name,
+        field=field,
     )
 
 

@@ -133,9 +133,11 @@ def _write_findings(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
     if metrics.certificate_error is not None:
         message.certificate_error = metrics.certificate_error
     if metrics.bad_node is not None:
-        phase, node, op, ran, operands = metrics.bad_node
+        phase, node, op, ran, operands, inside = metrics.bad_node
         ranges = [metrics_pb2.ValueRange(type=t, low=low, high=high) for t, low, high in operands]
-        found = metrics_pb2.BadNode(phase=phase, node=node, op=op, ran=ran, operands=ranges)
+        found = metrics_pb2.BadNode(
+            phase=phase, node=node, op=op, ran=ran, operands=ranges, inside=inside
+        )
         message.bad_node.CopyFrom(found)
 
 
@@ -144,7 +146,7 @@ def _read_bad_node(message: metrics_pb2.JobMetrics) -> BadNode | None:
         return None
     found = message.bad_node
     ranges = [ValueRange(item.type, item.low, item.high) for item in found.operands]
-    return BadNode(found.phase, found.node, found.op, found.ran, tuple(ranges))
+    return BadNode(found.phase, found.node, found.op, found.ran, tuple(ranges), found.inside)
 
 
 def encode_metrics(metrics: Metrics) -> bytes:

@@ -69,18 +69,20 @@ class JobMetrics(_message.Message):
     def __init__(self, queued_s: _Optional[float] = ..., planning_s: _Optional[float] = ..., compiling_s: _Optional[float] = ..., forward_s: _Optional[float] = ..., backward_s: _Optional[float] = ..., fused_s: _Optional[float] = ..., reducing_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., total_s: _Optional[float] = ..., nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., program_cache_hit: bool = ..., graph_cache_hit: bool = ..., tensor_cache_hits: _Optional[int] = ..., digest: _Optional[str] = ..., independent_inputs: _Optional[_Iterable[str]] = ..., non_finite: _Optional[_Iterable[_Union[NonFinite, _Mapping]]] = ..., executor_reason: _Optional[str] = ..., bad_node: _Optional[_Union[BadNode, _Mapping]] = ..., certificate_error: _Optional[float] = ..., recompute_factor: _Optional[float] = ...) -> None: ...
 
 class BadNode(_message.Message):
-    __slots__ = ("phase", "node", "op", "ran", "operands")
+    __slots__ = ("phase", "node", "op", "ran", "operands", "inside")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     OP_FIELD_NUMBER: _ClassVar[int]
     RAN_FIELD_NUMBER: _ClassVar[int]
     OPERANDS_FIELD_NUMBER: _ClassVar[int]
+    INSIDE_FIELD_NUMBER: _ClassVar[int]
     phase: str
     node: int
     op: str
     ran: str
     operands: _containers.RepeatedCompositeFieldContainer[ValueRange]
-    def __init__(self, phase: _Optional[str] = ..., node: _Optional[int] = ..., op: _Optional[str] = ..., ran: _Optional[str] = ..., operands: _Optional[_Iterable[_Union[ValueRange, _Mapping]]] = ...) -> None: ...
+    inside: str
+    def __init__(self, phase: _Optional[str] = ..., node: _Optional[int] = ..., op: _Optional[str] = ..., ran: _Optional[str] = ..., operands: _Optional[_Iterable[_Union[ValueRange, _Mapping]]] = ..., inside: _Optional[str] = ...) -> None: ...
 
 class ValueRange(_message.Message):
     __slots__ = ("type", "low", "high")
