@@ -95,7 +95,7 @@ def _answer() -> Callable[[bytes], list[NDArray]]:
     def answer(data: bytes) -> list[NDArray]:
         job: Any = decode_job(data)
         lowered = lower(job.graph, job.want, fold=fold)
-        plan = make_plan(lowered.graph, options, differentiated=True)
+        plan = make_plan(lowered.graph, options)
         graph = plan.tasks[0].graph
         return executor.compile(graph)([job.inputs[name] for name in graph.input_names])
 

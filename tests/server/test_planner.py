@@ -9,7 +9,7 @@ import pytest
 
 from pullback_graph.builder import Builder
 from pullback_graph.derivative import lower
-from pullback_graph.errors import LimitExceeded, RequestError, UnsupportedError
+from pullback_graph.errors import LimitExceeded, RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
 from pullback_graph.ref import Ref, do
@@ -127,7 +127,7 @@ def _lowered(make: Any) -> tuple[Graph, list[Any]]:
 
 
 def _split(graph: Graph, count: int) -> Plan:
-    return make_plan(graph, Options(split=Split("shard", count)))
+    return make_plan(graph, Options(split=Split("shard", count)), values=1)
 
 
 @pytest.mark.parametrize("make", JOBS)
@@ -202,19 +202,11 @@ def test_more_shards_than_elements_are_refused() -> None:
         _split(graph, 38)
 
 
-@pytest.mark.parametrize("kind", ["branch", "stage"])
-def test_splits_not_offered_say_so(kind: str) -> None:
-    """A split the planner does not make is refused, not ignored."""
-    graph, _ = _lowered(least_squares)
-    with pytest.raises(UnsupportedError, match=kind):
-        make_plan(graph, Options(split=Split(kind)))
-
-
 def test_a_value_job_has_forward_tasks() -> None:
     """Without derivatives the phase of the work is forward."""
     graph, _ = least_squares()
     lowered = lower(graph, Value(), fold=fold).graph
-    plan = make_plan(lowered, Options(split=Split("shard", 2)), differentiated=False)
+    plan = make_plan(lowered, Options(split=Split("shard", 2)))
     assert {task.phase for task in plan.tasks} == {Phase.FORWARD, Phase.REDUCE}
 
 

@@ -166,31 +166,70 @@ def _broadcast(x: Ref, y: Ref) -> bool:
     return True
 
 
-def _check_split(graph: Graph, count: int) -> None:
-    """Value and gradient of the graph, in so many shards and in one task, are the same."""
-    lowered = lower(graph, Gradient(("x", "w", "v"), "loss"), fold=fold).graph
+@st.composite
+def graphs_of_terms(draw: st.DrawFn) -> Graph:
+    """A shared prefix, different terms of it and of rows of their own, and ways to join them."""
+    b = Builder()
+    x = b.input("x", ArrayType(FLOAT64, (ROWS, COLUMNS)))
+    w = b.input("w", ArrayType(FLOAT64, (COLUMNS, COLUMNS)))
+    v = b.input("v", ArrayType(FLOAT64, (COLUMNS,)))
+    shared, terms = do.tanh(do.matmul(w, v)), []
+    for k in range(draw(st.integers(2, 9))):
+        row = do.reshape(
+            do.slice(x, starts=(k % ROWS, 0), stops=(k % ROWS + 1, COLUMNS), steps=(1, 1)),
+            shape=(COLUMNS,),
+        )
+        term = shared * row if draw(st.booleans()) else do.sin(v) + row
+        for _ in range(draw(st.integers(0, 3))):
+            step = draw(st.sampled_from(("sin", "square", "negative", "cumsum last", "logsumexp")))
+            term = STEPS[step](term)
+        terms.append(do.sum(term, axes=tuple(range(len(term.shape))), keepdims=False))
+    total = terms[0]
+    for term in terms[1:]:
+        total = getattr(do, draw(st.sampled_from((*BINARY, "add", "add"))))(total, term)
+    last = do.tanh(total * 0.01) if draw(st.booleans()) else total
+    stacked = do.stack(*terms, axis=0)
+    if draw(st.booleans()):
+        last = last + do.logsumexp(stacked, axes=(0,), keepdims=False)
+    return b.build({"loss": last, "last": stacked if draw(st.booleans()) else terms[0]})
+
+
+def _check_split(graph: Graph, split: Split) -> None:
+    """Value and gradient of the graph, split so and in one task, are the same."""
+    lowered = lower(graph, Gradient(("x", "w", "v"), "loss"), fold=fold)
     try:
-        plan = make_plan(lowered, Options(split=Split("shard", count)))
+        plan = make_plan(lowered.graph, Options(split=split), values=lowered.value_count)
     except RequestError:
         assume(False)
     rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=item.type.shape) for item in lowered.inputs]
-    whole = NumpyExecutor().compile(lowered)(arrays)
+    arrays = [rng.normal(size=item.type.shape) for item in lowered.graph.inputs]
+    whole = NumpyExecutor().compile(lowered.graph)(arrays)
     for one, other in zip(whole, run_plan(plan, arrays), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9)
 
 
+KINDS = ("shard", "branch", "stage")
+SPLITS = st.builds(Split, st.sampled_from(KINDS), st.integers(2, 6))
+
+
 @settings(max_examples=300)
 @given(batched_graphs(), st.integers(2, 6))
-def test_any_split_equals_one_task(graph: Graph, count: int) -> None:
+def test_any_shards_equal_one_task(graph: Graph, count: int) -> None:
     """Value and gradient of a random graph are the same for every number of shards."""
-    _check_split(graph, count)
+    _check_split(graph, Split("shard", count))
+
+
+@settings(max_examples=100)
+@given(batched_graphs() | graphs_of_terms(), SPLITS)
+def test_any_split_equals_one_task(graph: Graph, split: Split) -> None:
+    """So they are for branches and stages, also of graphs that are sums of terms."""
+    _check_split(graph, split)
 
 
 @pytest.mark.slow
 @settings(max_examples=5000)
-@given(batched_graphs(), st.integers(2, 6))
+@given(batched_graphs() | graphs_of_terms(), SPLITS)
 @pytest.mark.timeout(1200)
-def test_any_split_equals_one_task_at_length(graph: Graph, count: int) -> None:
+def test_any_split_equals_one_task_at_length(graph: Graph, split: Split) -> None:
     """The same on many more graphs, drawn anew each time."""
-    _check_split(graph, count)
+    _check_split(graph, split)

@@ -45,7 +45,7 @@ def chain_graph(size: int, length: int) -> Graph:
 
 def whole_plan(graph: Graph) -> Plan:
     """A plan of one task."""
-    return make_plan(graph, Options(split=Split("none")), differentiated=False)
+    return make_plan(graph, Options(split=Split("none")))
 
 
 def slow_shards_plan(shards: int, size: int, length: int) -> Plan:

@@ -22,7 +22,7 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import Options
 from pullback_graph.recompute.loops import lower_within
 from pullback_graph.table import OP_TABLE_VERSION
-from pullback_graph.want import Value, Want
+from pullback_graph.want import Want
 from pullback_server.front_end.stores import graph_bytes
 from pullback_server.planner import COST_TABLE, Plan, assign, make_plan
 from pullback_server.planner.fit_memory import fit_memory
@@ -148,7 +148,7 @@ class Preparer:
         )
         lowered, loops_factor = lower_within(graph, self._allowed_bytes(options), lowering)
         _check_results(lowered)
-        plan, factor = self._fitted(self._planned(lowered, want, options), options)
+        plan, factor = self._fitted(self._planned(lowered, options), options)
         factor = max(factor, 1.0) * loops_factor if loops_factor else factor
         is_capped = options.memory_cap_bytes is not None or factor > 0.0
         steady = steadiness(options.reproducible, is_capped)
@@ -184,7 +184,7 @@ class Preparer:
                 _, dropped = self._kept.popitem(last=False)
                 self._kept_bytes -= dropped.size_bytes
 
-    def _planned(self, lowered: Lowered, want: Want, options: Options) -> Plan:
+    def _planned(self, lowered: Lowered, options: Options) -> Plan:
         if not self._cluster:
             kind = options.split.kind
             if kind not in ("auto", "none"):
@@ -193,7 +193,7 @@ class Preparer:
                     field="options.split",
                 )
             options = Options(split=type(options.split)("none"))
-        return make_plan(lowered.graph, options, differentiated=not isinstance(want, Value))
+        return make_plan(lowered.graph, options, values=lowered.value_count)
 
     def _is_local(self, plan: Plan) -> bool:
         if len(plan.tasks) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pullback_graph.attributes import resized
@@ -51,6 +51,22 @@ def piece(graph: Graph, nodes: Sequence[int], exports: Sequence[int]) -> Piece:
     return Piece(tuple(nodes), tuple(boundary), tuple(exports))
 
 
+def results_of(graph: Graph, position: int) -> range:
+    """The values a node gives."""
+    first = graph.first_results[position]
+    return range(first, first + len(graph.nodes[position].types))
+
+
+def needed(graph: Graph, nodes: Sequence[int], values: Iterable[int]) -> list[int]:
+    """Those of the ascending `nodes` that `values` depend on, through each other, ascending."""
+    wanted, kept = set(values), []
+    for position in reversed(nodes):
+        if not wanted.isdisjoint(results_of(graph, position)):
+            kept.append(position)
+            wanted.update(graph.nodes[position].operands)
+    return kept[::-1]
+
+
 def block_type(graph: Graph, labels: Labels, value: int, block: Range) -> ArrayType:
     """The type of a value in one shard."""
     type, label = graph.types[value], labels.values[value]
@@ -60,13 +76,28 @@ def block_type(graph: Graph, labels: Labels, value: int, block: Range) -> ArrayT
     return type._replace(shape=_with_size(type.shape, label.axis, size))
 
 
-def cut(graph: Graph, labels: Labels, part: Piece, block: Range | None) -> Graph:
-    """The piece as a graph: for one block of the sharded axes, or (None) for the whole of them."""
+def whole(graph: Graph, part: Piece) -> Graph:
+    """The piece as a graph; names are by position, so that pieces built alike are equal graphs."""
+    builder = Builder()
+    refs = {v: builder.input(f"v{k}", graph.types[v]) for k, v in enumerate(part.boundary)}
+    for position in part.nodes:
+        node = graph.nodes[position]
+        for i in node.operands:
+            if i not in refs:
+                refs[i] = builder.constant(graph.constants[i - len(graph.inputs)])
+        results = builder.replay(node, tuple([refs[i].index for i in node.operands]))
+        for value, index in zip(results_of(graph, position), results, strict=True):
+            refs[value] = Ref(builder, index)
+    return builder.build([(f"y{k}", refs[value]) for k, value in enumerate(part.exports)])
+
+
+def cut(graph: Graph, labels: Labels, part: Piece, block: Range) -> Graph:
+    """The piece as a graph for one block of the sharded axes."""
     builder = Builder()
     refs: dict[int, Ref] = {}
     for value in part.boundary:
-        type = graph.types[value] if block is None else block_type(graph, labels, value, block)
-        refs[value] = builder.input(f"v{value}", type)
+        type = block_type(graph, labels, value, block)
+        refs[value] = builder.input(f"v{len(refs)}", type)
     for position in part.nodes:
         node, first = graph.nodes[position], graph.first_results[position]
         operands = [
@@ -74,7 +105,7 @@ def cut(graph: Graph, labels: Labels, part: Piece, block: Range | None) -> Graph
             for k in range(len(node.operands))
         ]
         attributes = dict(node.attributes)
-        if block is not None and labels.sharded_nodes[position]:
+        if labels.sharded_nodes[position]:
             attributes = resized(
                 node.op.attributes,
                 attributes,
@@ -86,7 +117,7 @@ def cut(graph: Graph, labels: Labels, part: Piece, block: Range | None) -> Graph
         results = builder.append(node.op, tuple(ref.index for ref in operands), attributes)
         for offset, index in enumerate(results):
             refs[first + offset] = Ref(builder, index)
-    return builder.build([(f"v{value}", refs[value]) for value in part.exports])
+    return builder.build([(f"y{k}", refs[value]) for k, value in enumerate(part.exports)])
 
 
 def depends_on_position(graph: Graph, labels: Labels, part: Piece) -> bool:
@@ -116,7 +147,7 @@ def _operand(
     refs: dict[int, Ref],
     position: int,
     k: int,
-    block: Range | None,
+    block: Range,
 ) -> Ref:
     """Operand `k` of a node: a value of the piece, a constant, or a block of either."""
     value = graph.nodes[position].operands[k]
@@ -124,7 +155,7 @@ def _operand(
     if ref is None:
         ref = builder.constant(graph.constants[value - len(graph.inputs)])
         refs[value] = ref
-    if block is None or not labels.sharded_nodes[position]:
+    if not labels.sharded_nodes[position]:
         return ref
     if not _needs_cut(graph, labels, position, k):
         return ref

@@ -1,208 +1,289 @@
-"""Graph -> Plan: estimates, looks for an axis to shard along, and decides by the cost table."""
+"""Graph -> Plan: a way to split is asked for, or chosen by the cost table; a pure function.
+
+What a plan is made of never depends on the workers there are: those imagined here are a constant.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf
+from functools import cached_property
 
-from pullback_graph.axis_groups import AxisGroups, AxisOf
-from pullback_graph.errors import LimitExceeded, PullbackError, RequestError, UnsupportedError
+from pullback_graph.errors import PullbackError, RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
-from pullback_graph.memory import peak_bytes
+from pullback_server.planner.branch import branch_split
 from pullback_server.planner.cost_table import COST_TABLE, Estimate, estimate
-from pullback_server.planner.labels import Kind, Label, Labels, label
-from pullback_server.planner.plan import JobInput, Phase, Plan, Source, Task, TaskOutput
+from pullback_server.planner.groups import tasks_of
+from pullback_server.planner.parts import LANES, Parts, find_parts
+from pullback_server.planner.phases import forward_nodes, phase_of
+from pullback_server.planner.plan import JobInput, Plan, Source, TaskOutput
+from pullback_server.planner.predict import makespan_s
 from pullback_server.planner.shard import ShardSplit, blocks
+from pullback_server.planner.shard_axes import (
+    LEAST_SHARDED_SHARE,
+    Candidate,
+    best_of,
+    candidates,
+    check_nodes,
+    forced_count,
+    shard_count,
+)
+from pullback_server.planner.stage import stage_split
+from pullback_server.planner.sums import Sum, sums_of
+from pullback_server.planner.task_list import TaskList
 
-FORCED_SHARDS = 4
-"""Shards of a forced `shard` split without a count, for work too small to tell."""
-MOST_LABELLED_NODES = 2_000_000
-"""Nodes that the search for an axis labels in all: it tries those that touch the most work."""
-MOST_CANDIDATES = 64
-MOST_TASK_NODES = 2_000_000
-"""Nodes of all tasks of a forced split together."""
-LEAST_SHARDED_SHARE = 0.5
-"""A split is worth it when at least this share of the work is sharded."""
+FORCED_STAGES = 4
+"""Stages of a forced `stage` split without a count, where there is enough to cut."""
+FORCED_LANES = 4
+"""Lanes of a forced `branch` split without a count, for work too small to tell."""
+WORTH_TASKS = 2
+"""A micro-batch of a stage takes at least as long as the overhead of this many tasks."""
+MICRO_BATCHES = 4
+"""Micro-batches per stage: then all stages work for four fifths of the time."""
+CLEARLY = 0.8
+"""A dearer kind of split is taken when it is predicted to take at most this part of the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """An axis group that can be cut: its labels and its sharded and whole seconds."""
+@dataclass(frozen=True)
+class Joint:
+    """A lowered graph with what planning asks of it.
 
-    labels: Labels
-    sharded_s: float
-    whole_s: float
-    title: str
+    Attributes:
+        values: how many of the outputs, the first ones, are values; the others are derivatives.
+    """
+
+    graph: Graph
+    values: int
+
+    @cached_property
+    def forward(self) -> list[bool]:
+        """Per node, whether it is forward work."""
+        return forward_nodes(self.graph, self.values)
+
+    @cached_property
+    def cost(self) -> Estimate:
+        """Predicted seconds."""
+        return estimate(self.graph)
+
+    @cached_property
+    def axis(self) -> Candidate | None:
+        """The best axis to shard along."""
+        return best_of(candidates(self.graph))
+
+    @cached_property
+    def sums(self) -> dict[int, Sum]:
+        """Its sums of several terms."""
+        return sums_of(self.graph)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Its independent parts."""
+        return find_parts(self.graph, self.forward, self.values, self.sums)
+
+    def plan(self, made: TaskList, results: tuple[Source, ...], split: Split, reason: str) -> Plan:
+        """The plan of tasks."""
+        cost, inputs = self.cost, self.graph.inputs
+        return Plan(
+            inputs, tuple(made.tasks), results, split, reason, cost.total_s, cost.largest_call_s
+        )
 
 
-def make_plan(graph: Graph, options: Options, *, differentiated: bool = True) -> Plan:
-    """The plan of a lowered graph: one task, or shards with their reductions.
+def make_plan(graph: Graph, options: Options, *, values: int | None = None) -> Plan:
+    """The plan of a lowered graph.
 
     Args:
-        differentiated: whether the graph holds forward and backward work (phase FUSED).
+        values: how many of the outputs, the first ones, are values; None for all.
 
     Raises:
-        UnsupportedError: the split asked for is not offered.
-        RequestError: a shard split was forced and the graph has no axis to cut.
+        RequestError: a split was forced that the graph does not have; the message says why.
+        LimitExceeded: it would make too many nodes.
     """
-    phase = Phase.FUSED if differentiated else Phase.FORWARD
-    cost = estimate(graph)
+    joint = Joint(graph, len(graph.outputs) if values is None else values)
     kind, count = options.split.kind, options.split.count
-    if kind in ("branch", "stage"):
-        raise UnsupportedError(
-            f"split {kind!r} is not offered yet; use auto, none or shard", field="options.split"
-        )
-    if kind == "none":
-        return _one_task(graph, cost, phase, "split none was asked for")
-    if kind == "auto" and cost.total_s < 2 * COST_TABLE.shard_s:
-        return _one_task(graph, cost, phase, f"{cost.total_s * 1e3:.3g} ms is too little to split")
-    best = _best(_candidates(graph))
-    if kind == "shard":
-        if best is None:
-            raise RequestError(
-                "split shard: no input has an axis along which this graph can be cut; "
-                "use split none",
-                field="options.split",
-            )
-        return _sharded(graph, cost, phase, best, _forced_count(best, count))
-    shards = 0 if best is None else _shard_count(best)
-    if best is None or shards < 2:
-        return _one_task(graph, cost, phase, "no axis carries enough of the work to shard")
-    try:
-        return _sharded(graph, cost, phase, best, shards)
-    except PullbackError as error:
-        return _one_task(graph, cost, phase, f"sharding along {best.title} failed: {error}")
+    return _BY_KIND[kind](joint, count)
 
 
-def _one_task(graph: Graph, cost: Estimate, phase: Phase, reason: str) -> Plan:
-    work = graph.cost
-    task = Task(
-        graph=graph,
-        operands=tuple(JobInput(i) for i in range(len(graph.inputs))),
-        phase=phase,
-        flops=work.flops,
-        size_bytes=work.size_bytes,
-        peak_bytes=peak_bytes(graph),
-    )
-    results: tuple[Source, ...] = tuple(TaskOutput(0, k) for k in range(len(graph.outputs)))
-    return Plan(
-        graph.inputs, (task,), results, Split("none"), reason, cost.total_s, cost.largest_call_s
-    )
+# --- each kind of split ---------------------------------------------------------------------------
 
 
-def _sharded(graph: Graph, cost: Estimate, phase: Phase, best: _Candidate, count: int) -> Plan:
-    ranges = blocks(best.labels.length, count)
-    split = ShardSplit(graph, best.labels, ranges, phase)
+def unsplit(joint: Joint, reason: str) -> Plan:
+    """One task for everything."""
+    graph, made = joint.graph, TaskList()
+    phase = phase_of(range(len(graph.nodes)), joint.forward)
+    task = made.add(graph, [JobInput(i) for i in range(len(graph.inputs))], phase)
+    results = tuple([TaskOutput(task, k) for k in range(len(graph.outputs))])
+    return joint.plan(made, results, Split("none"), reason)
+
+
+def sharded(joint: Joint, axis: Candidate, count: int) -> Plan:
+    """A task a block of the axis, and reduce trees."""
+    split = ShardSplit(joint.graph, axis.labels, blocks(axis.labels.length, count), joint.forward)
     results = split.build()
-    share = best.sharded_s / max(best.sharded_s + best.whole_s, 1e-12)
-    reason = f"{share:.0%} of the work runs along {best.title} of length {best.labels.length}"
-    return Plan(
-        graph.inputs,
-        tuple(split.tasks),
-        results,
-        Split("shard", count),
-        reason,
-        cost.total_s,
-        cost.largest_call_s,
+    reason = f"{axis.share:.0%} of the work runs along {axis.title} of length {axis.labels.length}"
+    return joint.plan(split.made, results, Split("shard", count), reason)
+
+
+def branched(joint: Joint, count: int) -> Plan:
+    """A task a lane of independent parts between two joins.
+
+    Raises:
+        RequestError: the parts wait for one another.
+    """
+    parts, made = joint.parts, TaskList()
+    split = branch_split(joint.graph, parts, joint.sums, count, joint.values)
+    if split is None:
+        raise RequestError(
+            f"split branch: the {len(parts.working)} parts of this graph wait for one another over "
+            "and over; use split stage or none",
+            field="options.split",
+        )
+    results = tasks_of(split.graph, split.groups, made)
+    reason = (
+        f"{len(parts.working)} independent parts have {parts.share:.0%} of the work; "
+        f"the heaviest of {count} lanes takes {split.lane_s * 1e3:.3g} ms of it"
     )
+    return joint.plan(made, results, Split("branch", count), reason)
 
 
-def _candidates(graph: Graph) -> list[_Candidate]:
-    """The groups of axes that hold an input's axis and can be cut, the best among them."""
-    groups = AxisGroups(graph)
-    members: dict[AxisOf, list[AxisOf]] = {}
-    for index, item in enumerate(graph.inputs):
-        for axis in range(item.type.rank):
-            member = AxisOf(index, axis)
-            members.setdefault(groups.root(member), []).append(member)
-    found = []
-    most = max(4, min(MOST_CANDIDATES, MOST_LABELLED_NODES // max(len(graph.nodes), 1)))
-    touched = _touched_s(graph, groups)
-    best_s = -inf
-    for root, own in sorted(members.items(), key=lambda item: -touched.get(item[0], 0.0))[:most]:
-        if touched.get(root, 0.0) <= best_s:
-            break  # nothing from here on can be better
-        length = min(graph.types[m.value].shape[m.axis] for m in own)
-        if length < 2:
-            continue
-        labels = label(graph, groups, root, length)
-        if labels is not None and any(labels.sharded_nodes):
-            title = ", ".join(_titled(graph, member) for member in own[:8])
-            found.append(_candidate(graph, labels, title))
-            best_s = max(best_s, found[-1].sharded_s - found[-1].whole_s)
-    return found
+def staged(joint: Joint, count: int, micro_batches: int = 1) -> Plan:
+    """A task a stage, forward and then backward; for each micro-batch where there are several.
+
+    Raises:
+        RequestError: there are not enough nodes one behind the other.
+    """
+    split = stage_split(joint.graph, joint.forward, count)
+    if split is None:
+        raise RequestError(
+            f"split stage({count}): the forward part of this graph has only "
+            f"{sum(joint.forward)} nodes to cut between; use fewer stages",
+            field="options.split",
+        )
+    if joint.axis is not None and micro_batches > 1:
+        axis = joint.axis
+        ranges = blocks(axis.labels.length, micro_batches)
+        cut = ShardSplit(joint.graph, axis.labels, ranges, joint.forward, split.parts)
+        results, made = cut.build(), cut.made
+        along = f", for each of {micro_batches} micro-batches along {axis.title}"
+    else:
+        made = TaskList()
+        results, along = tasks_of(joint.graph, split.groups(joint.graph, joint.forward), made), ""
+    derivatives = "" if all(joint.forward) else ", backward work where its residuals are"
+    reason = f"{sum(joint.forward)} forward nodes in {count} stages{derivatives}{along}"
+    return joint.plan(made, results, Split("stage", count), reason)
 
 
-def _titled(graph: Graph, member: AxisOf) -> str:
-    return f"axis {member.axis} of {graph.inputs[member.value].name[:80]!r}"
+# --- forced ---------------------------------------------------------------------------------------
 
 
-def _touched_s(graph: Graph, groups: AxisGroups) -> dict[AxisOf, float]:
-    """Seconds of the nodes that keep or contract an axis of each group."""
-    touched: dict[AxisOf, float] = {}
-    for first, node, axes, cost in zip(
-        graph.first_results, graph.nodes, groups.axes, graph.node_costs, strict=True
-    ):
-        values = (*node.operands, *range(first, first + len(node.types)))
-        roots = {
-            groups.root(AxisOf(value, axis))
-            for value, own in zip(values, (*axes.operands, *axes.results), strict=True)
-            for axis, factor in enumerate(own)
-            if factor is not None
-        }
-        for root in roots:
-            touched[root] = touched.get(root, 0.0) + COST_TABLE.seconds(cost)
-    return touched
+def _forced_none(joint: Joint, _count: int) -> Plan:
+    return unsplit(joint, "split none was asked for")
 
 
-def _candidate(graph: Graph, labels: Labels, title: str) -> _Candidate:
-    sharded_s = whole_s = 0.0
-    for cost, runs_sharded in zip(graph.node_costs, labels.sharded_nodes, strict=True):
-        if runs_sharded:
-            sharded_s += COST_TABLE.seconds(cost)
-        else:
-            whole_s += COST_TABLE.seconds(cost)
-    moved = sum(
-        graph.types[value].size_bytes
-        for value, label in enumerate(labels.values)
-        if _moves_whole(graph, label, value, labels)
-    )
-    whole_s += moved / COST_TABLE.transfer_bytes_per_s
-    return _Candidate(labels, sharded_s, whole_s, title)
+def _forced_shard(joint: Joint, count: int) -> Plan:
+    if joint.axis is None:
+        raise RequestError(
+            "split shard: no input has an axis along which this graph can be cut; use split none, "
+            "branch or stage",
+            field="options.split",
+        )
+    return sharded(joint, joint.axis, forced_count(joint.axis, count))
 
 
-def _moves_whole(graph: Graph, label: Label, value: int, labels: Labels) -> bool:
-    """Whether all of a value moves: partial sums, what is gathered, inputs every shard needs."""
-    if label.kind is Kind.PARTIAL or value in labels.gathered:
-        return True
-    return value < len(graph.inputs) and label.kind is Kind.WHOLE
+def _forced_branch(joint: Joint, count: int) -> Plan:
+    parts = len(joint.parts.working)
+    if parts < max(2, count):
+        raise RequestError(
+            f"split {Split('branch', count)}: the values of this graph are made of {parts} "
+            f"independent part{'' if parts == 1 else 's'}; use "
+            f"{'fewer branches' if parts > 1 else 'split shard, stage or none'}",
+            field="options.split",
+        )
+    check_nodes(Split("branch", count), len(joint.graph.nodes))
+    return branched(joint, count or min(_lanes(joint) or FORCED_LANES, parts))
 
 
-def _best(candidates: list[_Candidate]) -> _Candidate | None:
-    """The candidate with the most sharded and the least other work; the first of equals."""
-    return max(candidates, key=lambda c: c.sharded_s - c.whole_s, default=None)
+def _forced_stage(joint: Joint, count: int) -> Plan:
+    check_nodes(Split("stage", count), count)
+    if sum(joint.forward) < 2:
+        raise RequestError(
+            "split stage: the forward part of this graph has fewer than two nodes; use split none",
+            field="options.split",
+        )
+    count = count or min(FORCED_STAGES, sum(joint.forward))
+    return staged(joint, count, _micro_batches(joint, count))
 
 
-def _shard_count(best: _Candidate) -> int:
-    """Shards for an unforced split: a power of two, each worth its overhead; 0 for none."""
-    if best.sharded_s < LEAST_SHARDED_SHARE * (best.sharded_s + best.whole_s):
-        return 0
-    most = min(COST_TABLE.most_shards, best.labels.length, best.sharded_s / COST_TABLE.shard_s)
+def _lanes(joint: Joint) -> int:
+    """Lanes for an unforced split: a power of two, each worth its overhead; 0 for none."""
+    parts = joint.parts
+    most = min(COST_TABLE.most_shards, len(parts.working), sum(parts.seconds) / COST_TABLE.shard_s)
     return 1 << int(most).bit_length() - 1 if most >= 2 else 0
 
 
-def _forced_count(best: _Candidate, count: int) -> int:
-    if count > best.labels.length:
-        raise RequestError(
-            f"split shard({count}): {best.title} has only {best.labels.length} elements; "
-            "use fewer shards",
-            field="options.split",
-        )
-    if count * len(best.labels.sharded_nodes) > MOST_TASK_NODES:
-        raise LimitExceeded(
-            f"split shard({count}) of {len(best.labels.sharded_nodes)} nodes; all shards together "
-            f"may have {MOST_TASK_NODES}: use fewer shards",
-            field="options.split",
-        )
-    return count or min(_shard_count(best) or FORCED_SHARDS, best.labels.length)
+def _micro_batches(joint: Joint, stages: int) -> int:
+    """How many micro-batches go through the stages: as many as are worth a task each, or 1."""
+    axis = joint.axis
+    if axis is None or axis.share < LEAST_SHARDED_SHARE or stages < 2:
+        return 1
+    worth = axis.sharded_s / (2 * stages * WORTH_TASKS * COST_TABLE.task_s)
+    return max(1, min(MICRO_BATCHES * stages, axis.labels.length, int(worth)))
+
+
+# --- chosen ---------------------------------------------------------------------------------------
+
+
+def _chosen(joint: Joint, _count: int) -> Plan:
+    """The kind predicted to be done first on LANES workers, the simplest of near equals."""
+    total_s = joint.cost.total_s
+    if total_s < 2 * COST_TABLE.shard_s:
+        return unsplit(joint, f"{total_s * 1e3:.3g} ms is too little to split")
+    failed: list[str] = []
+    best: Plan | None = None
+    best_s = CLEARLY * total_s
+    for name, make in _CHOICES.items():
+        try:
+            plan = make(joint)
+        except PullbackError as error:
+            failed.append(f"{name} failed: {error.message}")
+            continue
+        if plan is not None and (spent_s := makespan_s(plan, LANES)) < best_s:
+            best, best_s = plan, CLEARLY * spent_s
+    if best is not None:
+        return best
+    return unsplit(
+        joint,
+        "; ".join(
+            [
+                "no axis carries enough of the work to shard, and no parts of it are independent",
+                *failed,
+            ]
+        ),
+    )
+
+
+def _chosen_shards(joint: Joint) -> Plan | None:
+    shards = shard_count(joint.axis) if joint.axis is not None else 0
+    return sharded(joint, joint.axis, shards) if joint.axis is not None and shards > 1 else None
+
+
+def _chosen_branches(joint: Joint) -> Plan | None:
+    if joint.axis is not None and joint.axis.share > CLEARLY and shard_count(joint.axis) >= LANES:
+        return None  # that is all there is to win
+    lanes = _lanes(joint)
+    return branched(joint, lanes) if lanes > 1 else None
+
+
+_CHOICES: Mapping[str, Callable[[Joint], Plan | None]] = {
+    "shard": _chosen_shards,
+    "branch": _chosen_branches,
+}
+"""What is tried where nothing is forced, the simplest first. Stages are for what does not fit."""
+
+_BY_KIND: Mapping[str, Callable[[Joint, int], Plan]] = {
+    "auto": _chosen,
+    "none": _forced_none,
+    "shard": _forced_shard,
+    "branch": _forced_branch,
+    "stage": _forced_stage,
+}

@@ -6,12 +6,13 @@ bits of the result do not depend on how many workers there are.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pullback_graph.builder import Builder
 from pullback_graph.graph import Graph
-from pullback_graph.memory import peak_bytes
 from pullback_graph.ref import apply
 from pullback_graph.types import ArrayType
 from pullback_server.planner.cost_table import COST_TABLE
@@ -21,10 +22,15 @@ from pullback_server.planner.extract import (
     block_type,
     cut,
     depends_on_position,
+    needed,
     piece,
+    results_of,
+    whole,
 )
 from pullback_server.planner.labels import Kind, Labels
-from pullback_server.planner.plan import Block, JobInput, Phase, Source, Task, TaskOutput
+from pullback_server.planner.phases import phase_of
+from pullback_server.planner.plan import Block, JobInput, Phase, Source, TaskOutput
+from pullback_server.planner.task_list import TaskList
 
 REPLICATED_SHARE = 0.05
 """Whole work that shards need is repeated in each when it is at most this share of theirs."""
@@ -37,19 +43,29 @@ def blocks(length: int, count: int) -> tuple[Range, ...]:
     return tuple(Range(a, b) for a, b in zip([0, *stops], stops, strict=False))
 
 
+class Stages(NamedTuple):
+    """Parts of a graph in order: each node's part, and each part's home."""
+
+    of: Sequence[int]
+    homes: Sequence[int]
+
+
 @dataclass
 class ShardSplit:
     """Builds the tasks of a shard split.
 
     Attributes:
-        tasks: tasks so far, in topological order.
+        forward: per node, whether it is forward work.
+        stages: per node, its place in an order of parts of the graph, each of which only reads
+            those before it; a shard is then a task a stage, and a stage's shards share a worker.
     """
 
     graph: Graph
     labels: Labels
     ranges: Sequence[Range]
-    phase: Phase
-    tasks: list[Task] = field(default_factory=list)
+    forward: Sequence[bool]
+    stages: Stages | None = None
+    made: TaskList = field(default_factory=TaskList)
     _blocks_of: dict[int, list[Source]] = field(default_factory=dict)
     _whole: dict[int, Source] = field(default_factory=dict)
 
@@ -77,42 +93,58 @@ class ShardSplit:
         nodes = self._nodes(round, sharded=False)
         repeated = self._repeated(round)
         exports = self._read_outside(nodes, except_by=self._nodes(round, True) if repeated else ())
-        kept = self._needed(nodes, exports)
+        kept = needed(self.graph, nodes, exports)
         if not kept:
             return
         part = piece(self.graph, kept, exports)
         operands = [self._whole_source(value) for value in part.boundary]
-        task = self._add(cut(self.graph, self.labels, part, None), operands, self.phase, 0)
+        task = self.made.add(whole(self.graph, part), operands, phase_of(kept, self.forward), 0)
         for output, value in enumerate(exports):
             self._whole[value] = TaskOutput(task, output)
 
     def _add_shard_tasks(self, round: int) -> None:
-        """One task a block for the sharded nodes of a round."""
-        nodes = self._nodes(round, sharded=True)
-        if not nodes:
-            return
-        exports = self._read_outside(nodes, ())
-        part = piece(self.graph, sorted([*self._repeated(round), *nodes]), exports)
-        make = self._cutter(part)
+        """One task a block (and stage) for the sharded nodes of a round."""
+        nodes, repeated = self._nodes(round, sharded=True), self._repeated(round)
+        by_stage: dict[int, list[int]] = {}
+        for position in nodes:
+            by_stage.setdefault(self.stages.of[position] if self.stages else 0, []).append(position)
+        parts = []
+        for stage, own in sorted(by_stage.items()):
+            read = {i for position in own for i in self.graph.nodes[position].operands}
+            along = needed(self.graph, repeated, read)
+            part = piece(self.graph, sorted([*along, *own]), self._read_outside(own, ()))
+            parts.append((stage, part, phase_of(own, self.forward), self._cutter(part)))
         for shard, block in enumerate(self.ranges):
-            operands = [self._block_source(value, shard, block) for value in part.boundary]
-            task = self._add(make(block), operands, self.phase, shard)
-            for output, value in enumerate(exports):
-                self._blocks_of.setdefault(value, []).append(TaskOutput(task, output))
+            for stage, part, phase, make in parts:
+                operands = [self._block_source(value, shard, block) for value in part.boundary]
+                home = shard if self.stages is None else self.stages.homes[stage]
+                task = self.made.add(make(block), operands, phase, home)
+                for output, value in enumerate(part.exports):
+                    self._blocks_of.setdefault(value, []).append(TaskOutput(task, output))
 
     def _add_joins(self, round: int) -> None:
         """The reduce trees and gathers of what the round's shards gave."""
         values = [v for v in self._blocks_of if self.labels.values[v].round == round]
         partial = [v for v in values if self.labels.values[v].kind is Kind.PARTIAL]
-        if partial:
-            sources = [[self._blocks_of[v][s] for v in partial] for s in range(len(self.ranges))]
-            for value, source in zip(partial, self._reduce_tree(partial, sources), strict=True):
-                self._whole[value] = source
+        for stage, own in self._by_stage(partial).items():
+            sources = [[self._blocks_of[v][s] for v in own] for s in range(len(self.ranges))]
+            joined = self._reduce_tree(own, sources, stage)
+            self._whole.update(zip(own, joined, strict=True))
         outputs = {item.value for item in self.graph.outputs}
         for value in values:
-            joined = value in self.labels.gathered or value in outputs
-            if joined and self.labels.values[value].kind is Kind.SHARDED:
+            wanted = value in self.labels.gathered or value in outputs
+            if wanted and self.labels.values[value].kind is Kind.SHARDED:
                 self._whole[value] = self._gather(value)
+
+    def _by_stage(self, values: Sequence[int]) -> dict[int, list[int]]:
+        """The values that each stage gives; one for all where there are no stages."""
+        if self.stages is None:
+            return {0: [*values]} if values else {}
+        found: dict[int, list[int]] = {}
+        for value in values:
+            position = bisect_right(self.graph.first_results, value) - 1
+            found.setdefault(self.stages.of[position], []).append(value)
+        return found
 
     # --- which nodes and values -------------------------------------------------------------------
 
@@ -121,7 +153,7 @@ class ShardSplit:
         graph, whole = self.graph, set(self._nodes(round, sharded=False))
         shard_nodes = self._nodes(round, sharded=True)
         read = {i for position in shard_nodes for i in graph.nodes[position].operands}
-        nodes = self._needed(sorted(whole), sorted(read))
+        nodes = needed(graph, sorted(whole), read)
         if any(self._reads_blocks(position) for position in nodes):
             return []  # a shard has its own block of what they need all of
         seconds = COST_TABLE.seconds
@@ -134,16 +166,6 @@ class ShardSplit:
         operands = self.graph.nodes[position].operands
         return any(self.labels.values[i].kind is Kind.SHARDED for i in operands)
 
-    def _needed(self, nodes: Sequence[int], values: Sequence[int]) -> list[int]:
-        """Those of `nodes` that `values` depend on, ascending."""
-        graph, wanted, kept = self.graph, set(values), []
-        for position in reversed(nodes):
-            first = graph.first_results[position]
-            if wanted.intersection(range(first, first + len(graph.nodes[position].types))):
-                kept.append(position)
-                wanted.update(graph.nodes[position].operands)
-        return kept[::-1]
-
     def _read_outside(self, nodes: Sequence[int], except_by: Sequence[int]) -> list[int]:
         """Values the nodes give that outputs or other nodes (but `except_by`) read."""
         graph, own = self.graph, set(nodes) | set(except_by)
@@ -151,7 +173,9 @@ class ShardSplit:
         for position, node in enumerate(graph.nodes):
             if position not in own:
                 read.update(node.operands)
-        return [value for position in nodes for value in _results(graph, position) if value in read]
+        return [
+            value for position in nodes for value in results_of(graph, position) if value in read
+        ]
 
     # --- sources ----------------------------------------------------------------------------------
 
@@ -170,9 +194,7 @@ class ShardSplit:
     def _output(self, value: int) -> Source:
         held = len(self.graph.inputs) + len(self.graph.constants)
         if len(self.graph.inputs) <= value < held:
-            constant = Builder()
-            ref = constant.constant(self.graph.constants[value - len(self.graph.inputs)])
-            return TaskOutput(self._add(constant.build({"v": ref}), [], self.phase, 0), 0)
+            return self.made.constant(self.graph, value)
         return self._whole_source(value)
 
     # --- tasks ------------------------------------------------------------------------------------
@@ -190,7 +212,9 @@ class ShardSplit:
 
         return make
 
-    def _reduce_tree(self, values: Sequence[int], sources: list[list[Source]]) -> list[Source]:
+    def _reduce_tree(
+        self, values: Sequence[int], sources: list[list[Source]], stage: int
+    ) -> list[Source]:
         """Join the shards' partial values pair by neighbouring pair until one is left."""
         joins = [self.labels.values[v].join for v in values]
         graph = _join_graph([self.graph.types[v] for v in values], joins)
@@ -198,7 +222,8 @@ class ShardSplit:
         while len(level) > 1:
             above = []
             for left, right in zip(level[::2], level[1::2], strict=False):
-                task = self._add(graph, [*left[1], *right[1]], Phase.REDUCE, left[0])
+                home = left[0] if self.stages is None else self.stages.homes[stage]
+                task = self.made.add(graph, [*left[1], *right[1]], Phase.REDUCE, home)
                 outputs: list[Source] = [TaskOutput(task, k) for k in range(len(values))]
                 above.append((left[0], outputs))
             level = above + level[len(level) - len(level) % 2 :]
@@ -213,27 +238,7 @@ class ShardSplit:
             for k, block in enumerate(self.ranges)
         ]
         graph = builder.build({"joined": apply("concat", *refs, axis=axis)})
-        return TaskOutput(self._add(graph, self._blocks_of[value], Phase.REDUCE, 0), 0)
-
-    def _add(self, graph: Graph, operands: Sequence[Source], phase: Phase, shard: int) -> int:
-        cost = graph.cost
-        self.tasks.append(
-            Task(
-                graph=graph,
-                operands=tuple(operands),
-                phase=phase,
-                flops=cost.flops,
-                size_bytes=cost.size_bytes,
-                peak_bytes=peak_bytes(graph),
-                shard=shard,
-            )
-        )
-        return len(self.tasks) - 1
-
-
-def _results(graph: Graph, position: int) -> range:
-    first = graph.first_results[position]
-    return range(first, first + len(graph.nodes[position].types))
+        return TaskOutput(self.made.add(graph, self._blocks_of[value], Phase.REDUCE, 0), 0)
 
 
 def _join_graph(types: Sequence[ArrayType], joins: Sequence[str]) -> Graph:

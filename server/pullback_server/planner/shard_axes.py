@@ -1,0 +1,154 @@
+"""The axes along which a graph can be cut, and how many shards are worth their overhead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from pullback_graph.axis_groups import AxisGroups, AxisOf
+from pullback_graph.errors import LimitExceeded, RequestError
+from pullback_graph.graph import Graph
+from pullback_graph.job import Split
+from pullback_server.planner.cost_table import COST_TABLE
+from pullback_server.planner.labels import Kind, Label, Labels, label
+
+FORCED_SHARDS = 4
+"""Shards of a forced `shard` split without a count, for work too small to tell."""
+MOST_LABELLED_NODES = 2_000_000
+"""Nodes that the search for an axis labels in all: it tries those that touch the most work."""
+MOST_CANDIDATES = 64
+MOST_TASK_NODES = 2_000_000
+"""Nodes of all tasks of a forced split together."""
+_PLURALS = {"shard": "shards", "branch": "branches", "stage": "stages"}
+LEAST_SHARDED_SHARE = 0.5
+"""A split is worth it when at least this share of the work is sharded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An axis group that can be cut: its labels and its sharded and whole seconds."""
+
+    labels: Labels
+    sharded_s: float
+    whole_s: float
+    title: str
+
+    @property
+    def share(self) -> float:
+        """The part of the work that is sharded."""
+        return self.sharded_s / max(self.sharded_s + self.whole_s, 1e-12)
+
+
+def candidates(graph: Graph) -> list[Candidate]:
+    """The groups of axes that hold an input's axis and can be cut, the best among them."""
+    groups = AxisGroups(graph)
+    members: dict[AxisOf, list[AxisOf]] = {}
+    for index, item in enumerate(graph.inputs):
+        for axis in range(item.type.rank):
+            member = AxisOf(index, axis)
+            members.setdefault(groups.root(member), []).append(member)
+    found = []
+    most = max(4, min(MOST_CANDIDATES, MOST_LABELLED_NODES // max(len(graph.nodes), 1)))
+    touched = _touched_s(graph, groups)
+    best_s = -inf
+    for root, own in sorted(members.items(), key=lambda item: -touched.get(item[0], 0.0))[:most]:
+        if touched.get(root, 0.0) <= best_s:
+            break  # nothing from here on can be better
+        length = min(graph.types[m.value].shape[m.axis] for m in own)
+        if length < 2:
+            continue
+        labels = label(graph, groups, root, length)
+        if labels is not None and any(labels.sharded_nodes):
+            title = ", ".join(_titled(graph, member) for member in own[:8])
+            found.append(_candidate(graph, labels, title))
+            best_s = max(best_s, found[-1].sharded_s - found[-1].whole_s)
+    return found
+
+
+def _titled(graph: Graph, member: AxisOf) -> str:
+    return f"axis {member.axis} of {graph.inputs[member.value].name[:80]!r}"
+
+
+def _touched_s(graph: Graph, groups: AxisGroups) -> dict[AxisOf, float]:
+    """Seconds of the nodes that keep or contract an axis of each group."""
+    touched: dict[AxisOf, float] = {}
+    for first, node, axes, cost in zip(
+        graph.first_results, graph.nodes, groups.axes, graph.node_costs, strict=True
+    ):
+        values = (*node.operands, *range(first, first + len(node.types)))
+        roots = {
+            groups.root(AxisOf(value, axis))
+            for value, own in zip(values, (*axes.operands, *axes.results), strict=True)
+            for axis, factor in enumerate(own)
+            if factor is not None
+        }
+        for root in roots:
+            touched[root] = touched.get(root, 0.0) + COST_TABLE.seconds(cost)
+    return touched
+
+
+def _candidate(graph: Graph, labels: Labels, title: str) -> Candidate:
+    sharded_s = whole_s = 0.0
+    for cost, runs_sharded in zip(graph.node_costs, labels.sharded_nodes, strict=True):
+        if runs_sharded:
+            sharded_s += COST_TABLE.seconds(cost)
+        else:
+            whole_s += COST_TABLE.seconds(cost)
+    moved = sum(
+        graph.types[value].size_bytes
+        for value, label in enumerate(labels.values)
+        if _moves_whole(graph, label, value, labels)
+    )
+    whole_s += moved / COST_TABLE.transfer_bytes_per_s
+    return Candidate(labels, sharded_s, whole_s, title)
+
+
+def _moves_whole(graph: Graph, label: Label, value: int, labels: Labels) -> bool:
+    """Whether all of a value moves: partial sums, what is gathered, inputs every shard needs."""
+    if label.kind is Kind.PARTIAL or value in labels.gathered:
+        return True
+    return value < len(graph.inputs) and label.kind is Kind.WHOLE
+
+
+def best_of(candidates: list[Candidate]) -> Candidate | None:
+    """The candidate with the most sharded and the least other work; the first of equals."""
+    return max(candidates, key=lambda c: c.sharded_s - c.whole_s, default=None)
+
+
+def shard_count(best: Candidate) -> int:
+    """Shards for an unforced split: a power of two, each worth its overhead; 0 for none."""
+    if best.share < LEAST_SHARDED_SHARE:
+        return 0
+    most = min(COST_TABLE.most_shards, best.labels.length, best.sharded_s / COST_TABLE.shard_s)
+    return 1 << int(most).bit_length() - 1 if most >= 2 else 0
+
+
+def forced_count(best: Candidate, count: int) -> int:
+    """Shards of a forced split; a count of 0 leaves it to the work.
+
+    Raises:
+        RequestError: there are fewer elements.
+        LimitExceeded: it would make too many nodes.
+    """
+    if count > best.labels.length:
+        raise RequestError(
+            f"split shard({count}): {best.title} has only {best.labels.length} elements; "
+            "use fewer shards",
+            field="options.split",
+        )
+    check_nodes(Split("shard", count), count * len(best.labels.sharded_nodes))
+    return count or min(shard_count(best) or FORCED_SHARDS, best.labels.length)
+
+
+def check_nodes(split: Split, nodes: int) -> None:
+    """Refuse a forced split into more nodes than any machine should hold.
+
+    Raises:
+        LimitExceeded: it would make too many.
+    """
+    if nodes > MOST_TASK_NODES:
+        raise LimitExceeded(
+            f"split {split} would make {nodes} nodes, all tasks together; {MOST_TASK_NODES} are "
+            f"allowed: use fewer {_PLURALS[split.kind]}",
+            field="options.split",
+        )

@@ -1,0 +1,203 @@
+"""The branch split: what parts are found, that a lane is a task, and that it computes the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pullback_graph.builder import Builder
+from pullback_graph.derivative import lower
+from pullback_graph.errors import LimitExceeded, RequestError
+from pullback_graph.graph import Graph
+from pullback_graph.job import Options, Split
+from pullback_graph.ref import Ref, do
+from pullback_graph.types import FLOAT64, ArrayType
+from pullback_graph.want import Gradient, Hvp, Jvp, Value, Want
+from pullback_server.planner import Phase, Plan, TaskOutput, make_plan
+from pullback_worker.numpy_executor import NumpyExecutor, fold
+from tests.server.plan_interpreter import run_plan
+
+SIZE = 6
+
+
+def _input(builder: Builder, name: str, *shape: int) -> Ref:
+    return builder.input(name, ArrayType(FLOAT64, shape))
+
+
+def _sum(x: Ref) -> Ref:
+    return do.sum(x, axes=tuple(range(len(x.shape))), keepdims=False)
+
+
+def likelihood(terms: int = 40, rows: int = 1) -> Graph:
+    """The logarithm of many different terms, summed and subtracted, behind a shared prefix."""
+    b = Builder()
+    theta, data = _input(b, "theta", SIZE), _input(b, "data", terms, rows, SIZE)
+    scale, total = do.exp(theta), _sum(do.cos(theta))
+    for k in range(terms):
+        row = do.slice(data, starts=(k, 0, 0), stops=(k + 1, rows, SIZE), steps=(1, 1, 1))
+        steps = (do.sin, do.tanh, do.square)
+        term = _sum(do.square(steps[k % 3](row * scale) - float(k)))
+        total = total + term if k % 4 else total - do.negative(term)
+    return b.build({"loss": do.log(total + 1.0)})
+
+
+def ensemble(members: int = 5) -> Graph:
+    """A mean over members that are stacked, each with its own parameters."""
+    b = Builder()
+    x, outputs = _input(b, "x", 16, SIZE), []
+    for k in range(members):
+        hidden = do.tanh(do.matmul(x, _input(b, f"w{k}", SIZE, SIZE)))
+        outputs.append(do.matmul(hidden, _input(b, f"v{k}", SIZE)))
+    mean = do.sum(do.stack(*outputs, axis=0), axes=(0,), keepdims=False) / float(members)
+    return b.build({"loss": _sum(do.square(mean - 1.0))})
+
+
+def multi_start(starts: int = 6) -> Graph:
+    """One function at several points: several outputs, and their sum to differentiate."""
+    b = Builder()
+    losses = []
+    for k in range(starts):
+        x = _input(b, f"x{k}", SIZE, SIZE)
+        losses.append(_sum(do.sin(do.matmul(x, do.cos(x)))))
+    total = losses[0]
+    for loss in losses[1:]:
+        total = total + loss
+    return b.build({"total": total, **{f"y{k}": loss for k, loss in enumerate(losses)}})
+
+
+WANTS: list[tuple[Graph, Want]] = [
+    (likelihood(), Gradient(("theta",))),
+    (likelihood(), Gradient(("theta", "data"))),
+    (likelihood(), Value()),
+    (likelihood(8), Jvp((("theta",),))),
+    (likelihood(8), Hvp(("theta",), (("theta",),))),
+    (ensemble(), Gradient(("w0", "w4", "v2"))),
+    (multi_start(), Gradient(("x0", "x5"), "total")),
+]
+
+
+def _planned(graph: Graph, want: Want, split: Split) -> tuple[Plan, Graph, list[Any]]:
+    lowered = lower(graph, want, fold=fold)
+    plan = make_plan(lowered.graph, Options(split=split), values=lowered.value_count)
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=item.type.shape) for item in lowered.graph.inputs]
+    return plan, lowered.graph, arrays
+
+
+@pytest.mark.parametrize("count", [0, 2, 3, 5])
+@pytest.mark.parametrize(("graph", "want"), WANTS)
+def test_branches_give_what_one_task_gives(graph: Graph, want: Want, count: int) -> None:
+    """For every want, to the rounding of a sum in another order."""
+    plan, whole, arrays = _planned(graph, want, Split("branch", count))
+    assert plan.split.kind == "branch"
+    for one, other in zip(
+        NumpyExecutor().compile(whole)(arrays), run_plan(plan, arrays), strict=True
+    ):
+        scale = np.abs(one).max(initial=1.0)
+        np.testing.assert_allclose(other, one, rtol=1e-11, atol=1e-12 * scale, strict=True)
+
+
+def test_backward_work_goes_with_its_forward_part() -> None:
+    """A lane's two tasks share a home, and only small values cross between lanes."""
+    plan, _, _ = _planned(likelihood(40, 50), Gradient(("theta",)), Split("branch", 4))
+    phases = Counter(task.phase for task in plan.tasks if len(task.graph.nodes) > 20)
+    assert phases == {Phase.FORWARD: 4, Phase.BACKWARD: 4}
+    for task in plan.tasks:
+        for source in task.operands:
+            if isinstance(source, TaskOutput) and plan.tasks[source.task].shard != task.shard:
+                crossing = plan.tasks[source.task].graph.output_type(source.output)
+                assert crossing.size <= SIZE
+
+
+def test_the_sum_is_a_fixed_tree_of_pairs() -> None:
+    """Eight lanes are joined by seven additions in three rounds, whoever runs them."""
+    plan, _, _ = _planned(likelihood(), Value(), Split("branch", 8))
+    joins = [task for task in plan.tasks if task.phase is Phase.REDUCE]
+    assert len(joins) == 7
+    assert all(len(task.operands) == 2 for task in joins)
+    again, _, _ = _planned(likelihood(), Value(), Split("branch", 8))
+    assert again.digest == plan.digest
+
+
+def test_a_cheap_shared_prefix_is_repeated_and_a_dear_one_is_not() -> None:
+    """What all parts read runs in each of them, or in a task before them all."""
+    cheap, _, _ = _planned(likelihood(), Value(), Split("branch", 4))
+    assert not any(getattr(s, "task", None) is not None for s in cheap.tasks[0].operands)
+    assert sum(not _reads_tasks(task) for task in cheap.tasks) == 4
+    b = Builder()
+    x = _input(b, "x", 300, 300)
+    shared = do.matmul(do.matmul(x, x), x)
+    total = _sum(do.sin(shared))
+    for k in range(2, 6):
+        total = total + _sum(do.sin(shared * float(k)))
+    dear, _, _ = _planned(b.build({"loss": total}), Value(), Split("branch", 4))
+    assert sum(not _reads_tasks(task) for task in dear.tasks) == 1
+
+
+def _reads_tasks(task: Any) -> bool:
+    return any(hasattr(source, "task") for source in task.operands)
+
+
+def test_parts_alike_share_one_graph() -> None:
+    """Lanes that compute the same of other inputs are compiled once."""
+    plan, _, _ = _planned(multi_start(4), Gradient(("x0", "x1"), "total"), Split("branch", 2))
+    forward = [task for task in plan.tasks if not _reads_tasks(task)]
+    plan_value, _, _ = _planned(multi_start(4), Value(), Split("branch", 4))
+    assert len(forward) == 2
+    assert len({id(t.graph) for t in plan_value.tasks if len(t.graph.nodes) > 2}) == 1
+
+
+def test_many_terms_are_branched_unasked() -> None:
+    """Different heavy terms are split by the cost table; the reason says what was found."""
+    lowered = lower(likelihood(300, 20_000), Gradient(("theta",)), fold=fold)
+    plan = make_plan(lowered.graph, Options(), values=lowered.value_count)
+    assert plan.split.kind == "branch"
+    assert plan.split.count >= 8
+    assert "301 independent parts" in plan.reason
+
+
+def test_work_is_packed_evenly() -> None:
+    """Heaviest first: no lane has more than its share by more than the lightest part."""
+    plan, _, _ = _planned(likelihood(40, 50), Value(), Split("branch", 4))
+    work = [task.flops for task in plan.tasks if not _reads_tasks(task)]
+    assert max(work) < 1.2 * min(work)
+
+
+def test_a_chain_has_no_branches() -> None:
+    """A forced branch split of a graph that is one part says so, and what to use."""
+    b = Builder()
+    graph = b.build({"y": _sum(do.sin(do.exp(_input(b, "x", 4))))})
+    with pytest.raises(RequestError, match="1 independent part; use split shard, stage or none"):
+        _planned(graph, Value(), Split("branch"))
+
+
+def test_more_branches_than_parts_are_refused() -> None:
+    """The message says how many there are."""
+    with pytest.raises(RequestError, match="5 independent parts; use fewer branches"):
+        _planned(ensemble(5), Gradient(("w0",)), Split("branch", 6))
+    with pytest.raises(RequestError, match="use fewer branches"):
+        _planned(ensemble(5), Gradient(("w0",)), Split("branch", (1 << 32) - 1))
+
+
+def test_parts_that_wait_for_one_another_are_none() -> None:
+    """A chain that meets a new term at every step is no sum, and is refused in words."""
+    b = Builder()
+    x, parts = _input(b, "x", 60, SIZE), []
+    for k in range(60):
+        row = do.slice(x, starts=(k, 0), stops=(k + 1, SIZE), steps=(1, 1))
+        parts.append(_sum(do.square(row)))
+    total = parts[0]
+    for part in parts[1:]:
+        total = total * part
+    graph = b.build({"loss": total})
+    with pytest.raises(RequestError, match="wait for one another"):
+        _planned(graph, Gradient(("x",)), Split("branch", 4))
+
+
+def test_a_forced_split_into_too_much_is_refused() -> None:
+    """Stages beyond what any machine could hold are refused before any is made."""
+    with pytest.raises(LimitExceeded, match="use fewer stages"):
+        _planned(likelihood(), Value(), Split("stage", (1 << 32) - 1))
