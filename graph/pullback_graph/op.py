@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeAlias
 
 from pullback_graph.attributes import GRAPH_KINDS, Attribute
@@ -85,11 +86,15 @@ class Both:
     A `selective` VJP is told what is asked of it, so that it computes no more:
     `vjp(g, active, z, *operands, **attributes)`, where g and z are tuples (None in g for a result
     that no cotangent reaches) and `active` says per operand whether its cotangent is wanted.
+
+    A derivative that is `given` is the word of whoever wrote the graph: it need not be that of the
+    function, so a second derivative by it need not be symmetric.
     """
 
     jvp: Callable[..., Any]
     vjp: Callable[..., Sequence[Ref | None]]
     selective: bool = False
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,22 @@ class Axes:
 
 AxesRule: TypeAlias = Callable[..., Axes]
 """`(operand_types, result_types, **attributes)` -> Axes."""
+
+
+# --- moves ----------------------------------------------------------------------------------------
+
+
+class Moves(Enum):
+    """How a row moves elements of its floating operands, which the others tell where to go.
+
+    A row that moves can be followed element by element, where `axes` knows only whole axes: it is
+    run on the elements' numbers. See `pullback_graph.sparsity`.
+    """
+
+    COPIES = "copies"
+    """Each element of the result is a copy of one element of a floating operand, or a fill."""
+    PLACES = "places"
+    """Each element of a floating operand is added to one element of the result."""
 
 
 # --- cost -----------------------------------------------------------------------------------------
@@ -213,6 +234,7 @@ class Op:
             proves that the row itself does it nor a loop over the axis would do.
         bodies: the input types that its subgraphs must have for such operands:
             `(operand_types, **attributes)` -> types by attribute name. Resizing retypes them so.
+        moves: whether it does nothing but move elements, and how; None where it computes.
         graphs: names of the attributes that hold subgraphs.
     """
 
@@ -229,6 +251,7 @@ class Op:
     scratch: Callable[..., int] | None = None
     mapping: MappingRule | None = None
     bodies: Callable[..., Mapping[str, Sequence[ArrayType]]] | None = None
+    moves: Moves | None = None
     doc: str = ""
     graphs: tuple[str, ...] = field(init=False, default=())
 
@@ -262,6 +285,7 @@ __all__ = [
     "Interval",
     "JointTranspose",
     "Kernels",
+    "Moves",
     "Op",
     "Partials",
     "Transpose",

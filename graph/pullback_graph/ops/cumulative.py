@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pullback_graph.attributes import Attribute, Kind
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
-from pullback_graph.op import Both, Example, Op, RunRule, Transpose
+from pullback_graph.op import Both, Example, Moves, Op, RunRule, Transpose
 from pullback_graph.ops.domains import axis_examples
 from pullback_graph.ops.rules import (
     AXIS,
@@ -219,6 +219,7 @@ ROWS: tuple[Op, ...] = (
                 for offset in (0, 1, -1, 7)
             ],
         ),
+        moves=Moves.COPIES,
         doc="The elements moved `offset` positions along `axis`; what is vacated holds `fill`, "
         "what falls off the end is gone.",
     ),

@@ -128,7 +128,10 @@ CUSTOM = Op(
     type=_type,
     run=lambda k, *, forward, consts, jvp, vjp: k.control.call(forward),
     derivative=Both(
-        deferred("derivative.custom", "jvp"), deferred("derivative.custom", "vjp"), selective=True
+        deferred("derivative.custom", "jvp"),
+        deferred("derivative.custom", "vjp"),
+        selective=True,
+        given=True,
     ),
     axes=blocked,
     cost=_cost,

@@ -20,6 +20,7 @@ from pullback_graph.op import (
     Factors,
     Interval,
     JointTranspose,
+    Moves,
     Op,
     Transpose,
 )
@@ -99,6 +100,7 @@ _DYNAMIC_SLICE = Op(
             Example(((), (0,)), {"sizes": ()}),
         ),
     ),
+    moves=Moves.COPIES,
     doc="The block of `sizes` at `starts`, clamped so that it fits.",
 )
 
@@ -153,6 +155,7 @@ _UNDYNAMIC_SLICE = Op(
             Example(((0,), ()), {"shape": ()}),
         ),
     ),
+    moves=Moves.PLACES,
     doc="Groups (starts, y): the sum of the y, each at its starts (clamped) in zeros of `shape`.",
 )
 
@@ -196,6 +199,7 @@ _DYNAMIC_UPDATE_SLICE = Op(
             Example(((), (), (0,))),
         ),
     ),
+    moves=Moves.COPIES,
     doc="The first operand with the second written at `starts`, clamped so that it fits.",
 )
 

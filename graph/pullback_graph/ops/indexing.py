@@ -20,6 +20,7 @@ from pullback_graph.op import (
     Example,
     Factors,
     Interval,
+    Moves,
     Op,
     Transpose,
     Zero,
@@ -98,6 +99,7 @@ _TAKE = Op(
             Example(((2, 0), (0,)), {"axis": 1}),
         ),
     ),
+    moves=Moves.COPIES,
     doc="The entries of the first operand at the indices along an axis, whose place they take.",
 )
 
@@ -160,6 +162,7 @@ _TAKE_ALONG_AXIS = Op(
             Example(((0, 2), (0, 3)), {"axis": 1}),
         ),
     ),
+    moves=Moves.COPIES,
     doc="Entries along an axis, chosen by indices of their own for each place on the other axes.",
 )
 
@@ -258,6 +261,7 @@ _GATHER = Op(
             Example(((3, 0), (0,)), {"axes": (1,)}),
         ),
     ),
+    moves=Moves.COPIES,
     doc="x[i, :, j]: index operands at `axes` (ascending), broadcast and placed as NumPy does.",
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from pullback_graph.attributes import Attribute, Kind, Lead, per_axis, unchanged
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
-from pullback_graph.op import VARIADIC, Axes, Example, JointTranspose, Op, Transpose
+from pullback_graph.op import VARIADIC, Axes, Example, JointTranspose, Moves, Op, Transpose
 from pullback_graph.ops.leading import of_rank, spread
 from pullback_graph.ops.rules import (
     AXES,
@@ -81,6 +81,7 @@ _CONCAT = Op(
             Example(((2, 2),), {"axis": 0}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The operands one after the other along an axis they have.",
 )
 
@@ -127,6 +128,7 @@ _STACK = Op(
             Example(((0,), (0,)), {"axis": 0}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The operands side by side along a new axis; `axis` numbers the axes of the result.",
 )
 
@@ -171,6 +173,7 @@ _ROLL = Op(
             Example(((),), {"shifts": (), "axes": ()}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Elements moved by `shifts` along `axes`; those pushed out come in at the other end.",
 )
 
@@ -223,6 +226,7 @@ _TILE = Op(
             Example(((),), {"repeats": ()}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The whole operand repeated along each axis.",
 )
 
@@ -268,6 +272,7 @@ _REPEAT = Op(
             Example(((0,),), {"repeats": 2, "axis": 0}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Each element repeated in place along an axis.",
 )
 
@@ -346,6 +351,7 @@ _PAD = Op(
             Example(((), ()), {"low": (), "high": ()}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The operand with a 0-d fill around it: `low` elements before each axis, `high` after.",
 )
 

@@ -14,7 +14,7 @@ import numpy as np
 from pullback_graph.attributes import Attribute, Kind
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Index, Kernels
-from pullback_graph.op import Axes, Cost, Example, Op, Transpose
+from pullback_graph.op import Axes, Cost, Example, Moves, Op, Transpose
 from pullback_graph.ops.mapped_matmul import map_matmul
 from pullback_graph.ops.rules import (
     NUMERIC,
@@ -244,6 +244,7 @@ _DIAGONAL = Op(
             Example(((2, 2),), {"offset": 3}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The diagonal of the last two axes, `offset` above the main one.",
 )
 
@@ -265,6 +266,7 @@ _DIAG = Op(
             Example(((0,),), {"shape": (2, 2), "offset": 3}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Zeros of `shape` with the operand on the diagonal, `offset` above the main one.",
 )
 
@@ -291,6 +293,7 @@ def _triangle(name: str, doc: str) -> Op:
         derivative=Transpose(lambda g, x, *, k: getattr(do, name)(g, k=k)),
         axes=_triangle_axes,
         cost=copy_cost,
+        moves=Moves.COPIES,
         domain=reals(
             1,
             examples=[

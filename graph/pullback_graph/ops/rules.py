@@ -23,6 +23,7 @@ from pullback_graph.op import (
     Example,
     Factors,
     Interval,
+    Moves,
     Op,
     RunRule,
     TypeRule,
@@ -362,6 +363,7 @@ def elementwise_row(
     type: TypeRule = elementwise_of(FLOATING),  # noqa: B008  (a pure function of a constant)
     attributes: tuple[Attribute, ...] = (),
     temporaries: int = 0,
+    moves: Moves | None = None,
 ) -> Op:
     """A row that broadcasts its operands and maps element by element; `flops` are per element."""
     return Op(
@@ -374,5 +376,6 @@ def elementwise_row(
         axes=broadcast_axes,
         cost=elementwise_cost(flops, temporaries=temporaries),
         domain=domain,
+        moves=moves,
         doc=doc,
     )

@@ -21,6 +21,7 @@ from pullback_graph.op import (
     Factors,
     Interval,
     JointTranspose,
+    Moves,
     Op,
 )
 from pullback_graph.ops.indexing import (
@@ -161,6 +162,7 @@ _UNGATHER = Op(
             Example(((0,), (0,)), {"shape": (2,), "axes": (0,), "counts": (1,)}),
         ),
     ),
+    moves=Moves.PLACES,
     doc="Groups (indices, y): the sum of the y, each where `gather` takes from, in zeros.",
 )
 
@@ -229,6 +231,7 @@ _UNTAKE_ALONG_AXIS = Op(
             Example(((0,), (0,)), {"shape": (3,), "axes": (0,)}),
         ),
     ),
+    moves=Moves.PLACES,
     doc="Groups (indices, y): the sum of the y, each where `take_along_axis` takes from, in zeros.",
 )
 
@@ -284,6 +287,7 @@ _SCATTER_ADD = Op(
             Example(((3,), (0,), (0,)), {"axis": 0}),
         ),
     ),
+    moves=Moves.PLACES,
     doc="The first operand with the third added at the indices along an axis.",
 )
 

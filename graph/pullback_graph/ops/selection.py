@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pullback_graph.errors import DTypeError
 from pullback_graph.kernels import Kernels
-from pullback_graph.op import Domain, Interval, Op, Partials, Zero
+from pullback_graph.op import Domain, Interval, Moves, Op, Partials, Zero
 from pullback_graph.ops.rules import (
     ANY,
     REAL,
@@ -120,5 +120,6 @@ ROWS: tuple[Op, ...] = (
         "x where the condition (bool) holds, else y. What is not chosen does not reach the "
         "derivative, be it NaN or infinite.",
         type=_where_type,
+        moves=Moves.COPIES,
     ),
 )

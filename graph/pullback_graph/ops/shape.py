@@ -8,7 +8,7 @@ from typing import Any
 from pullback_graph.attributes import Attribute, Kind, permuted
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels
-from pullback_graph.op import Axes, Example, Factors, Op, Transpose
+from pullback_graph.op import Axes, Example, Factors, Moves, Op, Transpose
 from pullback_graph.ops.grouping import grouped_factors
 from pullback_graph.ops.rules import AXES, check_axes, reals, view_cost
 from pullback_graph.ref import do
@@ -74,6 +74,7 @@ _RESHAPE = Op(
             Example(((0, 3),), {"shape": (5, 0)}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The same elements in row-major order under another shape of as many elements.",
 )
 
@@ -155,6 +156,7 @@ _EXPAND_DIMS = Op(
             Example(((0,),), {"axes": ()}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="New axes of size one; `axes` number the axes of the result.",
 )
 
@@ -176,6 +178,7 @@ _SQUEEZE = Op(
             Example(((1, 0),), {"axes": (0,)}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Without the axes of size one that `axes` names.",
 )
 
@@ -214,6 +217,7 @@ _PERMUTE_DIMS = Op(
             Example(((0, 2),), {"axes": (1, 0)}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Axis i of the result is axis axes[i] of the operand.",
 )
 
@@ -258,6 +262,7 @@ _BROADCAST_TO = Op(
             Example(((1, 2),), {"shape": (1, 2)}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="The operand repeated along axes of size one and new leading axes.",
 )
 
@@ -303,6 +308,7 @@ _FLIP = Op(
             Example(((0, 2),), {"axes": (0,)}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Elements in reverse order along `axes`.",
 )
 

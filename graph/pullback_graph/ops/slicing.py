@@ -11,13 +11,7 @@ from typing import Any
 from pullback_graph.attributes import Attribute, Kind, per_operand_and_axis
 from pullback_graph.errors import ShapeError
 from pullback_graph.kernels import Kernels, Slices
-from pullback_graph.op import (
-    VARIADIC,
-    Axes,
-    Example,
-    Op,
-    Transpose,
-)
+from pullback_graph.op import VARIADIC, Axes, Example, Moves, Op, Transpose
 from pullback_graph.ops.placing import Attributes, Group, Placing, placing_cost
 from pullback_graph.ops.rules import (
     NUMERIC,
@@ -128,6 +122,7 @@ _SLICE = Op(
             Example(((),), {"starts": (), "stops": (), "steps": ()}),
         ],
     ),
+    moves=Moves.COPIES,
     doc="Elements start:stop:step of each axis, counted from the start; stop -1 is before it.",
 )
 
@@ -244,6 +239,7 @@ _UNSLICE = Op(
             Example(((), ()), {"shape": (), "starts": (), "steps": ()}),
         ],
     ),
+    moves=Moves.PLACES,
     doc="The sum of the operands, each placed from `starts` on in `steps` in zeros of `shape`.",
 )
 
