@@ -1,0 +1,183 @@
+"""The structure of a Jacobian, carried from the inputs through the nodes to the outputs.
+
+It is a superset of what differs from zero, and a function of the graph and its constants: an index
+that is an input leaves an axis dense.
+
+Source: Griewank & Walther 2008, section 7.1 (index domains).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback_graph.graph import Graph, Node
+from pullback_graph.memory import last_uses
+from pullback_graph.op import Axes, Zero
+from pullback_graph.pattern import Pattern, pattern_of
+from pullback_graph.sparsity.relation import MOVEMENTS, Evaluate, Known, Relation, kept
+from pullback_graph.sparsity.sets import Dependence, Members, Sets, TooDense, union
+from pullback_graph.types import ArrayType
+
+MAX_ENTRIES = 1 << 25
+"""Entries that the sets of one value may come to hold."""
+
+MAX_KNOWN_ELEMENTS = 1 << 24
+"""Elements of what is computed ahead to learn where a row moves elements."""
+MAX_KNOWN_NODES = 1000
+"""Nodes that are run for it."""
+
+
+def structure(
+    graph: Graph,
+    inputs: Sequence[int],
+    values: Sequence[int],
+    evaluate: Evaluate | None = None,
+    limit: int = MAX_ENTRIES,
+) -> Pattern:
+    """Which elements of `values` depend on which of `inputs` (by number): rows and columns in turn.
+
+    Args:
+        evaluate: runs rows that move elements; without it, `axes` alone is asked.
+
+    Raises:
+        TooDense: some value's sets hold more than `limit` entries.
+    """
+    found = _Propagation(graph, evaluate, limit)
+    first = 0
+    for number in inputs:
+        size = graph.types[number].size
+        found.of[number] = Dependence(np.arange(1, size + 1), Sets.singletons(first, size))
+        first += size
+    found.run(values)
+    return _pattern([found.given(value) for value in values], first, limit)
+
+
+def _pattern(parts: Sequence[Dependence], columns: int, limit: int) -> Pattern:
+    """The rows of all parts one below the other."""
+    counts, entries, total = [], [], 0
+    for part in parts:
+        own = part.sets.starts[part.numbers + 1] - part.sets.starts[part.numbers]
+        total += int(own.sum())
+        if total > limit:
+            raise TooDense(f"the pattern has over {limit} places")
+        counts.append(own)
+        entries.append(part.sets.entries(part.numbers)[1])
+    lengths = np.concatenate(counts) if counts else np.zeros(0, np.int64)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    found = np.concatenate(entries) if entries else np.zeros(0, np.int64)
+    return pattern_of(rows, found, (len(lengths), columns))
+
+
+class _Propagation:
+    """The dependence of every value so far that depends on an input; those used up are dropped."""
+
+    def __init__(self, graph: Graph, evaluate: Evaluate | None, limit: int) -> None:
+        self.graph = graph
+        self.of: dict[int, Dependence] = {}
+        self._evaluate = evaluate
+        self._limit = limit
+        self._known: dict[int, Any] = dict(enumerate(graph.constants, len(graph.inputs)))
+        self._maker = {
+            first + k: position
+            for position, (first, node) in enumerate(
+                zip(graph.first_results, graph.nodes, strict=True)
+            )
+            for k in range(len(node.types))
+        }
+
+    def given(self, value: int) -> Dependence:
+        """The dependence of a value, be it on nothing."""
+        found = self.of.get(value)
+        size = self.graph.types[value].size
+        return found or Dependence(np.zeros(size, np.int64), Sets.singletons(0, 0))
+
+    def run(self, wanted: Sequence[int]) -> None:
+        """Every node in turn."""
+        graph, last, kept_values = self.graph, last_uses(self.graph), set(wanted)
+        for position, (first, node) in enumerate(
+            zip(graph.first_results, graph.nodes, strict=True)
+        ):
+            if type(node.op.derivative) is Zero or not any([i in self.of for i in node.operands]):
+                continue
+            self._node(first, node)
+            for i in {*node.operands, *range(first, first + len(node.types))}:
+                if last[i] <= position and i not in kept_values:
+                    self.of.pop(i, None)
+
+    def _node(self, first: int, node: Node) -> None:
+        types = [self.graph.types[i] for i in node.operands]
+        active = [i in self.of for i in node.operands]
+        moved = self._moved(node, types, active)
+        axes = None if moved else node.op.axes(types, node.types, **node.attributes)
+        for place, made in enumerate(node.types):
+            if not made.is_floating:
+                continue
+            parts: list[Members] = []
+            for k, number in enumerate(node.operands):
+                if active[k]:
+                    relation = moved[k] if moved else _by_axes(axes, k, place, types[k], made)
+                    parts.append(self._members(self.of[number], relation, made.size))
+            self.of[first + place] = union(parts, made.size, self._limit)
+
+    def _moved(
+        self, node: Node, types: Sequence[ArrayType], active: Sequence[bool]
+    ) -> list[Relation] | None:
+        if node.op.moves is None or self._evaluate is None:
+            return None
+        known: Known = self._known_value
+        return MOVEMENTS[node.op.moves](node, types, active, known, self._evaluate)
+
+    def _members(self, own: Dependence, relation: Relation, size: int) -> Members:
+        """What an operand brings to each element of a result."""
+        of_operand, of_result, count = relation
+        if of_result is None:
+            targets = np.arange(size) if of_operand is None else of_operand
+            return Members(targets, own.numbers, own.sets)
+        if of_operand is not None:
+            own = union([Members(of_operand, own.numbers, own.sets)], count, self._limit)
+        targets = np.flatnonzero(of_result >= 0)
+        return Members(targets, own.numbers[of_result[targets]], own.sets)
+
+    def _known_value(self, value: int) -> Any | None:
+        """The array of a value that depends on no input, computed once; None where it does."""
+        if value not in self._known:
+            positions = self._needed(value)
+            self._known[value] = None
+            for position in positions or ():
+                node, first = self.graph.nodes[position], self.graph.first_results[position]
+                assert self._evaluate is not None, "rows are followed by running them alone"
+                arrays = [self._known[i] for i in node.operands]
+                found = self._evaluate(node.op, arrays, node.attributes)
+                self._known.update(enumerate(found, first))
+        return self._known[value]
+
+    def _needed(self, value: int) -> list[int] | None:
+        """The nodes to run for a value, in order; None where it takes an input, or too much."""
+        graph, needed, waiting = self.graph, set[int](), [value]
+        while waiting:
+            number = waiting.pop()
+            if self._known.get(number) is not None:
+                continue
+            position = self._maker.get(number)
+            if position is None or len(needed) > MAX_KNOWN_NODES:
+                return None
+            node = graph.nodes[position]
+            if node.op.graphs or graph.types[number].size > MAX_KNOWN_ELEMENTS:
+                return None
+            if position not in needed:
+                needed.add(position)
+                waiting += node.operands
+        return sorted(needed)
+
+
+def _by_axes(
+    axes: Axes | None, operand: int, result: int, own: ArrayType, made: ArrayType
+) -> Relation:
+    assert axes is not None, "a row that does not move is known by its axes"
+    return kept(axes, operand, result, (own, made))
+
+
+__all__ = ["MAX_ENTRIES", "Evaluate", "TooDense", "structure"]
