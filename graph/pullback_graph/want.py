@@ -11,16 +11,30 @@ from typing import NamedTuple, TypeAlias
 
 Names: TypeAlias = tuple[str, ...]
 
+SPARSE = "sparse"
+"""The feature, and the field of a want, by which derivatives come as sparse matrices."""
+
+
+class _Featured:
+    """A want that may need more than the first version of the wire has."""
+
+    __slots__ = ()
+
+    @property
+    def features(self) -> Names:
+        """What whoever answers it must know, so as to answer it as it is meant."""
+        return (SPARSE,) if getattr(self, SPARSE, False) else ()
+
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Value(_Featured):
     """Outputs by name; none named means all."""
 
     outputs: Names = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Gradient:
+class Gradient(_Featured):
     """Gradient of one scalar output (empty: the only one) with respect to `wrt`."""
 
     wrt: Names
@@ -28,7 +42,7 @@ class Gradient:
 
 
 @dataclass(frozen=True, slots=True)
-class Vjp:
+class Vjp(_Featured):
     """For each seed, the cotangents of `wrt` given cotangents of the named outputs."""
 
     wrt: Names
@@ -36,14 +50,14 @@ class Vjp:
 
 
 @dataclass(frozen=True, slots=True)
-class Jvp:
+class Jvp(_Featured):
     """For each seed, the tangents of all outputs given tangents of the named inputs."""
 
     seeds: tuple[Names, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Hvp:
+class Hvp(_Featured):
     """For each seed, the Hessian of one scalar output times a direction in the named inputs."""
 
     wrt: Names
@@ -52,19 +66,27 @@ class Hvp:
 
 
 @dataclass(frozen=True, slots=True)
-class Jacobian:
-    """The Jacobian of each named output (none named: all): shape output.shape + input.shape."""
+class Jacobian(_Featured):
+    """The Jacobian of each named output (none named: all): shape output.shape + input.shape.
+
+    A sparse one is a matrix of output.size rows and input.size columns, without its zeros.
+    """
 
     wrt: Names
     outputs: Names = ()
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Hessian:
-    """The Hessian of one scalar output, a block per pair: shape first.shape + second.shape."""
+class Hessian(_Featured):
+    """The Hessian of one scalar output, a block per pair: shape first.shape + second.shape.
+
+    A sparse one is a matrix of first.size rows and second.size columns, without its zeros.
+    """
 
     wrt: Names
     output: str = ""
+    sparse: bool = False
 
 
 Want: TypeAlias = "Value | Gradient | Vjp | Jvp | Hvp | Jacobian | Hessian"

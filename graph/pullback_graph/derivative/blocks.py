@@ -86,6 +86,14 @@ class Problem:
             parts.append(pulled(self.graph, group, reached))
         return parts
 
+    def ahead_at_once(self) -> LinearPart:
+        """One pass of forward mode that seeds all inputs."""
+        return pushed(self.graph, self.indices, self.values)
+
+    def back_at_once(self) -> LinearPart:
+        """One pass of reverse mode that seeds all outputs."""
+        return pulled(self.graph, self.values, self.indices)
+
     def from_columns(self, image: Ref, value: int, index: int) -> Ref:
         """The block of an image of shape (columns, *output.shape)."""
         rank = len(image.shape)

@@ -25,6 +25,7 @@ from pullback_graph.derivative.transforms import (
 )
 from pullback_graph.errors import InputError
 from pullback_graph.graph import Graph
+from pullback_graph.pattern import Pattern
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType
 from pullback_graph.want import (
@@ -116,6 +117,7 @@ def certified(
         independent=made.independent,
         adjoints=made.adjoints,
         mode=made.mode,
+        patterns=made.patterns,
     )
     return Certified(whole, tuple(draft.directions))
 
@@ -218,18 +220,32 @@ class _Draft:
 
     def _contracted(self, function: _Linear, u: Vectors, v: Vectors) -> tuple[Ref, Ref, Ref]:
         """<v, J u> by forward mode against reverse mode or the blocks, whichever is further."""
-        blocks = iter(self._derivatives(0))
+        blocks, patterns = iter(self._derivatives(0)), iter(self.made.patterns)
         given = None
         for output in function.outputs:
             for name in function.inputs:
                 block, left, right = next(blocks), _flat(v[output]), _flat(u[name])
-                matrix = do.reshape(block, shape=(left.shape[0], right.shape[0]))
-                part = _inner(left, do.matmul(_to(matrix, left.dtype), _to(right, left.dtype)))
+                block, right = _to(block, left.dtype), _to(right, left.dtype)
+                if self.made.patterns:
+                    image = _sparse_times(next(patterns), block, right)
+                else:
+                    matrix = do.reshape(block, shape=(left.shape[0], right.shape[0]))
+                    image = do.matmul(matrix, right)
+                part = _inner(left, image)
                 given = part if given is None else given + part
         assert given is not None, "a Jacobian has a block"
         pushed, pulled, scale = _sides(v, function.pushed(u), function.pulled(v), u)
         further = do.abs(given - pushed) > do.abs(pulled - pushed)
         return pushed, do.where(further, given, pulled), scale
+
+
+def _sparse_times(pattern: Pattern, values: Ref, x: Ref) -> Ref:
+    """A sparse matrix times a vector."""
+    rows, columns = (values.builder.constant(i) for i in (pattern.rows, pattern.columns))
+    terms = values * do.take(x, columns, axis=0)
+    shape = (pattern.shape[0],)
+    product: Ref = do.ungather(rows, terms, shape=shape, axes=(0,), counts=(1,))
+    return product
 
 
 def _sides(v: Vectors, pushed: Vectors, pulled: Vectors, u: Vectors) -> tuple[Ref, Ref, Ref]:

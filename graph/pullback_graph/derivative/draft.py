@@ -15,6 +15,7 @@ from pullback_graph.derivative.linear_space import zeros
 from pullback_graph.derivative.located import integer_wrt, not_scalar
 from pullback_graph.errors import InputError
 from pullback_graph.graph import Graph
+from pullback_graph.pattern import Pattern
 from pullback_graph.ref import Ref
 from pullback_graph.types import ArrayType
 from pullback_graph.want import DerivativeKey, Names, seed_name
@@ -41,7 +42,11 @@ VALUES = Mode("", "")
 
 @dataclass(frozen=True, slots=True)
 class Differentiated:
-    """A graph with derivatives: its first `value_count` outputs are values, the rest `keys`."""
+    """A graph with derivatives: its first `value_count` outputs are values, the rest `keys`.
+
+    Attributes:
+        patterns: of sparse derivatives, whose outputs are the values at their places; else empty.
+    """
 
     graph: Graph
     value_count: int
@@ -49,6 +54,7 @@ class Differentiated:
     independent: Names = ()
     adjoints: int = 0
     mode: Mode = VALUES
+    patterns: tuple[Pattern, ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,6 +90,7 @@ class Draft:
         derivatives: Sequence[Derivative],
         mode: Mode,
         keep: Sequence[int] | None = None,
+        patterns: tuple[Pattern, ...] = (),
     ) -> Differentiated:
         """Build: the values at positions `keep` (all where None), then the derivatives."""
         kept = range(len(self.graph.outputs)) if keep is None else keep
@@ -102,6 +109,7 @@ class Draft:
             independent=tuple(name for name in named if name not in reached),
             adjoints=self.builder.adjoints_finished,
             mode=mode,
+            patterns=patterns,
         )
 
 
@@ -151,4 +159,5 @@ def without_first(
         independent=first.independent,
         adjoints=first.adjoints + second.adjoints,
         mode=mode,
+        patterns=second.patterns,
     )

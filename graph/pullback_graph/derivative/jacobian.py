@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from pullback_graph.builder import Builder
 from pullback_graph.derivative import dense
-from pullback_graph.derivative.blocks import Blocks, Problem
+from pullback_graph.derivative.blocks import Blocks, Pair, Problem
+from pullback_graph.derivative.compressed import Block, Compression, compression
 from pullback_graph.derivative.draft import (
     Derivative,
     Differentiated,
@@ -13,9 +17,15 @@ from pullback_graph.derivative.draft import (
     Mode,
     wrt_indices,
 )
+from pullback_graph.derivative.linear_part import LinearPart
 from pullback_graph.derivative.located import not_scalar
 from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
+from pullback_graph.ops.leading import reshaped
+from pullback_graph.ref import Ref, do
+from pullback_graph.sparsity import Evaluate, TooDense, structure
+from pullback_graph.sparsity.propagate import MAX_ENTRIES
+from pullback_graph.types import INT64
 from pullback_graph.want import DerivativeKey, Names
 
 MAX_JACOBIAN_ELEMENTS = 1 << 28
@@ -24,18 +34,56 @@ MAX_JACOBIAN_ELEMENTS = 1 << 28
 CLEAR = 8
 """How many times as many seeds make a mode the dearer one without a look at the passes."""
 
+MIN_ELEMENTS = 1 << 12
+"""Elements of a dense Jacobian from which on it is worth looking for zeros."""
+MIN_SEEDS = 16
+"""Rows and columns from which on it is."""
+MAX_SEARCHED = 1 << 22
+"""Entries held in the search for them, at most: what takes more has too few zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How zeros are looked for.
+
+    Attributes:
+        evaluate: runs rows that move elements; None: their axes alone are asked.
+        symmetric: whether rows and columns are of the same things, and mirror each other.
+    """
+
+    evaluate: Evaluate | None = None
+    symmetric: bool = False
+
+    def found(self, problem: Problem, limit: int, most: int | None = None) -> Compression | None:
+        """The cheapest compression; None where it takes over `most` colours.
+
+        Raises:
+            TooDense: the structure holds more than `limit` entries.
+        """
+        graph, indices, values = problem.graph, problem.indices, problem.values
+        pattern = structure(graph, indices, values, self.evaluate, limit)
+        symmetric = self.symmetric and len(indices) == len(values)
+        return compression(problem, pattern, symmetric=symmetric, most=most)
+
 
 def jacobian(
-    graph: Graph, wrt: Names, outputs: Names = (), make_builder: MakeBuilder = Builder
+    graph: Graph,
+    wrt: Names,
+    outputs: Names = (),
+    make_builder: MakeBuilder = Builder,
+    *,
+    sparse: bool = False,
+    search: Search | None = None,
 ) -> Differentiated:
     """Jacobians of outputs by inputs, each of shape output.shape + input.shape.
 
-    The dtype is the output's, in any mode.
+    The dtype is the output's, in any mode. A sparse one has the values at the places of its pattern
+    in place of the block, in a row.
 
     Raises:
         NotDifferentiable: an output or an input is not floating, or a row has no derivative.
-        LimitExceeded: the blocks have more than MAX_JACOBIAN_ELEMENTS elements, or the graph takes
-            too many passes for its size.
+        LimitExceeded: the blocks have more than MAX_JACOBIAN_ELEMENTS elements, or the pattern of
+            sparse ones more than MAX_ENTRIES; or the graph takes too many passes for its size.
     """
     names = outputs or tuple(o.name for o in graph.outputs if graph.types[o.value].is_floating)
     values = []
@@ -46,15 +94,17 @@ def jacobian(
         values.append(value)
     indices = wrt_indices(graph, wrt)
     problem = Problem(graph, tuple(dict.fromkeys(values)), tuple(indices))
-    _check_size(problem)
+    keys = [DerivativeKey(name, by) for name in names for by in wrt]
+    pairs = [(value, index) for value in values for index in indices]
     draft = Draft.of(graph, make_builder)
-    blocks, mode = _blocks(draft, problem)
+    if sparse:
+        found = _compression(problem, search or Search())
+        return _sparse(draft, problem, found, keys, pairs)
+    _check_size(problem)
+    blocks, mode = _blocks(draft, problem, search or Search())
     derivatives = [
-        Derivative(
-            DerivativeKey(out, name), blocks.get((value, index)), problem.block_type(value, index)
-        )
-        for out, value in zip(names, values, strict=True)
-        for name, index in zip(wrt, indices, strict=True)
+        Derivative(key, blocks.get(pair), problem.block_type(*pair))
+        for key, pair in zip(keys, pairs, strict=True)
     ]
     return draft.finish(derivatives, mode)
 
@@ -64,24 +114,108 @@ def _check_size(problem: Problem) -> None:
     if problem.rows * problem.columns > MAX_JACOBIAN_ELEMENTS:
         raise LimitExceeded(
             f"the Jacobian has {problem.rows} rows and {problem.columns} columns, over "
-            f"{MAX_JACOBIAN_ELEMENTS} elements; ask for a vjp or jvp with the seeds you need"
+            f"{MAX_JACOBIAN_ELEMENTS} elements; ask for a sparse one, or for a vjp or jvp with the "
+            "seeds you need"
         )
 
 
-def _blocks(draft: Draft, problem: Problem) -> tuple[Blocks, Mode]:
-    """The blocks, by the mode that is estimated to be the cheapest."""
-    rows, columns = problem.rows, problem.columns
-    counted = f"{columns} columns, {rows} rows"
-    if columns * CLEAR <= rows:
-        return dense.forward(draft, problem, problem.ahead()), Mode("forward", counted)
-    if rows * CLEAR <= columns:
-        return dense.reverse(draft, problem, problem.back()), Mode("reverse", counted)
-    ahead, back = problem.ahead(), problem.back()
-    costs = [
-        sum([part.work(dense.seed_count(part, problem)) for part in parts])
-        for parts in (ahead, back)
+# --- sparse answers -------------------------------------------------------------------------------
+
+
+def _compression(problem: Problem, search: Search) -> Compression:
+    """The cheapest compression, whatever it costs.
+
+    Raises:
+        LimitExceeded: there are too many places that may differ from zero.
+    """
+    try:
+        found = search.found(problem, MAX_ENTRIES)
+    except TooDense:
+        raise LimitExceeded(
+            f"of the Jacobian's {problem.rows} x {problem.columns} places over {MAX_ENTRIES} may "
+            "differ from zero; ask for fewer outputs or inputs at once, or for a vjp or jvp"
+        ) from None
+    assert found is not None, "without a limit there is a colouring"
+    return found
+
+
+def _sparse(
+    draft: Draft,
+    problem: Problem,
+    found: Compression,
+    keys: list[DerivativeKey],
+    pairs: list[Pair],
+) -> Differentiated:
+    """The values of each block's places, and the patterns beside the graph."""
+    blocks = found.blocks(draft, problem)
+    derivatives = [
+        Derivative(
+            key,
+            blocks[pair].values,
+            problem.graph.types[pair[0]]._replace(shape=(blocks[pair].pattern.count,)),
+        )
+        for key, pair in zip(keys, pairs, strict=True)
     ]
-    reason = f"{counted}: forward is estimated at {costs[0]:.2g}, reverse at {costs[1]:.2g}"
-    if costs[0] <= costs[1]:
-        return dense.forward(draft, problem, ahead), Mode("forward", reason)
-    return dense.reverse(draft, problem, back), Mode("reverse", reason)
+    patterns = tuple([blocks[pair].pattern for pair in pairs])
+    return draft.finish(derivatives, Mode(found.mode, found.reason), patterns=patterns)
+
+
+# --- dense answers --------------------------------------------------------------------------------
+
+
+def _blocks(draft: Draft, problem: Problem, search: Search) -> tuple[Blocks, Mode]:
+    """The blocks, by the mode that is estimated to be the cheapest."""
+    ways = _ways(problem)
+    costs = {
+        name: sum([part.work(dense.seed_count(part, problem)) for part in parts])
+        for name, parts in ways.items()
+    }
+    best = min(costs, key=lambda name: costs[name])
+    counted = f"{problem.columns} columns, {problem.rows} rows"
+    listed = ", ".join([f"{name} is estimated at {cost:.2g}" for name, cost in costs.items()])
+    found = _worthwhile(problem, search)
+    if found is not None and found.work < costs[best]:
+        reason = f"{found.reason}: estimated at {found.work:.2g}, {listed}"
+        blocks = found.blocks(draft, problem)
+        return _written_out(problem, blocks), Mode(found.mode, reason)
+    run = {"forward": dense.forward, "reverse": dense.reverse}[best]
+    reason = f"{counted}: {listed}" if len(costs) > 1 else counted
+    return run(draft, problem, ways[best]), Mode(best, reason)
+
+
+def _ways(problem: Problem) -> Mapping[str, list[LinearPart]]:
+    """The passes of forward and reverse mode; of one alone where it is clearly the cheaper."""
+    rows, columns = problem.rows, problem.columns
+    makers = {"forward": problem.ahead, "reverse": problem.back}
+    if columns * CLEAR <= rows:
+        del makers["reverse"]
+    elif rows * CLEAR <= columns:
+        del makers["forward"]
+    return {name: make() for name, make in makers.items()}
+
+
+def _worthwhile(problem: Problem, search: Search) -> Compression | None:
+    """A compression that takes far fewer seeds than the dense modes, if there is one."""
+    rows, columns = problem.rows, problem.columns
+    if rows * columns < MIN_ELEMENTS or min(rows, columns) < MIN_SEEDS:
+        return None
+    limit = min(MAX_SEARCHED, max(rows * columns // 4, rows + columns))
+    try:
+        return search.found(problem, limit, most=min(rows, columns) // 2)
+    except TooDense:
+        return None
+
+
+def _written_out(problem: Problem, blocks: Mapping[Pair, Block]) -> Blocks:
+    """Every block with its zeros."""
+    return {pair: _whole(problem, pair, block) for pair, block in blocks.items()}
+
+
+def _whole(problem: Problem, pair: Pair, block: Block) -> Ref | None:
+    if block.values is None:
+        return None
+    pattern, size = block.pattern, block.pattern.shape[0] * block.pattern.shape[1]
+    places = pattern.rows * pattern.shape[1] + pattern.columns
+    index = block.values.builder.constant(places.astype(INT64))
+    placed = do.ungather(index, block.values, shape=(size,), axes=(0,), counts=(1,))
+    return reshaped(placed, problem.block_type(*pair).shape)
