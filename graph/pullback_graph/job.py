@@ -96,6 +96,9 @@ class Metrics:
     executor_reason: str = ""
     split: str = ""
     split_reason: str = ""
+    mode: str = ""
+    """How a derivative is computed: `forward`, `reverse`, `sparse forward`, ..."""
+    mode_reason: str = ""
     program_cache_hit: bool = False
     graph_cache_hit: bool = False
     tensor_cache_hits: int = 0
@@ -120,29 +123,32 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Values, derivatives and metrics of one job."""
+    """Values, derivatives and metrics of one job.
+
+    Sparse derivatives are a `SparseArray` here, and what the clients make of it in their results.
+    """
 
     outputs: dict[str, NDArray]
-    derivatives: dict[DerivativeKey, NDArray]
+    derivatives: dict[DerivativeKey, Any]
     metrics: Metrics
     id: str = ""
 
     @property
-    def gradients(self) -> dict[str, NDArray]:
+    def gradients(self) -> dict[str, Any]:
         """Arrays by input name: the gradient, or the first seed's vjp or hvp."""
         return {k.input: v for k, v in self.derivatives.items() if k.seed == 0 and k.input}
 
     @property
-    def jacobians(self) -> dict[tuple[str, str], NDArray]:
-        """Arrays of shape output.shape + input.shape by (output, input)."""
+    def jacobians(self) -> dict[tuple[str, str], Any]:
+        """Arrays of shape output.shape + input.shape by (output, input), or sparse matrices."""
         return {(k.output, k.input): v for k, v in self.derivatives.items()}
 
     @property
-    def hessians(self) -> dict[tuple[str, str], NDArray]:
-        """Arrays of shape first.shape + second.shape by (first input, second input)."""
+    def hessians(self) -> dict[tuple[str, str], Any]:
+        """Arrays of shape first.shape + second.shape by (first input, second input), or sparse."""
         return {(k.input, k.second_input): v for k, v in self.derivatives.items()}
 
-    def seed(self, number: int) -> dict[str, NDArray]:
+    def seed(self, number: int) -> dict[str, Any]:
         """One seed's arrays: by input name (vjp, hvp) or output name (jvp)."""
         chosen = {k: v for k, v in self.derivatives.items() if k.seed == number}
         return {k.input or k.output: v for k, v in chosen.items()}

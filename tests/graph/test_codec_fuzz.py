@@ -22,6 +22,7 @@ from pullback_graph.codec import (
 )
 from pullback_graph.errors import PullbackError
 from pullback_graph.job import Job, Metrics, Options, Result, Split
+from pullback_graph.pattern import SparseArray, pattern_of
 from pullback_graph.text import parse, to_text
 from pullback_graph.want import DerivativeKey, Hvp
 from pullback_proto.v1 import job_pb2
@@ -56,7 +57,12 @@ def sample_result() -> bytes:
     """A serialised result."""
     arrays = {"y": np.arange(3.0)}
     metrics = Metrics(non_finite={"y": 1}, independent_inputs=("x",))
-    return encode_result(Result(arrays, {DerivativeKey("y", "x"): np.eye(2)}, metrics))
+    pattern = pattern_of(np.array([0, 0, 2]), np.array([1, 3, 0]), (3, 4))
+    derivatives = {
+        DerivativeKey("y", "x"): np.eye(2),
+        DerivativeKey("y", "w"): SparseArray(pattern, np.arange(3.0)),
+    }
+    return encode_result(Result(arrays, derivatives, metrics))
 
 
 @given(st.binary(max_size=200))

@@ -51,7 +51,9 @@ WANTS: tuple[tuple[Want, int], ...] = (
     (Hvp(("x",), (("x",), ("x",), ("x",)), "y"), 3),
     (Jacobian(("x",)), 0),
     (Jacobian(("x",), ("y",)), 0),
+    (Jacobian(("x",), ("y",), sparse=True), 0),
     (Hessian(("x",), "y"), 0),
+    (Hessian(("x",), sparse=True), 0),
 )
 OPTIONS = (
     Options(),

@@ -16,9 +16,10 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Options, Split
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
 from pullback_graph.tape import Tape
+from pullback_graph.want import SPARSE
 from pullback_proto.v1 import job_pb2
 
-FEATURES: frozenset[str] = frozenset()
+FEATURES: frozenset[str] = frozenset({SPARSE})
 """What Job.required_features may name: features added after the wire's first version."""
 
 _AUTO = "auto"
@@ -50,6 +51,7 @@ def encode_job(job: Job) -> bytes:
     for name, tensor in job.inputs.items():
         encode_named(message.inputs.add(), name, tensor)
     encode_want(message, job.want, job.seeds)
+    message.required_features.extend(job.want.features)
     if job.options != _DEFAULT_OPTIONS:
         message.options.SetInParent()
         _encode_options(message.options, job.options)
@@ -87,10 +89,12 @@ def job_head(message: job_pb2.Job) -> Hashable | None:
     """All of a job that stays from call to call: its graph's hash, want and options.
 
     Two messages of one head decode alike but for id and inputs; None for a job that brings its
-    graph, seeds or features, which are for `decode_job`.
+    graph, seeds or unknown features, which are for `decode_job`.
     """
     want = message.WhichOneof("want")
-    if want not in _SEEDLESS or message.required_features or not message.fingerprint:
+    if want not in _SEEDLESS or not message.fingerprint:
+        return None
+    if message.required_features and not FEATURES.issuperset(message.required_features):
         return None
     named = getattr(message, want).SerializeToString()
     return message.fingerprint, want, named, message.options.SerializeToString()

@@ -8,14 +8,17 @@ from typing import Any
 
 from pullback_graph.bad_node import BadNode, ValueRange
 from pullback_graph.codec.messages import parsed
+from pullback_graph.codec.patterns import decode_pattern, encode_pattern
 from pullback_graph.codec.tensors import (
     decode_arrays,
     decode_tensor,
     encode_arrays,
     encode_tensor,
 )
+from pullback_graph.errors import WireError
 from pullback_graph.job import Metrics, Result
 from pullback_graph.limits import DEFAULT_LIMITS
+from pullback_graph.pattern import SparseArray
 from pullback_graph.want import DerivativeKey
 from pullback_proto.v1 import job_pb2, metrics_pb2
 
@@ -32,6 +35,8 @@ _STANDING = (
     "executor_reason",
     "split",
     "split_reason",
+    "mode",
+    "mode_reason",
     "program_cache_hit",
     "graph_cache_hit",
     "digest",
@@ -56,9 +61,16 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
     message = job_pb2.JobResult()
     encode_arrays(message.outputs, result.outputs)
     for (output, first, second, seed), array in result.derivatives.items():
-        message.derivatives.add(
-            output=output, input=first, second_input=second, seed=seed, value=encode_tensor(array)
+        is_sparse = isinstance(array, SparseArray)
+        item = message.derivatives.add(
+            output=output,
+            input=first,
+            second_input=second,
+            seed=seed,
+            value=encode_tensor(array.values if is_sparse else array),
         )
+        if is_sparse:
+            item.pattern.CopyFrom(encode_pattern(array.pattern))
     if not standing:
         write_metrics(message.metrics, result.metrics)
         return message.SerializeToString()
@@ -106,13 +118,25 @@ def decode_result(data: bytes | job_pb2.JobResult, id: str = "") -> Result:
     """
     message = parsed(job_pb2.JobResult, data, "result", DEFAULT_LIMITS)
     derivatives = {
-        DerivativeKey(item.output, item.input, item.second_input, item.seed): decode_tensor(
-            item.value, None, "derivatives"
-        )
+        DerivativeKey(item.output, item.input, item.second_input, item.seed): _derivative(item)
         for item in message.derivatives
     }
     outputs = decode_arrays(message.outputs, "outputs")
     return Result(outputs, derivatives, read_metrics(message.metrics), id)
+
+
+def _derivative(item: job_pb2.Derivative) -> Any:
+    """The array of a derivative, or its sparse matrix."""
+    value = decode_tensor(item.value, None, "derivatives")
+    if not item.HasField("pattern"):
+        return value
+    pattern = decode_pattern(item.pattern, "derivatives.pattern")
+    if value.shape != (pattern.count,):
+        raise WireError(
+            f"a pattern of {pattern.count} places comes with values of shape {value.shape}",
+            field="derivatives.value",
+        )
+    return SparseArray(pattern, value)
 
 
 def write_metrics(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:

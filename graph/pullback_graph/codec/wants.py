@@ -49,7 +49,7 @@ def encode_want(job: Any, want: Want, seeds: Seeds) -> None:
         value = getattr(want, field)
         if field == "seeds":
             _encode_seeds(message.seeds, value, seeds, name)
-        elif isinstance(value, str):
+        elif isinstance(value, str | bool):
             setattr(message, field, value)
         else:
             getattr(message, field).extend(value)
@@ -87,7 +87,7 @@ def decode_want(job: Any, limits: Limits) -> tuple[Want, Seeds]:
         if field == "seeds":
             seeds = _decode_seeds(value, limits, name)
             value = tuple([tuple(seed) for seed in seeds])
-        elif not isinstance(value, str):
+        elif not isinstance(value, str | bool):
             limits.check("max_outputs", len(value), "names", f"{name}.{field}")
             value = tuple(value)
         values[field] = value

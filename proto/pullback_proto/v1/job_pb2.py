@@ -29,17 +29,17 @@ from pullback_proto.v1 import tape_pb2 as pullback__proto_dot_v1_dot_tape__pb2
 from pullback_proto.v1 import tensor_pb2 as pullback__proto_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpullback_proto/v1/job.proto\x12\x0bpullback.v1\x1a\x17google/rpc/status.proto\x1a\x1dpullback_proto/v1/graph.proto\x1a\x1fpullback_proto/v1/metrics.proto\x1a\x1cpullback_proto/v1/tape.proto\x1a\x1epullback_proto/v1/tensor.proto\"\xfa\x03\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05graph\x18\x02 \x01(\x0b\x32\x12.pullback.v1.GraphH\x00\x12!\n\x04tape\x18\x03 \x01(\x0b\x32\x11.pullback.v1.TapeH\x00\x12\x15\n\x0b\x66ingerprint\x18\x04 \x01(\x0cH\x00\x12(\n\x06inputs\x18\x05 \x03(\x0b\x32\x18.pullback.v1.NamedTensor\x12%\n\x07options\x18\x06 \x01(\x0b\x32\x14.pullback.v1.Options\x12\x19\n\x11required_features\x18\x07 \x03(\t\x12#\n\x05value\x18\n \x01(\x0b\x32\x12.pullback.v1.ValueH\x01\x12)\n\x08gradient\x18\x0b \x01(\x0b\x32\x15.pullback.v1.GradientH\x01\x12\x1f\n\x03vjp\x18\x0c \x01(\x0b\x32\x10.pullback.v1.VjpH\x01\x12\x1f\n\x03jvp\x18\r \x01(\x0b\x32\x10.pullback.v1.JvpH\x01\x12\x1f\n\x03hvp\x18\x0e \x01(\x0b\x32\x10.pullback.v1.HvpH\x01\x12)\n\x08jacobian\x18\x0f \x01(\x0b\x32\x15.pullback.v1.JacobianH\x01\x12\'\n\x07hessian\x18\x10 \x01(\x0b\x32\x14.pullback.v1.HessianH\x01\x42\r\n\x0b\x63omputationB\x06\n\x04want\"\x18\n\x05Value\x12\x0f\n\x07outputs\x18\x02 \x03(\t\"\'\n\x08Gradient\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"4\n\x03Vjp\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12 \n\x05seeds\x18\x03 \x03(\x0b\x32\x11.pullback.v1.Seed\"\'\n\x03Jvp\x12 \n\x05seeds\x18\x03 \x03(\x0b\x32\x11.pullback.v1.Seed\"D\n\x03Hvp\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\x12 \n\x05seeds\x18\x03 \x03(\x0b\x32\x11.pullback.v1.Seed\"(\n\x08Jacobian\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0f\n\x07outputs\x18\x02 \x03(\t\"&\n\x07Hessian\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"1\n\x04Seed\x12)\n\x07tensors\x18\x01 \x03(\x0b\x32\x18.pullback.v1.NamedTensor\"\xfa\x01\n\x07Options\x12\x17\n\ndeadline_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08priority\x18\x02 \x01(\x11\x12\x10\n\x08\x65xecutor\x18\x03 \x01(\t\x12!\n\x05split\x18\x04 \x01(\x0b\x32\x12.pullback.v1.Split\x12\x14\n\x0creproducible\x18\x05 \x01(\x08\x12\x1d\n\x10memory_cap_bytes\x18\x06 \x01(\x04H\x01\x88\x01\x01\x12!\n\x05\x63heck\x18\x07 \x01(\x0e\x32\x12.pullback.v1.Check\x12\x13\n\x0b\x63\x65rtificate\x18\x08 \x01(\x08\x42\r\n\x0b_deadline_sB\x13\n\x11_memory_cap_bytes\"<\n\x05Split\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.pullback.v1.SplitKind\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x8e\x01\n\tJobResult\x12)\n\x07outputs\x18\x01 \x03(\x0b\x32\x18.pullback.v1.NamedTensor\x12,\n\x0b\x64\x65rivatives\x18\x02 \x03(\x0b\x32\x17.pullback.v1.Derivative\x12(\n\x07metrics\x18\x03 \x01(\x0b\x32\x17.pullback.v1.JobMetrics\"s\n\nDerivative\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x14\n\x0csecond_input\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\r\x12\"\n\x05value\x18\x05 \x01(\x0b\x32\x13.pullback.v1.Tensor\"\x82\x01\n\x08JobReply\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x16.pullback.v1.JobResultH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x10\n\x08position\x18\x04 \x01(\x04\x42\t\n\x07outcome\"\x18\n\x08JobBatch\x12\x0c\n\x04jobs\x18\x01 \x03(\x0c\"\x1d\n\nReplyBatch\x12\x0f\n\x07replies\x18\x01 \x03(\x0c*x\n\tSplitKind\x12\x13\n\x0fSPLIT_KIND_AUTO\x10\x00\x12\x13\n\x0fSPLIT_KIND_NONE\x10\x01\x12\x14\n\x10SPLIT_KIND_SHARD\x10\x02\x12\x15\n\x11SPLIT_KIND_BRANCH\x10\x03\x12\x14\n\x10SPLIT_KIND_STAGE\x10\x04*;\n\x05\x43heck\x12\x0e\n\nCHECK_NONE\x10\x00\x12\x10\n\x0c\x43HECK_FINITE\x10\x01\x12\x10\n\x0c\x43HECK_REPORT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpullback_proto/v1/job.proto\x12\x0bpullback.v1\x1a\x17google/rpc/status.proto\x1a\x1dpullback_proto/v1/graph.proto\x1a\x1fpullback_proto/v1/metrics.proto\x1a\x1cpullback_proto/v1/tape.proto\x1a\x1epullback_proto/v1/tensor.proto\"\xfa\x03\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05graph\x18\x02 \x01(\x0b\x32\x12.pullback.v1.GraphH\x00\x12!\n\x04tape\x18\x03 \x01(\x0b\x32\x11.pullback.v1.TapeH\x00\x12\x15\n\x0b\x66ingerprint\x18\x04 \x01(\x0cH\x00\x12(\n\x06inputs\x18\x05 \x03(\x0b\x32\x18.pullback.v1.NamedTensor\x12%\n\x07options\x18\x06 \x01(\x0b\x32\x14.pullback.v1.Options\x12\x19\n\x11required_features\x18\x07 \x03(\t\x12#\n\x05value\x18\n \x01(\x0b\x32\x12.pullback.v1.ValueH\x01\x12)\n\x08gradient\x18\x0b \x01(\x0b\x32\x15.pullback.v1.GradientH\x01\x12\x1f\n\x03vjp\x18\x0c \x01(\x0b\x32\x10.pullback.v1.VjpH\x01\x12\x1f\n\x03jvp\x18\r \x01(\x0b\x32\x10.pullback.v1.JvpH\x01\x12\x1f\n\x03hvp\x18\x0e \x01(\x0b\x32\x10.pullback.v1.HvpH\x01\x12)\n\x08jacobian\x18\x0f \x01(\x0b\x32\x15.pullback.v1.JacobianH\x01\x12\'\n\x07hessian\x18\x10 \x01(\x0b\x32\x14.pullback.v1.HessianH\x01\x42\r\n\x0b\x63omputationB\x06\n\x04want\"\x18\n\x05Value\x12\x0f\n\x07outputs\x18\x02 \x03(\t\"\'\n\x08Gradient\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"4\n\x03Vjp\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12 \n\x05seeds\x18\x03 \x03(\x0b\x32\x11.pullback.v1.Seed\"\'\n\x03Jvp\x12 \n\x05seeds\x18\x03 \x03(\x0b\x32\x11.pullback.v1.Seed\"D\n\x03Hvp\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\x12 \n\x05seeds\x18\x03 \x03(\x0b\x32\x11.pullback.v1.Seed\"8\n\x08Jacobian\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12\x0e\n\x06sparse\x18\x03 \x01(\x08\"6\n\x07Hessian\x12\x0b\n\x03wrt\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\x12\x0e\n\x06sparse\x18\x03 \x01(\x08\"1\n\x04Seed\x12)\n\x07tensors\x18\x01 \x03(\x0b\x32\x18.pullback.v1.NamedTensor\"\xfa\x01\n\x07Options\x12\x17\n\ndeadline_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08priority\x18\x02 \x01(\x11\x12\x10\n\x08\x65xecutor\x18\x03 \x01(\t\x12!\n\x05split\x18\x04 \x01(\x0b\x32\x12.pullback.v1.Split\x12\x14\n\x0creproducible\x18\x05 \x01(\x08\x12\x1d\n\x10memory_cap_bytes\x18\x06 \x01(\x04H\x01\x88\x01\x01\x12!\n\x05\x63heck\x18\x07 \x01(\x0e\x32\x12.pullback.v1.Check\x12\x13\n\x0b\x63\x65rtificate\x18\x08 \x01(\x08\x42\r\n\x0b_deadline_sB\x13\n\x11_memory_cap_bytes\"<\n\x05Split\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.pullback.v1.SplitKind\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x8e\x01\n\tJobResult\x12)\n\x07outputs\x18\x01 \x03(\x0b\x32\x18.pullback.v1.NamedTensor\x12,\n\x0b\x64\x65rivatives\x18\x02 \x03(\x0b\x32\x17.pullback.v1.Derivative\x12(\n\x07metrics\x18\x03 \x01(\x0b\x32\x17.pullback.v1.JobMetrics\"\x9a\x01\n\nDerivative\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\x14\n\x0csecond_input\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\r\x12\"\n\x05value\x18\x05 \x01(\x0b\x32\x13.pullback.v1.Tensor\x12%\n\x07pattern\x18\x06 \x01(\x0b\x32\x14.pullback.v1.Pattern\"~\n\x07Pattern\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x04\x12\'\n\nrow_starts\x18\x03 \x01(\x0b\x32\x13.pullback.v1.Tensor\x12+\n\x0e\x63olumn_indices\x18\x04 \x01(\x0b\x32\x13.pullback.v1.Tensor\"\x82\x01\n\x08JobReply\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x16.pullback.v1.JobResultH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x10\n\x08position\x18\x04 \x01(\x04\x42\t\n\x07outcome\"\x18\n\x08JobBatch\x12\x0c\n\x04jobs\x18\x01 \x03(\x0c\"\x1d\n\nReplyBatch\x12\x0f\n\x07replies\x18\x01 \x03(\x0c*x\n\tSplitKind\x12\x13\n\x0fSPLIT_KIND_AUTO\x10\x00\x12\x13\n\x0fSPLIT_KIND_NONE\x10\x01\x12\x14\n\x10SPLIT_KIND_SHARD\x10\x02\x12\x15\n\x11SPLIT_KIND_BRANCH\x10\x03\x12\x14\n\x10SPLIT_KIND_STAGE\x10\x04*;\n\x05\x43heck\x12\x0e\n\nCHECK_NONE\x10\x00\x12\x10\n\x0c\x43HECK_FINITE\x10\x01\x12\x10\n\x0c\x43HECK_REPORT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pullback_proto.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPLITKIND']._serialized_start=1836
-  _globals['_SPLITKIND']._serialized_end=1956
-  _globals['_CHECK']._serialized_start=1958
-  _globals['_CHECK']._serialized_end=2017
+  _globals['_SPLITKIND']._serialized_start=2036
+  _globals['_SPLITKIND']._serialized_end=2156
+  _globals['_CHECK']._serialized_start=2158
+  _globals['_CHECK']._serialized_end=2217
   _globals['_JOB']._serialized_start=196
   _globals['_JOB']._serialized_end=702
   _globals['_VALUE']._serialized_start=704
@@ -53,23 +53,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HVP']._serialized_start=866
   _globals['_HVP']._serialized_end=934
   _globals['_JACOBIAN']._serialized_start=936
-  _globals['_JACOBIAN']._serialized_end=976
-  _globals['_HESSIAN']._serialized_start=978
-  _globals['_HESSIAN']._serialized_end=1016
-  _globals['_SEED']._serialized_start=1018
-  _globals['_SEED']._serialized_end=1067
-  _globals['_OPTIONS']._serialized_start=1070
-  _globals['_OPTIONS']._serialized_end=1320
-  _globals['_SPLIT']._serialized_start=1322
-  _globals['_SPLIT']._serialized_end=1382
-  _globals['_JOBRESULT']._serialized_start=1385
-  _globals['_JOBRESULT']._serialized_end=1527
-  _globals['_DERIVATIVE']._serialized_start=1529
-  _globals['_DERIVATIVE']._serialized_end=1644
-  _globals['_JOBREPLY']._serialized_start=1647
-  _globals['_JOBREPLY']._serialized_end=1777
-  _globals['_JOBBATCH']._serialized_start=1779
-  _globals['_JOBBATCH']._serialized_end=1803
-  _globals['_REPLYBATCH']._serialized_start=1805
-  _globals['_REPLYBATCH']._serialized_end=1834
+  _globals['_JACOBIAN']._serialized_end=992
+  _globals['_HESSIAN']._serialized_start=994
+  _globals['_HESSIAN']._serialized_end=1048
+  _globals['_SEED']._serialized_start=1050
+  _globals['_SEED']._serialized_end=1099
+  _globals['_OPTIONS']._serialized_start=1102
+  _globals['_OPTIONS']._serialized_end=1352
+  _globals['_SPLIT']._serialized_start=1354
+  _globals['_SPLIT']._serialized_end=1414
+  _globals['_JOBRESULT']._serialized_start=1417
+  _globals['_JOBRESULT']._serialized_end=1559
+  _globals['_DERIVATIVE']._serialized_start=1562
+  _globals['_DERIVATIVE']._serialized_end=1716
+  _globals['_PATTERN']._serialized_start=1718
+  _globals['_PATTERN']._serialized_end=1844
+  _globals['_JOBREPLY']._serialized_start=1847
+  _globals['_JOBREPLY']._serialized_end=1977
+  _globals['_JOBBATCH']._serialized_start=1979
+  _globals['_JOBBATCH']._serialized_end=2003
+  _globals['_REPLYBATCH']._serialized_start=2005
+  _globals['_REPLYBATCH']._serialized_end=2034
 # @@protoc_insertion_point(module_scope)

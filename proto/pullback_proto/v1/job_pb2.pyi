@@ -105,20 +105,24 @@ class Hvp(_message.Message):
     def __init__(self, wrt: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., seeds: _Optional[_Iterable[_Union[Seed, _Mapping]]] = ...) -> None: ...
 
 class Jacobian(_message.Message):
-    __slots__ = ("wrt", "outputs")
+    __slots__ = ("wrt", "outputs", "sparse")
     WRT_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    SPARSE_FIELD_NUMBER: _ClassVar[int]
     wrt: _containers.RepeatedScalarFieldContainer[str]
     outputs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, wrt: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ...) -> None: ...
+    sparse: bool
+    def __init__(self, wrt: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ..., sparse: bool = ...) -> None: ...
 
 class Hessian(_message.Message):
-    __slots__ = ("wrt", "output")
+    __slots__ = ("wrt", "output", "sparse")
     WRT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SPARSE_FIELD_NUMBER: _ClassVar[int]
     wrt: _containers.RepeatedScalarFieldContainer[str]
     output: str
-    def __init__(self, wrt: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ...) -> None: ...
+    sparse: bool
+    def __init__(self, wrt: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., sparse: bool = ...) -> None: ...
 
 class Seed(_message.Message):
     __slots__ = ("tensors",)
@@ -165,18 +169,32 @@ class JobResult(_message.Message):
     def __init__(self, outputs: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ..., derivatives: _Optional[_Iterable[_Union[Derivative, _Mapping]]] = ..., metrics: _Optional[_Union[_metrics_pb2.JobMetrics, _Mapping]] = ...) -> None: ...
 
 class Derivative(_message.Message):
-    __slots__ = ("output", "input", "second_input", "seed", "value")
+    __slots__ = ("output", "input", "second_input", "seed", "value", "pattern")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     SECOND_INPUT_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
     output: str
     input: str
     second_input: str
     seed: int
     value: _tensor_pb2.Tensor
-    def __init__(self, output: _Optional[str] = ..., input: _Optional[str] = ..., second_input: _Optional[str] = ..., seed: _Optional[int] = ..., value: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+    pattern: Pattern
+    def __init__(self, output: _Optional[str] = ..., input: _Optional[str] = ..., second_input: _Optional[str] = ..., seed: _Optional[int] = ..., value: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., pattern: _Optional[_Union[Pattern, _Mapping]] = ...) -> None: ...
+
+class Pattern(_message.Message):
+    __slots__ = ("rows", "columns", "row_starts", "column_indices")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    ROW_STARTS_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_INDICES_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    columns: int
+    row_starts: _tensor_pb2.Tensor
+    column_indices: _tensor_pb2.Tensor
+    def __init__(self, rows: _Optional[int] = ..., columns: _Optional[int] = ..., row_starts: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., column_indices: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class JobReply(_message.Message):
     __slots__ = ("id", "result", "error", "position")
