@@ -63,7 +63,14 @@ class Call:
 
         Raises:
             TraceError: there is none.
+            InputError: a sparse derivative is wanted, which is no array that a trace could hold.
         """
+        if self.want.features:
+            raise InputError(
+                "a sparse derivative cannot go into a trace; ask for it outside the traced "
+                "function, or without sparse=True",
+                field="sparse",
+            )
         trace = active_trace()
         if trace is None:
             raise TraceError("a traced value is used outside the function it was traced in")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from pullback.call import Call
+from pullback.sparse_matrix import as_users_matrix
 from pullback.structure import LEAF, flatten
 from pullback.tracing.captured_state import StateGuard
 from pullback_graph.derivative import Lowered
@@ -133,8 +134,22 @@ class _Slot:
         self.position = position
 
 
+def _sparse_answer(call: Call, lowered: Lowered) -> Answer:
+    """The same where derivatives are sparse: they are made into matrices first, as always."""
+    names, count = lowered.graph.output_names, lowered.value_count
+
+    def answer(results: Sequence[NDArray]) -> Any:
+        named = lowered.named(results[count:])
+        values = dict(zip(names[:count], results[:count], strict=True))
+        return call.finish(values, {key: as_users_matrix(x) for key, x in named.items()})
+
+    return answer
+
+
 def _answer(call: Call, lowered: Lowered) -> Answer:
     """How results take the structure that the user's call returns: asked once, with slots."""
+    if lowered.patterns:
+        return _sparse_answer(call, lowered)
     graph = lowered.graph
     slots = [_Slot(position) for position in range(len(graph.outputs))]
     names = graph.output_names[: lowered.value_count]

@@ -31,21 +31,23 @@ def grad(function: Function, wrt: Wrt = None, *, has_aux: bool = False) -> Funct
     return local().grad(function, wrt, has_aux=has_aux)
 
 
-def jacobian(function: Function, wrt: Wrt = None) -> Function:
+def jacobian(function: Function, wrt: Wrt = None, *, sparse: bool = False) -> Function:
     """A function that gives, per array of the result, its Jacobian by the arguments.
 
-    Shape: result.shape + argument.shape.
+    Shape: result.shape + argument.shape; with `sparse`, a `scipy.sparse.csr_array` of result.size
+    rows and argument.size columns.
     """
-    made: Function = local().jacobian(function, wrt)
+    made: Function = local().jacobian(function, wrt, sparse=sparse)
     return made
 
 
-def hessian(function: Function, wrt: Wrt = None) -> Function:
+def hessian(function: Function, wrt: Wrt = None, *, sparse: bool = False) -> Function:
     """A function that gives, per pair of arguments, the second derivative of a scalar result.
 
-    Shape: first.shape + second.shape.
+    Shape: first.shape + second.shape; with `sparse`, a `scipy.sparse.csr_array` of first.size rows
+    and second.size columns.
     """
-    made: Function = local().hessian(function, wrt)
+    made: Function = local().hessian(function, wrt, sparse=sparse)
     return made
 
 

@@ -25,6 +25,7 @@ from pullback.local_inputs import Deadline, bound_arrays
 from pullback.local_tape import run_tape
 from pullback.many_points import ManyPoints, run_many
 from pullback.map_items import MakeJob, map_job_maker
+from pullback.sparse_matrix import as_users_matrix
 from pullback.transforms import Transforms
 from pullback_graph import memory
 from pullback_graph.derivative import Lowered, lower
@@ -137,9 +138,10 @@ class LocalService(Transforms[Result]):
         _measure(prepared, arrays, results, job, metrics)
         metrics.total_s = perf_counter() - started
         count = prepared.lowered.value_count
-        derivatives = zip(prepared.lowered.derivatives, results[count:], strict=True)
+        named = prepared.lowered.named(results[count:])
+        derivatives = {key: as_users_matrix(array) for key, array in named.items()}
         outputs = zip(prepared.names, results[:count], strict=False)
-        return Result(dict(outputs), dict(derivatives), metrics, job.id)
+        return Result(dict(outputs), derivatives, metrics, job.id)
 
     def map(
         self,
@@ -292,6 +294,7 @@ def _measure(
     metrics.nodes = prepared.nodes
     metrics.flops = prepared.flops
     metrics.adjoint_evaluations = lowered.adjoints
+    metrics.mode, metrics.mode_reason = lowered.mode.name, lowered.mode.reason
     metrics.independent_inputs = lowered.independent
     metrics.peak_bytes = prepared.peak_bytes
     metrics.recompute_factor = prepared.recompute_factor

@@ -28,7 +28,7 @@ def run_tape(job: Job, tape: Tape) -> Result | None:
         InputError, NotDifferentiable: the inputs or the want do not fit.
         DeadlineExceeded: it took longer than allowed.
     """
-    if not _takes(job.options):
+    if not _takes(job.options) or job.want.features:
         return None
     started_s = perf_counter()
     program: Any = _machine().compile_tape(tape, job.want)

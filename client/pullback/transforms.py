@@ -8,7 +8,7 @@ says which is meant.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeAlias
 
 from pullback.call import Arrays, Call, Derivatives, Point, Wrt, at_point, seed_arrays
@@ -68,27 +68,31 @@ class Transforms(Verbs[Reply]):
             return super().value(graph, *args, **keywords)
         return self._wrap(graph, _value, (), keywords)
 
-    def jacobian(self, graph: Any, *args: Any, **keywords: Any) -> Any:
+    def jacobian(self, graph: Any, *args: Any, sparse: bool = False, **keywords: Any) -> Any:
         """Of a function (`wrt` as above), a function that gives its Jacobian.
 
-        Per array of the result: by the arguments, of shape result.shape + argument.shape.
+        Per array of the result: by the arguments, of shape result.shape + argument.shape; with
+        `sparse`, a `scipy.sparse.csr_array` of result.size rows and argument.size columns.
 
         Of a graph: as `Verbs.jacobian`.
         """
         if isinstance(graph, GRAPHS):
-            return super().jacobian(graph, *args, **keywords)
-        return self._transformed(_jacobian, (), graph, *args, **keywords)
+            return super().jacobian(graph, *args, sparse=sparse, **keywords)
+        transform = partial(_jacobian, sparse=sparse)
+        return self._transformed(transform, (), graph, *args, **keywords)
 
-    def hessian(self, graph: Any, *args: Any, **keywords: Any) -> Any:
+    def hessian(self, graph: Any, *args: Any, sparse: bool = False, **keywords: Any) -> Any:
         """Of a function (`wrt` as above), a function that gives its Hessian.
 
-        Per pair of arguments: an array of shape first.shape + second.shape.
+        Per pair of arguments: an array of shape first.shape + second.shape; with `sparse`, a
+        `scipy.sparse.csr_array` of first.size rows and second.size columns.
 
         Of a graph: as `Verbs.hessian`.
         """
         if isinstance(graph, GRAPHS):
-            return super().hessian(graph, *args, **keywords)
-        return self._transformed(_hessian, (), graph, *args, **keywords)
+            return super().hessian(graph, *args, sparse=sparse, **keywords)
+        transform = partial(_hessian, sparse=sparse)
+        return self._transformed(transform, (), graph, *args, **keywords)
 
     def vjp(self, graph: Any, *args: Any, **keywords: Any) -> Any:
         """Of a function (`wrt` as above), a function that takes `cotangent=` too.
@@ -213,7 +217,7 @@ def _gradient(point: Point, has_aux: bool, give: Callable[[Any, Any], Any]) -> C
     return point.call(want, finish)
 
 
-def _jacobian(point: Point, seeds: Arrays) -> Call:
+def _jacobian(point: Point, seeds: Arrays, *, sparse: bool) -> Call:
     def finish(outputs: Arrays, derivatives: Derivatives) -> Any:
         def rows(output: str) -> Any:
             own = {key.input: x for key, x in derivatives.items() if key.output == output}
@@ -221,17 +225,18 @@ def _jacobian(point: Point, seeds: Arrays) -> Call:
 
         return point.like_result(rows)
 
-    return point.call(Jacobian(point.names), finish)
+    return point.call(Jacobian(point.names, sparse=sparse), finish)
 
 
-def _hessian(point: Point, seeds: Arrays) -> Call:
+def _hessian(point: Point, seeds: Arrays, *, sparse: bool) -> Call:
     def finish(outputs: Arrays, derivatives: Derivatives) -> Any:
         rows: dict[str, dict[str, Any]] = {}
         for key, block in derivatives.items():
             rows.setdefault(key.input, {})[key.second_input] = block
         return point.like_wrt({first: point.like_wrt(row) for first, row in rows.items()})
 
-    return point.call(Hessian(point.names, point.scalar_output(False)), finish)
+    want = Hessian(point.names, point.scalar_output(False), sparse)
+    return point.call(want, finish)
 
 
 def _vjp(point: Point, seeds: Arrays) -> Call:

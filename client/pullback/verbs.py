@@ -128,10 +128,15 @@ class Verbs(Generic[Reply]):
         inputs: Arrays,
         wrt: Names,
         outputs: Names = (),
+        *,
+        sparse: bool = False,
         **options: Unpack[OptionFields],
     ) -> Reply:
-        """Arrays of shape output.shape + input.shape: `result.jacobians[output, input]`."""
-        want = Jacobian(as_names(wrt), as_names(outputs))
+        """Arrays of shape output.shape + input.shape: `result.jacobians[output, input]`.
+
+        With `sparse`, each a `scipy.sparse.csr_array` of output.size rows, input.size columns.
+        """
+        want = Jacobian(as_names(wrt), as_names(outputs), sparse)
         return self.evaluate(graph, inputs, want=want, **options)
 
     def hessian(
@@ -140,10 +145,16 @@ class Verbs(Generic[Reply]):
         inputs: Arrays,
         wrt: Names,
         output: str = "",
+        *,
+        sparse: bool = False,
         **options: Unpack[OptionFields],
     ) -> Reply:
-        """Arrays of shape first.shape + second.shape: `result.hessians[first, second]`."""
-        return self.evaluate(graph, inputs, want=Hessian(as_names(wrt), output), **options)
+        """Arrays of shape first.shape + second.shape: `result.hessians[first, second]`.
+
+        With `sparse`, each a `scipy.sparse.csr_array` of first.size rows, second.size columns.
+        """
+        want = Hessian(as_names(wrt), output, sparse)
+        return self.evaluate(graph, inputs, want=want, **options)
 
 
 def _names_of(seeds: Sequence[Any]) -> tuple[tuple[str, ...], ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from pullback_graph.codec import encode_graph
 from pullback_graph.text import parse
@@ -192,3 +193,33 @@ def test_a_failed_computation_is_status_1(tmp_path: Path):
     done = run("eval", path, "-i", "x=-1", "--local", "--option", "check=finite")
     assert done.status == 1
     assert "NonFiniteError" in done.errors
+
+
+def test_the_command_line_prints_places(squares: Path, tmp_path: Path):
+    """For people a place a line, for programs the rows of the matrix, for NumPy its arrays."""
+    flags = ("--input", "x=[1, 2, 3]", "--want", "hessian", "--sparse", "--local")
+    done = run("eval", squares, *flags, "--metrics")
+    assert done.status == 0
+    assert "d2 y / d x d x: float64[3,3], 3 places =" in done.output
+    assert "  (1, 1) 2.0" in done.output
+    assert "mode sparse forward over reverse: 1 colour(s)" in done.errors
+    npz = tmp_path / "out.npz"
+    done = run("eval", squares, *flags, "--json", "--output", npz)
+    assert done.json["derivatives"][0]["sparse"] == {
+        "shape": [3, 3],
+        "row_starts": [0, 1, 2, 3],
+        "columns": [0, 1, 2],
+        "values": [2.0, 2.0, 2.0],
+    }
+    with np.load(npz) as arrays:
+        parts = [arrays[f"hessian/y/x/x/{name}"] for name in ("data", "indices", "indptr")]
+        shape = tuple(arrays["hessian/y/x/x/shape"])
+    matrix = scipy.sparse.csr_array((parts[0], parts[1], parts[2]), shape=shape)
+    np.testing.assert_array_equal(matrix.toarray(), 2 * np.eye(3))
+
+
+def test_the_command_line_refuses_what_is_never_sparse(squares: Path):
+    """A sparse gradient is an error that says what can be had."""
+    done = run("eval", squares, "--input", "x=[1, 2, 3]", "--gradient", "x", "--sparse", "--local")
+    assert done.status != 0
+    assert "ask for a jacobian or hessian" in done.errors

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
+import pullback.numpy as pnp
 from examples.server_process import RunningServer, running_server
 from pullback.remote.service import Service
 from pullback_graph.graph import Graph
@@ -50,6 +51,29 @@ def test_a_graph_travels_once(service: Service):
     assert hits[1:] == [True, True]
     assert service.value(scaled(7.5), {"x": 2.0}).outputs["y"] == 15.0
     assert service.hessian(scaled(7.5), {"x": 2.0}, "x").hessians["x", "x"] == 0.0
+
+
+def test_sparse_derivatives_travel_with_their_pattern(service: Service):
+    """A Jacobian and a Hessian in two diagonals and three, over the wire."""
+
+    def energy(x: Any) -> Any:
+        return pnp.sum((x[1:] - x[:-1] ** 2) ** 2)
+
+    graph, x = pb.trace(energy, np.ones(400)), np.linspace(0.5, 1.0, 400)
+    for _ in range(2):  # the second one finds the lowered graph, and the pattern with it
+        result = service.hessian(graph, {"x": x}, "x", sparse=True)
+        matrix = result.hessians["x", "x"]
+        assert (matrix.shape, matrix.nnz) == ((400, 400), 3 * 400 - 2)
+        assert result.metrics.mode == "sparse forward over reverse"
+        assert "3 colour(s) of 400 columns" in result.metrics.mode_reason
+        np.testing.assert_allclose(matrix.toarray(), pb.hessian(energy)(x), rtol=1e-12)
+    matrix.data[:] = 0  # the caller's own
+    assert (
+        "mode sparse forward over reverse"
+        in service.plan(graph, want=pb.Hessian(("x",), sparse=True)).text
+    )
+    jacobian = service.jacobian(pnp.sin, sparse=True)(x)
+    np.testing.assert_array_equal(jacobian.toarray(), np.diag(np.cos(x)))
 
 
 def test_large_inputs_are_named(service: Service):

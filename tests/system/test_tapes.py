@@ -95,6 +95,17 @@ def test_every_want_of_a_tape_is_what_its_graph_gives(
         np.testing.assert_allclose(swept.derivatives[key], array, 1e-9, 1e-12)
 
 
+def test_a_sparse_want_of_a_tape_runs_its_graph(channel: grpc.Channel) -> None:
+    """The machine has no sparse derivatives, so that the graph answers; nothing comes dense."""
+    dense = replace(scalar_job(8, as_tape=True), want=Jacobian(("x0",)))
+    found = evaluate(channel, replace(dense, want=Jacobian(("x0",), sparse=True)))
+    assert found.metrics.executor != "tape"
+    for key, array in evaluate(channel, dense).derivatives.items():
+        np.testing.assert_allclose(
+            found.derivatives[key].toarray(), array.reshape(-1, 1), 1e-9, 1e-12
+        )
+
+
 @pytest.mark.parametrize("as_tape", [True, False], ids=["tapes", "graphs"])
 def test_a_batch_runs_packed_and_each_fault_has_its_own_error(
     channel: grpc.Channel, as_tape: bool

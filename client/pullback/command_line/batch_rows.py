@@ -1,9 +1,9 @@
 """The jobs of a batch: lines of a JSONL file, or files of a folder, read one at a time.
 
 A row is an object with `id`, `graph` (text form) or `graph_file`, `inputs`, and what is wanted:
-`gradient`, or `want`, `wrt`, `of` and `seeds`; `options` besides. What it leaves out is the
-command line's. `"@FILE"` stands for the array in a file beside it. In a folder a row is a `.json`
-file, or a graph (`.graph`, `.txt`, `.pb`) with its inputs in an `.npz` of the same name.
+`gradient`, or `want`, `wrt`, `of`, `sparse` and `seeds`; `options` besides. What it leaves out is
+the command line's. `"@FILE"` stands for the array in a file beside it. In a folder a row is a
+`.json` file, or a graph (`.graph`, `.txt`, `.pb`) with its inputs in an `.npz` of the same name.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import Job
 
 GRAPH_SUFFIXES = (".graph", ".txt", ".pb")
-_KEYS = frozenset(
-    ("id", "graph", "graph_file", "inputs", "gradient", "want", "wrt", "of", "seeds", "options")
-)
+_WANTED = ("gradient", "want", "wrt", "of", "sparse", "seeds")
+_KEYS = frozenset(("id", "graph", "graph_file", "inputs", *_WANTED, "options"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +212,7 @@ def _job(
         wrt=_names(values.get("wrt", ())) if says else defaults.wrt,
         of=_names(values.get("of", ())) or defaults.of,
         seeds=seeds,
+        sparse=_truth(values.get("sparse", False)),
     )
     options = {**defaults.options, **values.get("options", {})}
     return make_job(graph, inputs, want=want, seeds=seeds, options=options, id=id)
@@ -231,6 +231,12 @@ def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise InputError(f"a name or a list of names is wanted, got {value!r}")
     return tuple(names)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"sparse is true or false, got {value!r}", field="sparse")
+    return value
 
 
 def _listed(value: Any) -> list[Any]:

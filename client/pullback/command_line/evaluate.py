@@ -30,6 +30,7 @@ def evaluate(
     wrt: flags.Wrt = None,
     of: flags.Of = None,
     seed: flags.Seeds = None,
+    sparse: flags.Sparse = False,
     option: flags.OptionPairs = None,
     server: flags.Server = None,
     local: flags.Local = False,
@@ -47,7 +48,13 @@ def evaluate(
     inputs = read_texts(input or (), input_dtypes(program), "--input")
     seeds = read_seeds(program, want, seed or ())
     wanted = make_want(
-        program, want, gradient=gradient or (), wrt=wrt or (), of=of or (), seeds=seeds
+        program,
+        want,
+        gradient=gradient or (),
+        wrt=wrt or (),
+        of=of or (),
+        seeds=seeds,
+        sparse=sparse,
     )
     options = read_options(option or ())
     with flags.open_service(server, local) as service:

@@ -72,6 +72,7 @@ Seeds = Annotated[
         "--seed", metavar="NAME=VALUE", help="Of a vjp, jvp or hvp: the array that goes in."
     ),
 ]
+Sparse = Annotated[bool, typer.Option("--sparse", help="A jacobian or hessian as sparse matrices.")]
 OptionPairs = Annotated[
     list[str] | None,
     typer.Option(

@@ -23,6 +23,7 @@ def plan(
     wrt: flags.Wrt = None,
     of: flags.Of = None,
     seed: flags.Seeds = None,
+    sparse: flags.Sparse = False,
     option: flags.OptionPairs = None,
     server: flags.Server = None,
     as_json: flags.Json = False,
@@ -34,7 +35,13 @@ def plan(
     program = read_graph(graph)
     seeds = read_seeds(program, want, seed or ())
     wanted = make_want(
-        program, want, gradient=gradient or (), wrt=wrt or (), of=of or (), seeds=seeds
+        program,
+        want,
+        gradient=gradient or (),
+        wrt=wrt or (),
+        of=of or (),
+        seeds=seeds,
+        sparse=sparse,
     )
     with flags.open_service(server) as service:
         report = service.plan(program, want=wanted, seeds=seeds, **read_options(option or ()))

@@ -23,13 +23,17 @@ _TITLES = {
 }
 """How a derivative is headed, by the want's name."""
 
+SHOWN_PLACES = 40
+"""Places of a sparse matrix that are shown to people."""
+
 
 def result_text(result: Result, want: Want) -> str:
     """A result for people: an array a paragraph."""
     title = _TITLES.get(want_name(want), "")
     lines = [_paragraph(name, array) for name, array in result.outputs.items()]
     for key, array in result.derivatives.items():
-        lines.append(_paragraph(title.format(**key._asdict()), array))
+        paragraph = _paragraph if isinstance(array, np.ndarray) else _sparse_paragraph
+        lines.append(paragraph(title.format(**key._asdict()), array))
     return "\n".join(lines)
 
 
@@ -39,8 +43,14 @@ def metrics_text(metrics: Metrics) -> str:
     return (
         f"{metrics.total_s * 1e3:.3g} ms; {metrics.nodes} nodes, {metrics.adjoint_evaluations} "
         f"adjoints, {metrics.flops:.3g} FLOPs; {metrics.executor}, split {metrics.split}, "
-        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}{_findings(metrics)}"
+        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}{_mode(metrics)}"
+        f"{_findings(metrics)}"
     )
+
+
+def _mode(metrics: Metrics) -> str:
+    """How a derivative was computed."""
+    return f"\nmode {metrics.mode}: {metrics.mode_reason}" if metrics.mode else ""
 
 
 def _findings(metrics: Metrics) -> str:
@@ -58,7 +68,7 @@ def _findings(metrics: Metrics) -> str:
 def result_json(result: Result, want: Want) -> dict[str, Any]:
     """A result as JSON takes it; what is not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`."""
     derivatives = [
-        {**{k: v for k, v in key._asdict().items() if v != ""}, "value": json_value(array)}
+        {**{k: v for k, v in key._asdict().items() if v != ""}, **_json_derivative(array)}
         for key, array in result.derivatives.items()
     ]
     shown: dict[str, Any] = {
@@ -81,6 +91,19 @@ def metrics_json(metrics: Metrics) -> dict[str, Any]:
     return shown
 
 
+def _json_derivative(array: Any) -> dict[str, Any]:
+    """A derivative as JSON takes it: nested lists, or the rows of a sparse matrix one by one."""
+    if isinstance(array, np.ndarray):
+        return {"value": json_value(array)}
+    sparse = {
+        "shape": list(array.shape),
+        "row_starts": array.indptr.tolist(),
+        "columns": array.indices.tolist(),
+        "values": json_value(array.data),
+    }
+    return {"sparse": sparse}
+
+
 def json_value(array: NDArray) -> Any:
     """An array as nested lists."""
     if array.dtype.kind != "f" or np.isfinite(array).all():
@@ -89,12 +112,21 @@ def json_value(array: NDArray) -> Any:
 
 
 def named_arrays(result: Result, want: Want) -> Iterator[tuple[str, NDArray]]:
-    """Every array of a result with its name in an npz: `outputs/y`, `gradient/y/x`, `vjp/0/x`."""
+    """Every array of a result with its name in an npz: `outputs/y`, `gradient/y/x`, `vjp/0/x`.
+
+    Of a sparse matrix: `jacobian/y/x/data`, and `indices`, `indptr` and `shape` beside it.
+    """
     for name, array in result.outputs.items():
         yield f"outputs/{name}", array
     kind = want_name(want)
     for key, array in result.derivatives.items():
-        yield derivative_name(kind, key), array
+        name = derivative_name(kind, key)
+        if isinstance(array, np.ndarray):
+            yield name, array
+            continue
+        for part in ("data", "indices", "indptr"):
+            yield f"{name}/{part}", getattr(array, part)
+        yield f"{name}/shape", np.array(array.shape)
 
 
 def derivative_name(kind: str, key: DerivativeKey) -> str:
@@ -123,6 +155,18 @@ def _paragraph(title: str, array: NDArray) -> str:
     shape = ",".join(map(str, array.shape))
     shown = np.array2string(array, threshold=100, separator=", ")
     return f"{title}: {array.dtype.name}[{shape}] =\n{shown}"
+
+
+def _sparse_paragraph(title: str, matrix: Any) -> str:
+    """A sparse matrix: its first places, one a line."""
+    height, width = matrix.shape
+    lines = [f"{title}: {matrix.dtype.name}[{height},{width}], {matrix.nnz} places ="]
+    rows = np.repeat(np.arange(height), np.diff(matrix.indptr))
+    shown = [part[:SHOWN_PLACES].tolist() for part in (rows, matrix.indices, matrix.data)]
+    lines += [f"  ({i}, {j}) {value!r}" for i, j, value in zip(*shown, strict=True)]
+    if matrix.nnz > SHOWN_PLACES:
+        lines.append(f"  ... and {matrix.nnz - SHOWN_PLACES} more")
+    return "\n".join(lines)
 
 
 def _worded(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pullback.command_line.flags import WantName
@@ -22,6 +23,7 @@ def make_want(
     wrt: Sequence[str] = (),
     of: Sequence[str] = (),
     seeds: Sequence[Seed] = (),
+    sparse: bool = False,
 ) -> Want:
     """The want; `gradient` is short for a gradient by those inputs.
 
@@ -37,8 +39,11 @@ def make_want(
         raise InputError(f"a {kind} needs a seed: {_SEEDED[kind]} by name", field="seeds")
     if kind not in _SEEDED and seeds:
         raise InputError(f"a {kind} takes no seed", field="seeds")
+    if sparse and kind not in _SPARSE:
+        raise InputError(f"a {kind} is never sparse; ask for a jacobian or hessian", field="sparse")
     by = tuple(wrt) or _floating(graph)
-    return _WANTS[kind](by, tuple(of), tuple([tuple(seed) for seed in seeds]))
+    want = _WANTS[kind](by, tuple(of), tuple([tuple(seed) for seed in seeds]))
+    return replace(want, sparse=True) if isinstance(want, Jacobian | Hessian) and sparse else want
 
 
 def read_seeds(graph: Graph, kind: WantName | None, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -57,6 +62,9 @@ _SEEDED = {
     WantName.HVP: "a direction in inputs",
 }
 """The wants that take seeds, and what a seed is."""
+
+_SPARSE = (WantName.JACOBIAN, WantName.HESSIAN)
+"""The wants that may come as sparse matrices."""
 
 _WANTS: dict[WantName, Callable[[Names, Names, tuple[Names, ...]], Want]] = {
     WantName.VALUE: lambda by, of, seeds: Value(of),

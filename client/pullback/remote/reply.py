@@ -5,14 +5,16 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from pullback.remote.failure import garbled
+from pullback.sparse_matrix import as_users_matrix
 from pullback_graph.codec import decode_result
 from pullback_graph.errors import PullbackError, ServiceError
 from pullback_graph.job import Result
+from pullback_graph.pattern import SparseArray
 from pullback_proto.v1 import job_pb2, service_pb2
 
 
 def parse_result(data: bytes | job_pb2.JobResult, id: str, address: str) -> Result:
-    """The result in a JobResult, its arrays the caller's own to change.
+    """The result in a JobResult, its arrays and sparse matrices the caller's own.
 
     Raises:
         ServiceError: it does not parse.
@@ -24,7 +26,8 @@ def parse_result(data: bytes | job_pb2.JobResult, id: str, address: str) -> Resu
     for name, array in result.outputs.items():
         result.outputs[name] = array.copy()
     for key, array in result.derivatives.items():
-        result.derivatives[key] = array.copy()
+        sparse = isinstance(array, SparseArray)
+        result.derivatives[key] = as_users_matrix(array) if sparse else array.copy()
     return result
 
 

@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import version
 from typing import NamedTuple
 
+from pullback_graph.codec.jobs import FEATURES
 from pullback_graph.table import OP_TABLE_VERSION, OPS
 from pullback_graph.types import DTYPE_NAMES
 from pullback_graph.want import DerivativeKey
@@ -64,12 +65,13 @@ def describe_plan(prepared: Prepared, executors: Executors) -> plan_pb2.PlanRepl
 
 def plan_text(prepared: Prepared, start: Start) -> str:
     """The plan for people, a line a fact."""
-    plan = prepared.plan
+    plan, mode = prepared.plan, prepared.lowered.mode
     where = "the front end" if prepared.choice is not None else "the workers"
     lines = [
         f"{prepared.nodes} nodes, {prepared.lowered.adjoints} adjoints, "
         f"{prepared.flops:.3g} FLOPs, about {plan.estimated_s * 1e3:.3g} ms on one core",
         f"split {plan.split}: {plan.reason}",
+        *([f"mode {mode.name}: {mode.reason}"] if mode.name else []),
         f"executor {start.executor}: {start.reason}",
         f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB",
         *[_title(key) for key in prepared.lowered.derivatives[:20]],
@@ -97,6 +99,7 @@ def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info
         cost_table_version=COST_TABLE.version,
         dtypes=[f"DTYPE_{name.upper()}" for name in DTYPE_NAMES],
         wants=WANTS,
+        features=sorted(FEATURES),
         limits=limits,
         executors=[
             server_info_pb2.ExecutorInfo(name=name, version=executors.version(name))

@@ -118,9 +118,8 @@ class JobRunner:
         arrival.is_of(job)
         tape = self.tapes.tape(job)
         if tape is not None:
-            answer = (
-                self.tapes.answer(arrival, job, tape) if self.tapes.takes(job.options) else None
-            )
+            taken = self.tapes.takes(job.want, job.options)
+            answer = self.tapes.answer(arrival, job, tape) if taken else None
             if answer is not None:
                 return answer
             job = self.tapes.as_graph(job, tape)
@@ -255,7 +254,7 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
     metrics.total_s = perf_counter() - bound.arrival.received_s
     result = Result(
         outputs=dict(zip(names[:count], results[:count], strict=True)),
-        derivatives=dict(zip(lowered.derivatives, results[count:], strict=True)),
+        derivatives=lowered.named(results[count:]),
         metrics=metrics,
         id=bound.job.id,
     )
@@ -289,6 +288,8 @@ def _begun(prepared: Prepared, hit: bool) -> Metrics:
         executor_reason=prepared.executor_reason,
         split=str(plan.split),
         split_reason=plan.reason,
+        mode=lowered.mode.name,
+        mode_reason=lowered.mode.reason,
         program_cache_hit=hit,
         recompute_factor=prepared.recompute_factor,
         independent_inputs=lowered.independent,

@@ -102,7 +102,7 @@ class GradientService:
             job = decode_job(data, runner.limits)
             tape = runner.tapes.tape(job)
             if tape is not None:
-                if runner.tapes.takes(job.options):
+                if runner.tapes.takes(job.want, job.options):
                     linked, _ = runner.tapes.prepare(tape, job.want, job.options)
                     return describe_tape(linked).SerializeToString()
                 job = runner.tapes.as_graph(job, tape)

@@ -103,8 +103,10 @@ class TapeJobs:
             return self._tapes.get(job.graph.fingerprint)
         return None
 
-    def takes(self, options: Options) -> bool:
+    def takes(self, want: Want, options: Options) -> bool:
         """Whether the machine does what a tape's job asks; else the tape's graph runs.
+
+        It does not where the want needs a feature, such as sparse derivatives.
 
         Raises:
             UnsupportedError: the job insists on the machine, which is not here.
@@ -116,6 +118,7 @@ class TapeJobs:
                 field="options.executor",
             )
         chosen = self.machine.is_offered and options.executor in ("", "auto", "tape")
+        chosen = chosen and not want.features
         return chosen and options.split.kind in ("auto", "none") and not options.certificate
 
     def as_graph(self, job: Job, tape: Tape) -> Job:
