@@ -213,3 +213,39 @@ def test_programs_with_several_results_a_node():
     np.testing.assert_array_equal(found[2], [1.0, 1.0])
     np.testing.assert_allclose(np.abs(found[3]), np.abs(wanted[0]), atol=1e-12)
     assert all(array.base is None and array.flags.c_contiguous for array in found)
+
+
+# --- many small matrices --------------------------------------------------------------------------
+
+TIED = np.array([[1.0, 2.0, 3.0], [-1.0, 2.0, 0.0], [1.0, 0.0, 1.0]])
+LEFT_EMPTY = np.array([[0.0, 1.0, 2.0], [0.0, 3.0, 4.0], [0.0, 5.0, 6.0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_many_matrices_are_factored_as_one_by_one(size: int, dtype: Any):
+    """A batch that is taken together has the factors and the order that LAPACK gives each."""
+    algebra, rtol = NumpyLinearAlgebra(), 200 * np.finfo(dtype).eps
+    x = np.random.default_rng(5).normal(size=(4, 30, size, size)).astype(dtype)
+    if size == 3:
+        x[0, :3] = [TIED, LEFT_EMPTY, np.zeros((3, 3))]
+    factors, order = algebra.lu(x)
+    assert factors.dtype == dtype
+    assert order.shape == x.shape[:-1]
+    for place in np.ndindex(x.shape[:-2]):
+        alone, own = algebra.lu(x[place])
+        np.testing.assert_array_equal(order[place], own)
+        np.testing.assert_allclose(factors[place], alone, rtol=rtol, atol=rtol)
+
+
+@BOTH
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_minors_and_factors_agree(kernels: Kernels, size: int):
+    """The determinant is NumPy's whatever the size, and times the inverse it is the adjugate."""
+    x = np.random.default_rng(5).normal(size=(50, size, size))
+    (det,) = run(kernels, "det", x)
+    np.testing.assert_allclose(det, np.linalg.det(x), rtol=1e-11)
+    (adjugate,) = run(kernels, "adjugate", x)
+    np.testing.assert_allclose(
+        adjugate, det[:, None, None] * np.linalg.inv(x), rtol=1e-9, atol=1e-11
+    )

@@ -2,7 +2,7 @@
 
 NumPy's own functions run a whole batch in C, and raise if one matrix has no answer; only then is
 the batch run matrix by matrix. LU and triangular solutions, which NumPy lacks, call BLAS and LAPACK
-once a matrix, or all matrices together a row at a time where they are small and many.
+once a matrix, or take a row of all matrices at a time where they are small and many.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class NumpyLinearAlgebra:
 
     def lu(self, x: Array) -> tuple[Array, Array]:
         """L and U of square `x` in one array, and the order of its rows (int64)."""
+        if _are_many(x):
+            return _lu_by_rows(x)
         z, order = np.empty(x.shape, x.dtype), np.empty(x.shape[:-1], np.int64)
         (factor,) = get_lapack_funcs(("getrf",), dtype=x.dtype)
         for place in np.ndindex(x.shape[:-2]) if x.size else ():
@@ -69,8 +71,7 @@ class NumpyLinearAlgebra:
             _by_blas(a, flat, lower, transpose, unit_diagonal)
             z = np.moveaxis(flat.reshape(sides.shape), 0, -2)
         else:
-            count = z.size // (z.shape[-1] * z.shape[-2])
-            solve = _by_rows if count > 4 * a.shape[-1] else _by_blas
+            solve = _by_rows if _are_many(z) else _by_blas
             solve(np.broadcast_to(a, batch + a.shape[-2:]), z, lower, transpose, unit_diagonal)
         if not unit_diagonal:
             singular = (a.diagonal(0, -2, -1) == 0).any(-1)
@@ -149,6 +150,41 @@ def _permutation(pivots: Array) -> list[int]:
     for row, other in enumerate(pivots.tolist()):
         order[row], order[other] = order[other], order[row]
     return order
+
+
+def _are_many(x: Array) -> bool:
+    """Whether matrices are so many, for their rows, that they are taken together."""
+    rows, columns = x.shape[-2:]
+    return bool(x.size > 4 * rows * rows * columns)
+
+
+def _lu_by_rows(x: Array) -> tuple[Array, Array]:
+    """`lu` by elimination with the largest pivot, a row of all matrices at a time.
+
+    The matrices lie along the last axis meanwhile, so that every step runs along memory. A column
+    of zeros below its pivot is left as it is, as LAPACK does.
+    """
+    n = x.shape[-1]
+    z = np.moveaxis(x.reshape(-1, n, n), 0, -1).copy()
+    order = np.repeat(np.arange(n), z.shape[-1]).reshape(n, -1)
+    for row in range(n):
+        chosen = (np.abs(z[row:, row]).argmax(0) + row)[None, :]
+        _exchange(z, row, chosen[None])
+        _exchange(order, row, chosen)
+        below = z[row + 1 :, row]
+        np.divide(below, z[row, row], out=below, where=z[row, row] != 0)
+        z[row + 1 :, row + 1 :] -= below[:, None] * z[row, row + 1 :]
+    return (
+        np.moveaxis(z, -1, 0).reshape(x.shape),
+        np.moveaxis(order, -1, 0).reshape(x.shape[:-1]),
+    )
+
+
+def _exchange(z: Array, row: int, chosen: Array) -> None:
+    """Exchange row `row` of each matrix with its own chosen one."""
+    found = np.take_along_axis(z, chosen, 0)[0]
+    np.put_along_axis(z, chosen, z[row : row + 1], 0)
+    z[row] = found
 
 
 def _by_blas(a: Array, z: Array, lower: bool, transpose: bool, unit_diagonal: bool) -> None:

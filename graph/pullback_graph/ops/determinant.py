@@ -1,6 +1,7 @@
 """Determinants: det, its cofactors, and sign and logarithm apart.
 
 The derivative of det is its cofactors, which a singular matrix has too: det(x) inv(x) has not.
+Matrices of up to three rows are expanded by minors, a whole batch at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,36 @@ def _scalar(x: ArrayType) -> ArrayType:
     return ArrayType(x.dtype, x.shape[:-2])
 
 
+EXPANDED_ROWS = 3
+"""Larger matrices are factored."""
+
+
 # --- det, adjugate --------------------------------------------------------------------------------
+
+
+def _run_det(k: Kernels) -> Callable[[Array], Array]:
+    factored = k.xp.linalg.det
+
+    def run(x: Array) -> Array:
+        if not 0 < x.shape[-1] <= EXPANDED_ROWS:
+            return factored(x)
+        first, *others = [x[..., 0, j] * _cofactor(k, x, 0, j) for j in range(x.shape[-1])]
+        return sum(others, start=first)
+
+    return run
+
+
+def _cofactor(k: Kernels, x: Array, row: int, column: int) -> Array:
+    """The signed minor of an entry; of three rows, their cyclic order brings the sign about."""
+    n = x.shape[-1]
+    rows, columns = [[(first + step) % n for step in (1, 2)] for first in (row, column)]
+    if n == 1:
+        return k.xp.ones_like(x[..., 0, 0])
+    if n == 2:
+        other = x[..., rows[0], columns[0]]
+        return other if row == column else -other
+    diagonal = x[..., rows[0], columns[0]] * x[..., rows[1], columns[1]]
+    return diagonal - x[..., rows[0], columns[1]] * x[..., rows[1], columns[0]]
 
 
 def _det_vjp(g: Ref, z: Ref, x: Ref) -> list[Ref | None]:
@@ -42,7 +72,7 @@ _DET = Op(
     "det",
     operands=1,
     type=_scalar,
-    run=lambda k: k.xp.linalg.det,
+    run=_run_det,
     derivative=Both(
         lambda tangents, z, x: inner(transposed(do.adjugate(x)), tangents[0]), _det_vjp
     ),
@@ -50,7 +80,7 @@ _DET = Op(
     cost=matrix_cost(lambda n, _: 2 * n**3 / 3, passes=1),
     domain=Domain((STEEP,), square_examples()),
     scratch=workspace(2),
-    doc="The determinant, by LU with partial pivoting.",
+    doc="The determinant: by minors up to three rows, by LU with partial pivoting beyond.",
 )
 
 
@@ -61,6 +91,10 @@ def _run_adjugate(k: Kernels) -> Callable[[Array], Array]:
     def run(x: Array) -> Array:
         if not x.size:
             return x + 0
+        n = x.shape[-1]
+        if n <= EXPANDED_ROWS:
+            places = [(row, column) for column in range(n) for row in range(n)]
+            return xp.stack([_cofactor(k, x, *place) for place in places], -1).reshape(x.shape)
         info = xp.finfo(x.dtype)
         lu, order = factors(x)
         pivots = lu.diagonal(0, -2, -1)
