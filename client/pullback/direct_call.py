@@ -18,6 +18,8 @@ from pullback.structure import LEAF, flatten
 from pullback.tracing.captured_state import StateGuard
 from pullback_graph.derivative import Lowered
 from pullback_graph.job import NDArray
+from pullback_graph.types import ArrayType
+from pullback_graph.want import seed_name
 
 Run: TypeAlias = Callable[[list[NDArray]], Sequence[NDArray]]
 """A program: arrays in the order of its inputs -> values, then derivatives."""
@@ -56,27 +58,47 @@ class DirectCall:
         self._run = run
         self._answer = answer
 
-    def __call__(self, args: Sequence[Any]) -> Any:
-        """What the user's call returns, or MISS."""
+    def __call__(self, given: Sequence[Any]) -> Any:
+        """What the user's call returns for arguments, then seeds; or MISS."""
         arrays: list[NDArray] = []
-        if _take(args, self._kinds, arrays) and self._guard.holds():
+        if _take(given, self._kinds, arrays) and self._guard.holds():
             return self._answer(self._run(arrays))
         return MISS
 
 
 def direct_call(
-    function: Callable[..., Any], args: Sequence[Any], call: Call, lowered: Lowered, run: Run
+    function: Callable[..., Any], given: Sequence[Any], call: Call, lowered: Lowered, run: Run
 ) -> DirectCall | None:
-    """The short way for calls like this one, or None where it can't be told that they are alike."""
+    """The short way for calls like this one, or None where it can't be told that they are alike.
+
+    Args:
+        given: the call's arguments, then its seeds.
+    """
     guard = StateGuard.of(function)
-    kinds = [_kind(value) for value in args]
-    if guard is None or call.seeds or None in kinds:
+    kinds = [_kind(value) for value in given]
+    if guard is None or None in kinds:
         return None
     arrays: list[NDArray] = []
     known = tuple([kind for kind in kinds if kind is not None])
-    if not _take(args, known, arrays) or len(arrays) != len(lowered.graph.inputs):
+    if not _take(given, known, arrays) or not _are_inputs(arrays, call, lowered):
         return None  # an argument that only the long way takes, or values from around the function
     return DirectCall(guard, known, run, _answer(call, lowered))
+
+
+def _are_inputs(arrays: Sequence[NDArray], call: Call, lowered: Lowered) -> bool:
+    """Whether the arrays, as they are, are the program's inputs: the arguments', then seeds'."""
+    inputs = lowered.graph.inputs
+    seeds = [seed_name(k, name) for k, seed in enumerate(call.seeds) for name in seed]
+    return (
+        len(arrays) == len(inputs)
+        and [item.name for item in inputs[len(inputs) - len(seeds) :]] == seeds
+        and all([_is(x, item.type) for x, item in zip(arrays, inputs, strict=True)])
+    )
+
+
+def _is(array: NDArray, type: ArrayType) -> bool:
+    """Whether an array is of a type, byte order included."""
+    return array.dtype == type.dtype and array.shape == type.shape
 
 
 def _kind(value: Any) -> _Kind | None:

@@ -213,14 +213,14 @@ class LocalService(Transforms[Result]):
             return error
 
     def _direct(
-        self, function: Callable[..., Any], args: Sequence[Any], call: Call, options: Arrays
+        self, function: Callable[..., Any], given: Sequence[Any], call: Call, options: Arrays
     ) -> DirectCall | None:
         """The short way for calls like one just answered: its program, and nothing counted."""
         if not _DIRECT_OPTIONS.issuperset(options) or call.is_traced:
             return None
         job = Job(call.graph, call.inputs, call.want, options=make_options(options))
         prepared = self._prepare(job, Metrics())
-        return direct_call(function, args, call, prepared.lowered, runner(prepared.choice))
+        return direct_call(function, given, call, prepared.lowered, runner(prepared.choice))
 
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
         """The program for the job, compiled now or before."""

@@ -155,17 +155,21 @@ class Transforms(Verbs[Reply]):
 
         @wraps(function)
         def transformed(*args: Any, **keywords: Any) -> Any:
-            if not keywords:
+            given = args
+            if keywords and direct:
+                given = (*args, *[keywords.get(name, MISS) for name in seed_names])
+            if len(keywords) == len(seed_names):
                 for short in direct:
-                    answer = short(args)
+                    answer = short(given)
                     if answer is not MISS:
                         return answer
-            named = bool(keywords)
             seeds = {name: _popped(keywords, name) for name in seed_names}
+            named = bool(keywords)
+            given = (*args, *seeds.values())
             point = at_point(function, parameters, args, keywords, wrt)
             call = transform(point, seeds)
             answer = self._answer(call, options)
-            found = None if named else self._direct(function, args, call, options)
+            found = None if named else self._direct(function, given, call, options)
             if found is not None:
                 direct[:] = [found, *direct[: DIRECT_KEPT - 1]]
             return answer
@@ -173,9 +177,13 @@ class Transforms(Verbs[Reply]):
         return transformed
 
     def _direct(
-        self, function: Function, args: Sequence[Any], call: Call, options: Mapping[str, Any]
+        self, function: Function, given: Sequence[Any], call: Call, options: Mapping[str, Any]
     ) -> DirectCall | None:
-        """The short way for calls like one that was just answered, where there is one."""
+        """The short way for calls like one that was just answered, where there is one.
+
+        Args:
+            given: its arguments, then its seeds.
+        """
         return None
 
     def _answer(self, call: Call, options: Mapping[str, Any]) -> Any:

@@ -95,6 +95,54 @@ def test_results_are_fresh_arrays():
     np.testing.assert_array_equal(second, 2.0 * X)
 
 
+def _pair(x, y):
+    return pnp.sin(x) * y, pnp.sum(x * y)
+
+
+@pytest.mark.parametrize(
+    ("make", "seeds"),
+    [
+        (lambda s: s.vjp(_pair, (0, 1)), {"cotangent": (X + 1.0, np.array(2.0))}),
+        (lambda s: s.jvp(_pair, (0, 1)), {"tangent": (X + 1.0, -X)}),
+        (lambda s: s.hvp(lambda x, y: pnp.sum(x**3 * y)), {"tangent": X + 2.0}),
+    ],
+)
+def test_a_repeated_call_with_seeds_takes_the_short_way(make, seeds):
+    """Products with cotangents and tangents too; other seeds give other products."""
+    product, fresh = make(pb.LocalService()), make(pb.LocalService())
+    first = product(X, X + 3.0, **seeds)
+    assert short_ways(product), "the call has a short way"
+    for given in (seeds, {name: _doubled(seed) for name, seed in seeds.items()}):
+        expected, structure = flatten(fresh(X, y=X + 3.0, **given))
+        found, its = flatten(product(X, X + 3.0, **given))
+        assert structure == its
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert len(short_ways(product)) == 1
+    assert flatten(first)[1] == structure
+
+
+def _doubled(seed):
+    return tuple([np.asarray(2.0 * x) for x in seed]) if isinstance(seed, tuple) else 2.0 * seed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"cotangent": X[:2]}, {"cotangent": X.astype(np.float32)}, {"tangent": X}],
+)
+def test_seeds_of_another_kind_go_the_long_way(other):
+    """They are refused, or converted, there; arguments by name are bound there."""
+    product = pb.LocalService().vjp(lambda x: x * x)
+    product(X, cotangent=X)
+    (short,) = short_ways(product)
+    assert short((X, *other.values())) is MISS or "tangent" in other
+    if "tangent" in other or not other or other["cotangent"].shape != X.shape:
+        with pytest.raises(pb.PullbackError):
+            product(X, **other)
+    else:
+        np.testing.assert_array_equal(product(X, **other)[1], 2.0 * X * X)
+
+
 def test_a_traced_argument_goes_into_the_trace_around_it():
     """A derivative called before works inside another one."""
     derivative = pb.LocalService().grad(lambda x: x * x * x)
