@@ -19,6 +19,7 @@ from pullback_graph.types import DType, Shape
 from pullback_worker.jax_control_flow import JaxControlFlow
 from pullback_worker.jax_convolution import convolution
 from pullback_worker.jax_linalg import JaxLinearAlgebra
+from pullback_worker.jax_placing import placed
 from pullback_worker.jax_random import random_bits, random_fold_in
 
 Array = Any
@@ -114,10 +115,7 @@ class JaxKernels:
 
     def sum_at_slices(self, shape: Shape, places: Sequence[Slices], ys: Sequence[Array]) -> Array:
         """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its place."""
-        z = jnp.zeros(shape, ys[0].dtype)
-        for place, y in zip(places, ys, strict=True):
-            z = z.at[place].add(y)
-        return z
+        return placed(shape, places, ys)
 
     def sum_at(self, shape: Shape, indices: Sequence[Index], ys: Sequence[Array]) -> Array:
         """The same at indices that hold an integer array or more, repeated places adding up."""
