@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from pullback_graph.builder import Builder
+from pullback_graph.derivative import lower
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref, do
 from pullback_graph.rewrite import simplify
 from pullback_graph.rewrite.rewriter import MAX_FOLDED_BYTES
 from pullback_graph.rewrite.rules import RULES
 from pullback_graph.table import OPS
-from pullback_graph.types import BOOL, FLOAT64, INT64, ArrayType
+from pullback_graph.types import BOOL, FLOAT64, INT64, ArrayType, Shape
+from pullback_graph.want import Gradient, Hvp
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 5e-324, 1e308])
@@ -152,3 +154,27 @@ def test_simplifying_again_changes_nothing() -> None:
 def test_every_rule_names_a_row() -> None:
     """The table of rules and the table of operators agree on names."""
     assert set(RULES) <= set(OPS)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1), ()])
+def test_a_logsumexp_is_written_out_and_keeps_every_bit(axes: Shape, keepdims: bool) -> None:
+    """Its row and its smaller nodes give the same bits, for rows of infinities and NaN too."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (5, 9)))
+    graph = builder.build({"y": do.logsumexp(x, axes=axes, keepdims=keepdims)})
+    rows = np.stack([SPECIAL, SPECIAL[::-1], np.full(9, -np.inf), np.arange(9.0), -SPECIAL])
+    simpler = simplify(graph, fold)
+    assert [node.op.name for node in simpler.nodes].count("logsumexp") == 0
+    assert _bits(simpler, rows) == _bits(graph, rows)
+
+
+def test_a_logsumexp_and_its_derivatives_share_their_exponentials() -> None:
+    """One exp does for the value, the gradient and the product with the Hessian."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (5, 9)))
+    total = do.sum(do.logsumexp(x, axes=(1,), keepdims=False), axes=(0,), keepdims=False)
+    graph = builder.build({"y": total})
+    for want in (Gradient(("x",)), Hvp(("x",), (("x",),))):
+        names = [node.op.name for node in lower(graph, want, fold=fold).graph.nodes]
+        assert names.count("exp") == 1

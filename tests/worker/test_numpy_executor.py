@@ -90,6 +90,31 @@ def test_what_dies_unseen_is_written_over():
     assert written_over(lambda x: do.sin(do.exp(-x))) == [-1, 1, 2]
 
 
+def divided_by_its_sum(x: Ref) -> Ref:
+    """An array that a reduction and a choice read before it dies."""
+    y = do.exp(x)
+    total = do.sum(y, axes=(0,), keepdims=True)
+    chosen = do.where(y < 1.0, y, total)
+    z: Ref = (y / total) * chosen
+    return z
+
+
+def test_what_a_kernel_reads_but_keeps_not_is_written_over():
+    """Reductions and choices return arrays of their own, so what they read may be written over."""
+    assert written_over(divided_by_its_sum)[-2:] == [2, 6]
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (0, 1)])
+@pytest.mark.parametrize("name", ["sum", "max", "prod"])
+def test_a_reduction_shares_no_memory_with_its_operand(name: str, axes: Shape):
+    """Over no axes and over axes of one element too: it may be written over."""
+    for shape in ((3, 4), (1, 1), (400, 3), (1, 400)):
+        x = np.ones(shape)
+        for keepdims in (False, True):
+            z = OPS[name].run(NUMPY, axes=axes, keepdims=keepdims)(x)
+            assert not np.shares_memory(z, x)
+
+
 def kept_by_a_view(x: Ref) -> Ref:
     """An array whose view outlives it."""
     y = -x

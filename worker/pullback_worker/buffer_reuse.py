@@ -1,19 +1,28 @@
 """Which nodes may write their result over an operand: those whose operand nobody else can see.
 
-A NumPy ufunc returns a new array and keeps no view of its operands. So an array that a ufunc made,
-and that ufuncs alone have read, is visible through its own value only; when an elementwise ufunc
-reads that value for the last time, its result can take the array's place.
+A NumPy ufunc returns a new array and keeps no view of its operands, and so do kernels marked
+`fresh`. An array that one of these made, and that these alone have read, is visible through its own
+value only; when an elementwise ufunc reads that value for the last time, its result can take the
+array's place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pullback_graph.graph import Graph
 from pullback_worker.registers import Registers
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def fresh(kernel: Kernel) -> Kernel:
+    """The kernel, marked: it returns a new array, and keeps no view of its operands."""
+    kernel.is_fresh = True  # type: ignore[attr-defined]  # functions take attributes
+    return kernel
 
 
 def overwritten(
@@ -47,7 +56,7 @@ def _seen_by_others(graph: Graph, functions: Sequence[Callable[..., Any]]) -> li
     """Per value, whether something else than the value itself may share its memory."""
     visible = [True] * len(graph.types)
     for first, node, function in zip(graph.first_results, graph.nodes, functions, strict=True):
-        if isinstance(function, np.ufunc):
+        if isinstance(function, np.ufunc) or getattr(function, "is_fresh", False):
             for offset in range(len(node.types)):
                 visible[first + offset] = False
         else:

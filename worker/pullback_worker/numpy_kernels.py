@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape
+from pullback_worker.buffer_reuse import fresh
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
 from pullback_worker.numpy_random import random_bits, random_fold_in
@@ -58,6 +59,7 @@ class NumpyKernels:
             return _truncated(x, dtype)
         return x.astype(dtype)
 
+    @fresh
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` holds, else `y`; all three broadcast."""
         return where(condition, x, y)
@@ -85,6 +87,7 @@ class NumpyKernels:
         z[tuple([slice(b, b + n) for b, n in zip(low, x.shape, strict=True)])] = x
         return z
 
+    @fresh
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         """The entries of `x` at `indices` along `axis`; the indices' axes stand in its place."""
         if indices.dtype != np.uint64:  # which NumPy would wrap around

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pullback_worker.buffer_reuse import fresh
+
 Array = Any
 
 _LEAST, _LEAST_ROWS = 256, 32
@@ -32,7 +34,7 @@ def reduction(ufunc: str, axes: tuple[int, ...], keepdims: bool) -> Callable[[Ar
     short = {"add": _sums, "maximum": _extremes(reduce), "minimum": _extremes(reduce)}.get(ufunc)
     count = len(axes)
     if short is None or not count:
-        return plain
+        return fresh(plain)
 
     def run(x: Array) -> Array:
         rank = x.ndim
@@ -54,7 +56,7 @@ def reduction(ufunc: str, axes: tuple[int, ...], keepdims: bool) -> Callable[[Ar
             return plain(x)
         return z.reshape(kept + (1,) * count if keepdims else kept)
 
-    return run
+    return fresh(run)
 
 
 @lru_cache(maxsize=256)

@@ -115,31 +115,62 @@ def _extreme_vjp(g: Ref, z: Ref, x: Ref, *, axes: _Axes, keepdims: bool) -> list
 def _run_logsumexp(k: Kernels, *, axes: _Axes, keepdims: bool) -> Callable[..., Array]:
     """Shifted by the largest element, so that nothing overflows."""
     xp = k.xp
+    add, maximum = k.reduction("add", axes, True), k.reduction("maximum", axes, True)
 
     def run(x: Array) -> Array:
-        largest = xp.max(x, axis=axes, keepdims=True, initial=-_INF)
-        largest = xp.where(xp.isfinite(largest), largest, 0)
-        total = xp.log(xp.sum(xp.exp(x - largest), axis=axes, keepdims=True)) + largest
+        if not all([x.shape[axis] for axis in axes]):
+            total = xp.log(add(x))
+        else:
+            largest = maximum(x)
+            largest = xp.where(xp.isfinite(largest), largest, 0)
+            total = xp.log(add(xp.exp(x - largest))) + largest
         return total if keepdims else xp.squeeze(total, axis=axes)
 
     return run
 
 
-def _softmax(z: Ref, x: Ref, axes: _Axes, keepdims: bool) -> Ref:
-    """The share of each element; 0 for all where every one is -infinity."""
-    finite: Ref = do.where(do.equal(z, -_INF), constant_like(z, 0.0), z)
-    share: Ref = do.exp(x - restored(finite, axes, keepdims))
-    return share
+def written_logsumexp(x: Ref, *, axes: _Axes, keepdims: bool) -> Ref | None:
+    """A logsumexp in smaller nodes, which those of its derivative are too: one exp does for both.
+
+    None where it is over no elements.
+    """
+    if not all([x.shape[axis] for axis in axes]):
+        return None
+    largest, _, total = _shifted(x, axes)
+    z: Ref = do.log(total) + largest
+    return z if keepdims else do.squeeze(z, axes=axes)
+
+
+def _shifted(x: Ref, axes: _Axes) -> tuple[Ref, Ref, Ref]:
+    """The largest elements (0 where none is finite), exp(x - largest), and sums of those."""
+    largest = do.max(x, axes=axes, keepdims=True)
+    finite = do.where(do.isfinite(largest), largest, constant_like(largest, 0.0))
+    largest = do.stop_gradient(finite)  # what a shift changes cancels
+    exponentials = do.exp(x - largest)
+    return largest, exponentials, do.sum(exponentials, axes=axes, keepdims=True)
+
+
+def _exponentials(x: Ref, axes: _Axes) -> tuple[Ref, Ref]:
+    """exp(x - largest), and what to divide them by for shares: 0 where every x is -infinity."""
+    _, exponentials, total = _shifted(x, axes)
+    is_zero = do.equal(total, 0.0)
+    return exponentials, do.where(is_zero, constant_like(total, 1.0), total)
 
 
 def _logsumexp_jvp(tangents: Sequence[Ref], z: Ref, x: Ref, *, axes: _Axes, keepdims: bool) -> Ref:
     (t,) = tangents
-    total: Ref = do.sum(t * _softmax(z, x, axes, keepdims), axes=axes, keepdims=keepdims)
-    return total
+    if not x.type.size:
+        return do.sum(t, axes=axes, keepdims=keepdims)
+    exponentials, total = _exponentials(x, axes)
+    changed: Ref = do.sum(t * exponentials, axes=axes, keepdims=True) / total
+    return changed if keepdims else do.squeeze(changed, axes=axes)
 
 
 def _logsumexp_vjp(g: Ref, z: Ref, x: Ref, *, axes: _Axes, keepdims: bool) -> list[Ref | None]:
-    return [restored(g, axes, keepdims) * _softmax(z, x, axes, keepdims)]
+    if not x.type.size:
+        return [do.broadcast_to(constant_like(x, 0.0), shape=x.shape)]
+    exponentials, total = _exponentials(x, axes)
+    return [exponentials * (restored(g, axes, keepdims) / total)]
 
 
 # --- any, all, argmax, argmin ---------------------------------------------------------------------

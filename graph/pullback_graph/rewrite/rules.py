@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pullback_graph.ops.reduction import written_logsumexp
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import DType, Shape
 
@@ -169,6 +170,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "broadcast_to": (_broadcast_to,),
     "permute_dims": (_permute_dims,),
     "astype": (_astype,),
+    "logsumexp": (written_logsumexp,),
     "sum": (_no_axes,),
     "prod": (_no_axes,),
     "max": (_no_axes,),
