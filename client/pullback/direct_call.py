@@ -98,7 +98,7 @@ def _are_inputs(arrays: Sequence[NDArray], call: Call, lowered: Lowered) -> bool
 
 def _is(array: NDArray, type: ArrayType) -> bool:
     """Whether an array is of a type, byte order included."""
-    return array.dtype == type.dtype and array.shape == type.shape
+    return bool(array.dtype == type.dtype) and array.shape == type.shape
 
 
 def _kind(value: Any) -> _Kind | None:
