@@ -7,7 +7,7 @@ differs in any of it is a miss, and goes the long way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,12 +17,14 @@ from pullback.sparse_matrix import as_users_matrix
 from pullback.structure import LEAF, flatten
 from pullback.tracing.captured_state import StateGuard
 from pullback_graph.derivative import Lowered
+from pullback_graph.graph import Input
 from pullback_graph.job import NDArray
 from pullback_graph.types import ArrayType
-from pullback_graph.want import seed_name
+from pullback_graph.want import DerivativeKey, seed_name
 
 Run: TypeAlias = Callable[[list[NDArray]], Sequence[NDArray]]
 """A program: arrays in the order of its inputs -> values, then derivatives."""
+Named: TypeAlias = Callable[[Sequence[NDArray]], Mapping[DerivativeKey, Any]]
 Answer: TypeAlias = Callable[[Sequence[NDArray]], Any]
 
 MISS: Any = object()
@@ -30,6 +32,36 @@ MISS: Any = object()
 
 
 _SCALARS = (float, np.float64, np.float32)
+
+
+class Signature(NamedTuple):
+    """What a program takes and gives.
+
+    Attributes:
+        inputs: the arrays it takes, seeds last.
+        values: names of the values it gives; derivatives follow.
+        scalars: which of its results are 0-d.
+        named: makes sparse derivatives, by key, of what follows the values; None: all are dense.
+    """
+
+    inputs: tuple[Input, ...]
+    values: tuple[str, ...]
+    derivatives: tuple[DerivativeKey, ...]
+    scalars: tuple[bool, ...]
+    named: Named | None = None
+
+
+def signature_of(lowered: Lowered) -> Signature:
+    """The signature of a lowered graph's program."""
+    graph = lowered.graph
+    types = [graph.output_type(position) for position in range(len(graph.outputs))]
+    return Signature(
+        graph.inputs,
+        graph.output_names[: lowered.value_count],
+        lowered.derivatives,
+        tuple([type.shape == () for type in types]),
+        lowered.named if lowered.patterns else None,
+    )
 
 
 class _Kind(NamedTuple):
@@ -67,7 +99,7 @@ class DirectCall:
 
 
 def direct_call(
-    function: Callable[..., Any], given: Sequence[Any], call: Call, lowered: Lowered, run: Run
+    function: Callable[..., Any], given: Sequence[Any], call: Call, signature: Signature, run: Run
 ) -> DirectCall | None:
     """The short way for calls like this one, or None where it can't be told that they are alike.
 
@@ -80,14 +112,13 @@ def direct_call(
         return None
     arrays: list[NDArray] = []
     known = tuple([kind for kind in kinds if kind is not None])
-    if not _take(given, known, arrays) or not _are_inputs(arrays, call, lowered):
+    if not _take(given, known, arrays) or not _are_inputs(arrays, call, signature.inputs):
         return None  # an argument that only the long way takes, or values from around the function
-    return DirectCall(guard, known, run, _answer(call, lowered))
+    return DirectCall(guard, known, run, _answer(call, signature))
 
 
-def _are_inputs(arrays: Sequence[NDArray], call: Call, lowered: Lowered) -> bool:
+def _are_inputs(arrays: Sequence[NDArray], call: Call, inputs: Sequence[Input]) -> bool:
     """Whether the arrays, as they are, are the program's inputs: the arguments', then seeds'."""
-    inputs = lowered.graph.inputs
     seeds = [seed_name(k, name) for k, seed in enumerate(call.seeds) for name in seed]
     return (
         len(arrays) == len(inputs)
@@ -156,32 +187,29 @@ class _Slot:
         self.position = position
 
 
-def _sparse_answer(call: Call, lowered: Lowered) -> Answer:
+def _sparse_answer(call: Call, signature: Signature, named: Named) -> Answer:
     """The same where derivatives are sparse: they are made into matrices first, as always."""
-    names, count = lowered.graph.output_names, lowered.value_count
+    names, count = signature.values, len(signature.values)
 
     def answer(results: Sequence[NDArray]) -> Any:
-        named = lowered.named(results[count:])
-        values = dict(zip(names[:count], results[:count], strict=True))
-        return call.finish(values, {key: as_users_matrix(x) for key, x in named.items()})
+        values = dict(zip(names, results[:count], strict=True))
+        matrices = {key: as_users_matrix(x) for key, x in named(results[count:]).items()}
+        return call.finish(values, matrices)
 
     return answer
 
 
-def _answer(call: Call, lowered: Lowered) -> Answer:
+def _answer(call: Call, signature: Signature) -> Answer:
     """How results take the structure that the user's call returns: asked once, with slots."""
-    if lowered.patterns:
-        return _sparse_answer(call, lowered)
-    graph = lowered.graph
-    slots = [_Slot(position) for position in range(len(graph.outputs))]
-    names = graph.output_names[: lowered.value_count]
-    values = dict(zip(names, slots, strict=False))
-    derivatives = dict(zip(lowered.derivatives, slots[lowered.value_count :], strict=True))
+    if signature.named is not None:
+        return _sparse_answer(call, signature, signature.named)
+    slots = [_Slot(position) for position in range(len(signature.scalars))]
+    values = dict(zip(signature.values, slots, strict=False))
+    own = slots[len(signature.values) :]
+    derivatives = dict(zip(signature.derivatives, own, strict=True))
     leaves, structure = flatten(call.finish(values, derivatives))
     places = [
-        (leaf.position, graph.output_type(leaf.position).shape == ())
-        if type(leaf) is _Slot
-        else (-1, leaf)
+        (leaf.position, signature.scalars[leaf.position]) if type(leaf) is _Slot else (-1, leaf)
         for leaf in leaves
     ]
     flat = structure.kind is tuple and all([child == LEAF for child in structure.children])

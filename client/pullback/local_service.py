@@ -2,7 +2,8 @@
 
 Same calls, same results, same errors as a remote service. Options that say where work goes
 (`split`, `priority`) have nothing to decide here and are accepted. Graphs start on NumPy; one that
-many seconds go into moves to XLA, where JAX is installed and measured to be faster.
+many seconds go into moves to XLA, where JAX is installed and measured to be faster; scalar code
+moves to the tape machine, where numba is installed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 
 from pullback.call import Call
-from pullback.direct_call import DirectCall, direct_call
+from pullback.direct_call import DirectCall, direct_call, signature_of
 from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job, make_options
 from pullback.local_inputs import Deadline, bound_arrays
-from pullback.local_tape import run_tape
+from pullback.local_tape import LocalTapes, run_tape
 from pullback.many_points import ManyPoints, run_many
 from pullback.map_items import MakeJob, map_job_maker
 from pullback.sparse_matrix import as_users_matrix
@@ -82,7 +83,8 @@ class LocalService(Transforms[Result]):
 
     Args:
         programs: how many compiled programs it keeps; the least recently used goes first.
-        promote: whether graphs that are run a lot may move to XLA, compiled in the background.
+        promote: whether graphs that are run a lot may move to XLA, compiled in the background, and
+            scalar code to the tape machine.
     """
 
     def __init__(self, programs: int = 256, *, promote: bool = True) -> None:
@@ -90,6 +92,7 @@ class LocalService(Transforms[Result]):
         executors = Executors()
         self._promoter = Promoter(executors) if promote else None
         self._chooser = Chooser(executors, self._promoter)
+        self._tapes = LocalTapes(programs, moves=promote)
         self._kept: OrderedDict[Any, Prepared] = OrderedDict()
         self._lock = Lock()
 
@@ -124,10 +127,11 @@ class LocalService(Transforms[Result]):
             PullbackError: as `evaluate`.
         """
         started = perf_counter()
+        swept = self._tapes.swept(job)
+        result = None if swept is None else run_tape(job, swept[0], hit=swept[1])
+        if result is not None:
+            return result
         if isinstance(job.graph, Tape):
-            result = run_tape(job, job.graph)
-            if result is not None:
-                return result
             job = replace(job, graph=to_graph(job.graph))
         check_asked(job.options.executor, job.options.memory_cap_bytes)
         metrics = Metrics(split="none", split_reason="run in this process")
@@ -137,6 +141,7 @@ class LocalService(Transforms[Result]):
         results, metrics.certificate_error = without_certificate(prepared.lowered, results)
         _measure(prepared, arrays, results, job, metrics)
         metrics.total_s = perf_counter() - started
+        self._tapes.ran_elsewhere(job, metrics.total_s)
         count = prepared.lowered.value_count
         named = prepared.lowered.named(results[count:])
         derivatives = {key: as_users_matrix(array) for key, array in named.items()}
@@ -192,6 +197,7 @@ class LocalService(Transforms[Result]):
         """Forget the compiled programs; the service can be used again."""
         with self._lock:
             self._kept.clear()
+        self._tapes.clear()
         if self._promoter is not None:
             self._promoter.close()
 
@@ -219,8 +225,12 @@ class LocalService(Transforms[Result]):
         if not _DIRECT_OPTIONS.issuperset(options) or call.is_traced:
             return None
         job = Job(call.graph, call.inputs, call.want, options=make_options(options))
+        swept = self._tapes.swept(job)
+        if swept is not None:
+            return direct_call(function, given, call, swept[0].signature, swept[0].program)
         prepared = self._prepare(job, Metrics())
-        return direct_call(function, given, call, prepared.lowered, runner(prepared.choice))
+        run = self._tapes.moving(job, runner(prepared.choice))
+        return direct_call(function, given, call, signature_of(prepared.lowered), run)
 
     def _prepare(self, job: Job, metrics: Metrics) -> Prepared:
         """The program for the job, compiled now or before."""

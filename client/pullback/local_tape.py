@@ -1,38 +1,182 @@
-"""Tapes in this process: swept by the tape machine where numba is there; else their graphs run.
+"""Jobs of this process that the tape machine sweeps: tapes, and graphs of scalar code.
 
-The machine is imported when a tape first runs, so that the client stays light.
+The machine is imported when a job asks for it, or on a thread of its own once enough time went into
+graphs that would be faster on it: the client stays light. Without it, tapes run as their graphs.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Lock
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
+from pullback.direct_call import Signature
 from pullback.local_inputs import Deadline, bound_arrays
-from pullback_graph.errors import Cancelled, DeadlineExceeded, LimitExceeded, UnsupportedError
-from pullback_graph.job import Job, Metrics, NDArray, Options, Result
-from pullback_graph.tape import Tape
+from pullback_graph.errors import Cancelled, DeadlineExceeded, LimitExceeded, RequestError
+from pullback_graph.graph import Graph
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
+from pullback_graph.tape import Tape, tape_of
 from pullback_graph.tape.flops import flops
+from pullback_worker.chooser import ASKED
 from pullback_worker.result_checks import non_finite
+from pullback_worker.tape_loader import TapeLoader, kind_of, may_move, sweepable, why_tape
+
+LOAD_S = 2.0
+"""So long must graphs have run that the machine would have run sooner, before it is loaded for
+them: about what loading it takes."""
+_IS_TAPE = "the job is a tape"
+Run: TypeAlias = Callable[[list[NDArray]], Sequence[NDArray]]
 
 
-def run_tape(job: Job, tape: Tape) -> Result | None:
-    """Run a tape's job; None where its graph is to run instead.
+class Swept(NamedTuple):
+    """A job's program on the machine, and why it is there.
+
+    Attributes:
+        program: a `pullback_worker.tape_program.TapeProgram`.
+    """
+
+    program: Any
+    reason: str
+    compiling_s: float
+    flops: float
+
+    @property
+    def signature(self) -> Signature:
+        """What its program takes and gives."""
+        program = self.program
+        names = tuple(program.result_names[: program.value_count])
+        return Signature(program.inputs, names, program.derivatives, program.scalars)
+
+
+class LocalTapes:
+    """The programs of tapes of one service. Safe to use from several threads.
+
+    Args:
+        programs: how many it keeps.
+        moves: whether graphs may move here by themselves.
+    """
+
+    def __init__(self, programs: int, *, moves: bool) -> None:
+        self.loader = TapeLoader()
+        self._capacity = programs
+        self._moves = moves
+        self._kept: OrderedDict[Any, Swept | str] = OrderedDict()
+        self._lock = Lock()
+        self._spent_s = 0.0
+
+    def swept(self, job: Job) -> tuple[Swept, bool] | None:
+        """The program of a job that is to run here, and whether it was kept; None for others.
+
+        Raises:
+            UnsupportedError: it asks for the machine, and numba is missing, or a node of its graph
+                is no scalar code.
+            InputError, NotDifferentiable, LimitExceeded: it asks, and the want does not fit.
+        """
+        asked = job.options.executor == "tape"
+        if asked:
+            self.loader.require()
+        if isinstance(job.graph, Tape):
+            takes = self.loader.is_offered and sweepable(job.want, job.options, anywhere=True)
+            return (self._made(job, job.graph, _IS_TAPE), False) if takes else None
+        if isinstance(job.graph, GraphHash) or not sweepable(job.want, job.options, anywhere=True):
+            return None
+        reason = ASKED if asked else self._reason(job, job.graph)
+        kept = self._kept.get(_key(job))
+        if reason and isinstance(kept, Swept):
+            return kept, True
+        if asked:
+            return self._keep(job, self._made(job, tape_of(job.graph), ASKED)), False
+        if not reason or not self.loader.is_ready(*kind_of(job.graph, job.want)):
+            return None
+        try:
+            return self._keep(job, self._made(job, tape_of(job.graph), reason)), False
+        except RequestError:  # NumPy runs it, or says what is wrong with it
+            self._keep(job, "")
+            return None
+
+    def awaits(self, job: Job) -> bool:
+        """Whether a graph's job is to move here once the machine is loaded."""
+        return isinstance(job.graph, Graph) and bool(self._reason(job, job.graph))
+
+    def ran_elsewhere(self, job: Job, seconds: float) -> None:
+        """Take in what a job took on NumPy; the machine is loaded where it would have paid."""
+        if not self.awaits(job):
+            return
+        assert isinstance(job.graph, Graph), "else it would not await anything"
+        self._spent_s += seconds
+        if self._spent_s >= LOAD_S:
+            self.loader.begin(*kind_of(job.graph, job.want))
+
+    def moving(self, job: Job, run: Run) -> Run:
+        """A program for calls like the job: `run`, until the machine is there."""
+        return _Moving(self, replace(job, inputs={}), run) if self.awaits(job) else run
+
+    def _reason(self, job: Job, graph: Graph) -> str:
+        """Why a job's graph should move here; empty where it should not, or may not."""
+        if not (self._moves and self.loader.is_offered and may_move(job.want, job.options, anywhere=True)):
+            return ""
+        key = _key(job)
+        known = self._kept.get(key)
+        if known is None:
+            known = self._keep(job, why_tape(graph, job.want))
+        return known if isinstance(known, str) else known.reason
+
+    def _made(self, job: Job, tape: Tape, reason: str) -> Swept:
+        started_s = perf_counter()
+        program = self.loader.compile(tape, job.want)
+        work = flops(tape, program.adjoints if program.derivatives else None)
+        return Swept(program, reason, perf_counter() - started_s, work)
+
+    def _keep(self, job: Job, made: Any) -> Any:
+        with self._lock:
+            self._kept[_key(job)] = made
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return made
+
+    def clear(self) -> None:
+        """Forget the programs."""
+        with self._lock:
+            self._kept.clear()
+
+
+class _Moving:
+    """A program that is NumPy's until the tape machine is loaded."""
+
+    def __init__(self, tapes: LocalTapes, job: Job, run: Run) -> None:
+        assert isinstance(job.graph, Graph), "tapes need not move"
+        self._tapes, self._job, self._run = tapes, job, run
+        self._kind = kind_of(job.graph, job.want)
+        self._settled = False
+
+    def __call__(self, arrays: list[NDArray]) -> Sequence[NDArray]:
+        if self._settled:
+            return self._run(arrays)
+        if self._tapes.loader.is_ready(*self._kind):
+            found = self._tapes.swept(self._job)
+            if found is not None:
+                self._run = found[0].program
+            self._settled = True
+            return self._run(arrays)
+        started_s = perf_counter()
+        results = self._run(arrays)
+        self._tapes.ran_elsewhere(self._job, perf_counter() - started_s)
+        return results
+
+
+def run_tape(job: Job, swept: Swept, *, hit: bool) -> Result | None:
+    """Run a job on the machine; None where its graph is to say which node made a NaN.
 
     Raises:
-        UnsupportedError: the job insists on the machine, and numba is not here.
         LimitExceeded: it needs more than the job's memory cap.
-        InputError, NotDifferentiable: the inputs or the want do not fit.
+        InputError: the inputs do not fit.
         DeadlineExceeded: it took longer than allowed.
     """
-    if not _takes(job.options) or job.want.features:
-        return None
     started_s = perf_counter()
-    program: Any = _machine().compile_tape(tape, job.want)
-    linked_s = perf_counter()
+    program = swept.program
     cap_bytes = job.options.memory_cap_bytes
     if cap_bytes is not None and program.peak_bytes > cap_bytes:
         raise LimitExceeded(
@@ -40,35 +184,28 @@ def run_tape(job: Job, tape: Tape) -> Result | None:
         )
     arrays = bound_arrays(program.inputs, job)
     running_s = perf_counter()
-    results = _swept(program, arrays, job.options.deadline_s)
+    results = _run(program, arrays, job.options.deadline_s)
     ended_s = perf_counter()
     names = program.result_names
     found = non_finite(names, results)
     if found and job.options.check != "none":
-        return None  # the graph's own way says which node it was
-    metrics = _measured(tape, program)
+        return None
+    metrics = _measured(swept, hit)
     metrics.non_finite = {**non_finite([item.name for item in program.inputs], arrays), **found}
-    metrics.compiling_s = linked_s - started_s
     metrics.note_run(ended_s - running_s, is_derivative=bool(program.derivatives))
-    metrics.total_s = perf_counter() - started_s
+    metrics.total_s = perf_counter() - started_s + metrics.compiling_s
     count = program.value_count
     outputs = dict(zip(names[:count], results[:count], strict=True))
     derivatives = dict(zip(program.derivatives, results[count:], strict=True))
     return Result(outputs, derivatives, metrics, job.id)
 
 
-def _takes(options: Options) -> bool:
-    """Whether the machine does what is asked."""
-    is_here = _is_here()
-    if options.executor == "tape" and not is_here:
-        raise UnsupportedError(
-            "executor 'tape' needs numba: pip install 'pullback[tape]', or leave the executor out",
-            field="executor",
-        )
-    return is_here and options.executor in ("auto", "tape") and not options.certificate
+def _key(job: Job) -> Any:
+    assert isinstance(job.graph, Graph), "tapes are linked anew each time"
+    return job.graph.fingerprint, job.want, job.options.executor
 
 
-def _swept(program: Any, arrays: list[NDArray], deadline_s: float | None) -> list[NDArray]:
+def _run(program: Any, arrays: list[NDArray], deadline_s: float | None) -> list[NDArray]:
     flag: Any = None if deadline_s is None else Deadline(deadline_s)
     try:
         results: list[NDArray] = program(arrays, flag)
@@ -77,26 +214,20 @@ def _swept(program: Any, arrays: list[NDArray], deadline_s: float | None) -> lis
     return results
 
 
-def _measured(tape: Tape, program: Any) -> Metrics:
+def _measured(swept: Swept, hit: bool) -> Metrics:
     """Metrics that follow from the program alone."""
+    program = swept.program
     return Metrics(
-        nodes=len(tape),
+        compiling_s=0.0 if hit else swept.compiling_s,
+        nodes=len(program.tape),
         adjoint_evaluations=program.adjoints,
-        flops=flops(tape, program.adjoints if program.derivatives else None),
+        flops=swept.flops,
         peak_bytes=program.peak_bytes,
         executor="tape",
-        executor_reason="the job is a tape",
+        executor_reason=swept.reason,
         split="none",
         split_reason="run in this process",
+        program_cache_hit=hit,
+        graph_cache_hit=hit,
         independent_inputs=program.independent,
     )
-
-
-@cache
-def _is_here() -> bool:
-    return find_spec("numba") is not None
-
-
-@cache
-def _machine() -> Any:
-    return import_module("pullback_worker.tape_program")

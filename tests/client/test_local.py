@@ -21,7 +21,7 @@ def graph() -> pb.Graph:
 
 def test_values_and_gradients(graph: pb.Graph):
     """Outputs come by name, gradients by input, with what the job cost."""
-    with pb.local() as service:
+    with pb.LocalService() as service:
         result = service.evaluate(graph, {"w": X, "x": X + 1}, gradient=["w", "x"])
     np.testing.assert_allclose(result.outputs["total"], np.sum(X * (X + 1) ** 2))
     np.testing.assert_allclose(result.gradients["w"], (X + 1) ** 2)

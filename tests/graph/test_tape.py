@@ -32,6 +32,7 @@ from pullback_graph.tape import (
     to_graph,
 )
 from pullback_graph.types import FLOAT32, FLOAT64
+from pullback_graph.want import Gradient, Value
 from pullback_worker.numpy_executor import NumpyExecutor
 
 VECTOR = ArrayType(FLOAT64, (3,))
@@ -283,12 +284,13 @@ def test_the_estimate_bounds_the_tape_and_prefers_it_for_scalars():
     z = chain.input("x")
     for _ in range(200):
         z = chain.append("sin", z)
-    assert suits(to_graph(chain.build({"z": z})))
+    assert suits(to_graph(chain.build({"z": z})), Value())
     builder = Builder()
     long = builder.input("x", ArrayType(FLOAT64, (100_000,)))
-    assert not suits(builder.build({"z": do.sin(do.sin(long))}))
+    assert not suits(builder.build({"z": do.sin(do.sin(long))}), Value())
     builder = Builder()
-    assert not suits(builder.build({"z": do.sin(builder.input("x", ArrayType(FLOAT64, ())))}))
+    short = builder.build({"z": do.sin(builder.input("x", ArrayType(FLOAT64, ())))})
+    assert not suits(short, Gradient(("x",)))
 
 
 def test_every_error_is_typed():

@@ -11,12 +11,23 @@ import numpy as np
 import pytest
 
 from examples.server_process import RunningServer, running_server
+from pullback_graph import ArrayType, Builder
 from pullback_graph.codec import decode_result, encode_job, status_to_error
-from pullback_graph.errors import GraphError, InputError, NonFiniteError, PullbackError, WireError
+from pullback_graph.errors import (
+    GraphError,
+    InputError,
+    NonFiniteError,
+    PullbackError,
+    UnsupportedError,
+    WireError,
+)
+from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Options, Result
+from pullback_graph.ref import do
 from pullback_graph.tape import Tape
+from pullback_graph.types import FLOAT64
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
-from pullback_proto.v1 import job_pb2, plan_pb2
+from pullback_proto.v1 import job_pb2, plan_pb2, server_info_pb2
 from tests.worker.scalar_jobs import numbered_graph, scalar_job
 
 pytest.importorskip("numba")
@@ -207,3 +218,73 @@ def test_a_tape_can_be_planned_and_run_as_a_graph(channel: grpc.Channel) -> None
     assert usual.metrics.executor == "numpy"
     swept = evaluate(channel, job)
     np.testing.assert_allclose(usual.outputs["y"], swept.outputs["y"], 1e-12)
+
+
+@pytest.mark.parametrize(("want", "seeds"), WANTS, ids=lambda item: type(item).__name__)
+def test_a_graph_may_ask_for_the_tape(
+    channel: grpc.Channel, want: Want, seeds: tuple[dict[str, Any], ...]
+) -> None:
+    """Over the wire, every want: the plan and the metrics say so, the numbers are NumPy's."""
+    job = replace(scalar_job(8, as_tape=False), want=want, seeds=seeds)
+    asked = replace(job, options=Options(executor="tape"))
+    swept = evaluate(channel, asked)
+    usual = evaluate(channel, replace(job, options=Options(executor="numpy")))
+    assert (swept.metrics.executor, swept.metrics.executor_reason) == ("tape", "asked for")
+    assert (list(swept.outputs), list(swept.derivatives)) == (
+        list(usual.outputs),
+        list(usual.derivatives),
+    )
+    for name, array in usual.outputs.items():
+        np.testing.assert_allclose(swept.outputs[name], array, 1e-12)
+    for key, array in usual.derivatives.items():
+        np.testing.assert_allclose(swept.derivatives[key], array, 1e-9, 1e-12)
+    method: Any = channel.unary_unary(SERVICE + "Plan")
+    plan = plan_pb2.PlanReply.FromString(method(encode_job(replace(asked, inputs={})), timeout=60))
+    assert (plan.executor, plan.executor_reason) == ("tape", "asked for")
+    assert "executor tape: asked for" in plan.text
+
+
+def test_a_graph_without_a_scalar_form_is_refused_by_the_tape(channel: grpc.Channel) -> None:
+    """The error is typed, and names the first such node."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (3,)))
+    graph = builder.build({"y": do.sort(do.sin(x), axis=0)})
+    job = Job(graph, {"x": np.ones(3)}, options=Options(executor="tape"))
+    with pytest.raises(UnsupportedError, match="node 1 sort has no scalar form"):
+        evaluate(channel, job)
+
+
+def long_chain(nodes: int) -> Job:
+    """The value of a graph of so many sines."""
+    builder = Builder()
+    y = builder.input("x0", ArrayType(FLOAT64, ()))
+    for _ in range(nodes):
+        y = do.sin(y)
+    return Job(builder.build({"y": y}), {"x0": np.array(0.7)}, Gradient(("x0",)))
+
+
+def test_scalar_code_moves_to_the_tape_and_may_be_named(channel: grpc.Channel) -> None:
+    """By itself, with the reason; by its fingerprint in the next job; a reproducible one stays."""
+    evaluate(channel, scalar_job(8, as_tape=True))  # so that the machine is loaded
+    job = long_chain(60)
+    assert isinstance(job.graph, Graph)
+    first = evaluate(channel, job)
+    assert first.metrics.executor == "tape"
+    assert "scalar code" in first.metrics.executor_reason
+    named = evaluate(channel, replace(job, graph=GraphHash(job.graph.fingerprint)))
+    assert named.metrics.executor == "tape"
+    assert named.metrics.program_cache_hit
+    assert named.gradients["x0"].tobytes() == first.gradients["x0"].tobytes()
+    stays = evaluate(channel, replace(job, options=Options(reproducible=True)))
+    assert stays.metrics.executor == "numpy"
+    np.testing.assert_allclose(stays.gradients["x0"], first.gradients["x0"], 1e-12)
+    hessian = evaluate(channel, replace(job, want=Hessian(("x0",), "y")))
+    assert hessian.metrics.executor in ("numpy", "tape")  # as its kernels are loaded by now or not
+
+
+def test_a_server_says_that_it_has_the_tape(channel: grpc.Channel) -> None:
+    """GetServerInfo lists the executor with numba's version."""
+    method: Any = channel.unary_unary(SERVICE + "GetServerInfo")
+    info = server_info_pb2.ServerInfo.FromString(method(b"", timeout=60))
+    versions = {item.name: item.version for item in info.executors}
+    assert versions["tape"].startswith("1/numba-")

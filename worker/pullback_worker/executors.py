@@ -32,6 +32,7 @@ class Row(NamedTuple):
 TABLE: dict[str, Row] = {
     "numpy": Row("pullback_worker.numpy_executor", "NumpyExecutor", "numpy", ""),
     "xla": Row("pullback_worker.xla_executor", "XlaExecutor", "jax", "xla"),
+    "tape": Row("pullback_worker.tape_executor", "TapeExecutor", "numba", "tape"),
 }
 NAMES = ("auto", *TABLE)
 """What a job may ask for."""
@@ -110,11 +111,7 @@ class Executors:
         try:
             kind: Any = getattr(import_module(row.module), row.class_name)
         except ImportError as error:
-            raise UnsupportedError(
-                f"executor {name!r} needs {row.library}, which can't be imported here ({error}); "
-                f"pip install 'pullback[{row.extra}]', or use executor auto or numpy",
-                field="options.executor",
-            ) from error
+            raise UnsupportedError(f"{needs(name)} ({error})", field="options.executor") from error
         made: Executor = self._make_xla(kind, was_there) if name == "xla" else kind()
         return made
 
@@ -146,13 +143,22 @@ def check_asked(executor: str, memory_cap_bytes: int | None) -> None:
         )
 
 
+def needs(name: str) -> str:
+    """What to say where an executor's library is missing."""
+    row = TABLE[name]
+    return (
+        f"executor {name!r} needs {row.library}, which can't be imported here; "
+        f"pip install 'pullback[{row.extra}]', or use executor auto or numpy"
+    )
+
+
 def is_installed(name: str) -> bool:
     """Whether the library of an executor is there; it is looked for, not imported."""
     row = TABLE.get(name)
     if row is None:
         return False
     try:
-        return row.library in sys.modules or find_spec(row.library) is not None
+        return bool(sys.modules.get(row.library)) or find_spec(row.library) is not None
     except (ImportError, ValueError):
         return False
 

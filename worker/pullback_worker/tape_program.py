@@ -101,6 +101,14 @@ class TapeProgram:
         wanted = self.want.outputs if isinstance(self.want, Value) else ()
         return [*(wanted or self.tape.output_names), *[key.title for key in self.derivatives]]
 
+    @property
+    def scalars(self) -> tuple[bool, ...]:
+        """Which of its results are 0-d."""
+        asked = self._asked
+        shapes = [self.tape.outputs[position].shape for position in asked.values]
+        shapes += [row + column for row in asked.rows for column in asked.columns]
+        return tuple([shape == () for shape in shapes])
+
     def _flat(self, arrays: Sequence[NDArray]) -> list[NDArray]:
         """The arrays in one dimension, each of the size it should have."""
         if len(arrays) != len(self.inputs):

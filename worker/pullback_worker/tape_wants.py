@@ -16,7 +16,7 @@ import numpy as np
 
 from pullback_graph.derivative.located import not_scalar
 from pullback_graph.errors import InputError, LimitExceeded
-from pullback_graph.graph import Input
+from pullback_graph.graph import Graph, Input
 from pullback_graph.tape import Tape
 from pullback_graph.tape.rows import NDArray
 from pullback_graph.types import Shape
@@ -49,6 +49,29 @@ class Mode(Enum):
     REVERSE = "reverse"
     FORWARD = "forward"
     SECOND = "second"
+
+
+def mode_of(graph: Graph | Tape, want: Want) -> Mode:
+    """The sweeps that a want takes, whatever else may be wrong with it.
+
+    A Jacobian goes by columns where the inputs have fewer elements than the outputs.
+    """
+    match want:
+        case Value():
+            return Mode.NONE
+        case Gradient() | Vjp():
+            return Mode.REVERSE
+        case Jvp():
+            return Mode.FORWARD
+        case Hvp() | Hessian():
+            return Mode.SECOND
+        case Jacobian(wrt, outputs):
+            wanted = outputs or graph.output_names
+            ends = [
+                graph.output_type(k).size for k, n in enumerate(graph.output_names) if n in wanted
+            ]
+            starts = [item.type.size for item in graph.inputs if item.name in wrt]
+            return Mode.FORWARD if sum(starts) < sum(ends) else Mode.REVERSE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,12 +234,12 @@ def _directions(tape: Tape, seeds: Sequence[Names]) -> tuple[tuple[Input, ...], 
 
 
 def _jacobian(tape: Tape, every: Positions, wrt: Names, names: Names) -> Asked:
-    """By columns (forward) where the inputs have fewer elements than the outputs, else by rows."""
+    """By columns (forward) or by rows, as `mode_of` says."""
     positions = [tape.output_index(name) for name in names]
     inputs = _inputs(tape, wrt)
     outputs = _joined([tape.outputs[p].values for p in positions])
     _check_elements("Jacobian", len(outputs), len(inputs))
-    forward = len(inputs) < len(outputs)
+    forward = mode_of(tape, Jacobian(wrt, names)) is Mode.FORWARD
     swept, gathered = (inputs, outputs) if forward else (outputs, inputs)
     return Asked(
         every,

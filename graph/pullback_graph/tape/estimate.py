@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 from math import prod
+from typing import NamedTuple
 
 from pullback_graph.graph import Graph, Node
 from pullback_graph.tape.of_graph import ROWS
 from pullback_graph.tape.rows import ROW_NUMBERS
 from pullback_graph.types import BOOL, FLOAT32, FLOAT64, ArrayType
+from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Names, Value, Vjp, Want
 
-_NODE_S = 12e-9
-_CALL_S = 12e-6
+NODE_S, CALL_S = 12e-9, 12e-6
+"""Estimated seconds of a sweep through a node of a tape, and of a run beside its sweeps."""
 _NUMPY_NODE_S = 0.8e-6
 _NUMPY_ELEMENT_S = 1e-9
+_LEAST_GAIN = 1.5
+"""A tape must be estimated to be so many times faster: estimates are rough."""
+
+
+class Sweeps(NamedTuple):
+    """What a want takes, in forward runs of the graph.
+
+    Attributes:
+        tape: sweeps of the tape machine.
+        calls: NumPy's calls a node, once differentiated.
+        lanes: how many elements each of those has for one of the graph's: rows of a matrix.
+    """
+
+    tape: float
+    calls: float
+    lanes: int = 1
+
+
+class Estimate(NamedTuple):
+    """Estimated seconds of a run on either, once prepared."""
+
+    tape_s: float
+    numpy_s: float
+
+    @property
+    def suits(self) -> bool:
+        """Whether the tape is the cheaper by enough."""
+        return self.tape_s * _LEAST_GAIN < self.numpy_s
 
 
 def tape_nodes(graph: Graph) -> int | None:
@@ -32,25 +62,50 @@ def tape_nodes(graph: Graph) -> int | None:
     return total
 
 
-def suits(graph: Graph) -> bool:
-    """Whether the tape is estimated the cheaper executor of a graph, before differentiation."""
-    seconds = tape_s(graph, sweeps=2.0)
-    return seconds is not None and seconds < numpy_s(graph, sweeps=2.0)
-
-
-def tape_s(graph: Graph, sweeps: float = 1.0) -> float | None:
-    """Estimated seconds of `sweeps` forward (a gradient is about two) of a graph as a tape.
-
-    None where it has no tape.
-    """
+def estimate(graph: Graph, want: Want) -> Estimate | None:
+    """What a want of a graph would cost as a tape and on NumPy; None where it has no tape."""
     nodes = tape_nodes(graph)
-    return None if nodes is None else _CALL_S + nodes * _NODE_S * sweeps
-
-
-def numpy_s(graph: Graph, sweeps: float = 1.0) -> float:
-    """Estimated seconds of the same by the NumPy executor, once differentiated and compiled."""
+    if nodes is None:
+        return None
+    sweeps = _sweeps(graph, want)
     elements = sum([node.types[0].size for node in graph.nodes])
-    return sweeps * (len(graph.nodes) * _NUMPY_NODE_S + elements * _NUMPY_ELEMENT_S)
+    calls_s = len(graph.nodes) * _NUMPY_NODE_S + elements * sweeps.lanes * _NUMPY_ELEMENT_S
+    return Estimate(CALL_S + nodes * NODE_S * sweeps.tape, sweeps.calls * calls_s)
+
+
+def suits(graph: Graph, want: Want) -> bool:
+    """Whether the tape is estimated the cheaper executor of a job."""
+    found = estimate(graph, want)
+    return found is not None and found.suits
+
+
+def _sweeps(graph: Graph, want: Want) -> Sweeps:
+    match want:
+        case Value():
+            return Sweeps(1.0, 1.0)
+        case Gradient():
+            return Sweeps(2.0, 2.5)
+        case Vjp(_, seeds) | Jvp(seeds):
+            return Sweeps(1.0 + len(seeds), 1.0 + 1.5 * len(seeds))
+        case Hvp(_, seeds, _):
+            return Sweeps(3.0 + 3.0 * len(seeds), 3.0 + 4.0 * len(seeds))
+        case Jacobian(wrt, outputs):
+            rows = min(_inputs(graph, wrt), _outputs(graph, outputs))
+            return Sweeps(1.0 + rows, 2.5, rows)
+        case Hessian(wrt, _):
+            rows = _inputs(graph, wrt)
+            return Sweeps(3.0 + 3.0 * rows, 8.0, rows)
+
+
+def _inputs(graph: Graph, names: Names) -> int:
+    """Elements of the inputs named."""
+    return sum([item.type.size for item in graph.inputs if item.name in names])
+
+
+def _outputs(graph: Graph, names: Names) -> int:
+    """Elements of the outputs named; of all, where none is."""
+    wanted = names or graph.output_names
+    return sum([graph.types[item.value].size for item in graph.outputs if item.name in wanted])
 
 
 def _node_count(node: Node, types: tuple[ArrayType, ...]) -> int:

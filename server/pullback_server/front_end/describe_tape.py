@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pullback_proto.v1 import plan_pb2
-from pullback_server.front_end.tape_jobs import CHOSEN, WHOLE, PreparedTape
-
-NODE_S, CALL_S = 12e-9, 12e-6
-"""Estimated seconds of a sweep through a node, and of a run beside its sweeps."""
+from pullback_server.front_end.tape_jobs import WHOLE, PreparedTape
 
 
 def describe_tape(prepared: PreparedTape) -> plan_pb2.PlanReply:
     """The answer of a dry run."""
     metrics = prepared.metrics(hit=True)
-    sweeps = metrics.nodes + metrics.adjoint_evaluations
-    estimated_s = CALL_S + NODE_S * sweeps
+    estimated_s = prepared.estimated_s
     size_bytes = float(prepared.program.tape.size_bytes)
     task = plan_pb2.TaskSummary(
         phase="PHASE_FUSED" if prepared.program.derivatives else "PHASE_FORWARD",
@@ -26,7 +22,7 @@ def describe_tape(prepared: PreparedTape) -> plan_pb2.PlanReply:
     text = (
         f"a tape of {metrics.nodes} nodes, {metrics.adjoint_evaluations} adjoints, "
         f"{metrics.flops:.3g} FLOPs, about {estimated_s * 1e3:.3g} ms on one core\n"
-        f"executor tape: {CHOSEN}\n"
+        f"executor tape: {metrics.executor_reason}\n"
         f"split none: {WHOLE}; in the front end, {metrics.peak_bytes / 1e6:.3g} MB"
     )
     return plan_pb2.PlanReply(
@@ -40,7 +36,7 @@ def describe_tape(prepared: PreparedTape) -> plan_pb2.PlanReply:
         tasks=[task],
         estimated_s=estimated_s,
         executor="tape",
-        executor_reason=CHOSEN,
+        executor_reason=metrics.executor_reason,
         digest=metrics.digest,
         front_end=True,
         text=text,

@@ -53,6 +53,7 @@ class Prepared:
         digest: of all that decides the bits but the executors; `digest_on` adds those.
         fastest_s: the program's fastest run here so far; estimates can be wrong.
         standing: the encoded metrics that all but its first run on one executor share.
+        awaits_tape: whether it is to move to the tape machine once that is loaded.
     """
 
     graph: Graph
@@ -68,6 +69,7 @@ class Prepared:
     recompute_factor: float = 0.0
     fastest_s: float = inf
     standing: tuple[Running | None, bytes] = (None, b"")
+    awaits_tape: bool = False
 
     @property
     def size_bytes(self) -> int:

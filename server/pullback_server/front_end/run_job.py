@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -23,13 +24,14 @@ from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.limits import Limits
+from pullback_graph.tape import Tape
 from pullback_proto.v1 import job_pb2
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_inputs
 from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.stores import ContentStore, graph_bytes
-from pullback_server.front_end.tape_jobs import TapeJobs
+from pullback_server.front_end.tape_jobs import PreparedTape, TapeJobs
 from pullback_server.front_end.tape_machine import TapeMachine
 from pullback_worker.choice import Running, run
 from pullback_worker.chooser import Chooser
@@ -41,6 +43,8 @@ HEADS = 1024
 """Kinds of job that are answered on the event loop without decoding all of them again."""
 SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
+
+Ready: TypeAlias = "Prepared | PreparedTape"
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class JobRunner:
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
-        self._known: dict[Hashable, tuple[Job, Prepared]] = {}
+        self._known: dict[Hashable, tuple[Job, Ready]] = {}
         self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
 
     def answer_at_once(self, arrival: Arrival) -> Answer | None:
@@ -88,19 +92,21 @@ class JobRunner:
         head = job_head(message)
         known = None if head is None else self._known.get(head)
         if known is not None:
-            prepared: Prepared | None = known[1]
+            prepared: Ready | None = known[1]
             job = decode_like(message, known[0], self.limits)
         else:
             job = decode_job(message, self.limits)
-            prepared = self._kept(job)
+            prepared = self.tapes.kept(job) or self._kept(job)
         arrival.is_of(job)
         if prepared is None or not prepared.runs_inline:
             return None
         if known is None and head is not None:
             self._remember_head(head, job, prepared)
+        if isinstance(prepared, PreparedTape):
+            return self.tapes.answer(arrival, job, prepared, hit=True)
         return self.run(self._bound(arrival, job, prepared, hit=True))
 
-    def _remember_head(self, head: Hashable, job: Job, prepared: Prepared) -> None:
+    def _remember_head(self, head: Hashable, job: Job, prepared: Ready) -> None:
         """Keep what a job's head decodes to, for the next of its kind; on the event loop."""
         if len(self._known) >= HEADS:
             self._known.clear()
@@ -117,14 +123,39 @@ class JobRunner:
         job = decode_job(arrival.data, self.limits)
         arrival.is_of(job)
         tape = self.tapes.tape(job)
-        if tape is not None:
-            taken = self.tapes.takes(job.want, job.options)
-            answer = self.tapes.answer(arrival, job, tape) if taken else None
+        swept = self.swept(job, tape)
+        if swept is not None:
+            prepared, hit = swept
+            answer = self.tapes.answer(arrival, job, prepared, hit=hit)
             if answer is not None:
                 return answer
+        if tape is not None:
             job = self.tapes.as_graph(job, tape)
         bound = self.bind(arrival, job)
         return bound if bound.prepared.choice is None else self.run(bound)
+
+    def swept(self, job: Job, tape: Tape | None) -> tuple[PreparedTape, bool] | None:
+        """What the tape machine runs of a job, and whether it was ready before; None for others.
+
+        Args:
+            tape: the job's own, if it brings or names one.
+
+        Raises:
+            RequestError: as `TapeJobs.prepare` and `TapeJobs.prepare_graph` say.
+            NotFoundError: the graph is not stored here.
+        """
+        if tape is not None:
+            takes = self.tapes.takes(job.want, job.options)
+            return self.tapes.prepare(tape, job.want, job.options) if takes else None
+        found = self.tapes.kept(job)
+        if found is not None:
+            return found, True
+        known = self._kept(job)
+        if known is not None and not known.awaits_tape:
+            return None
+        graph = self.graph(job) if known is None else known.graph
+        found = self.tapes.prepare_graph(graph, job)
+        return None if found is None else (found, False)
 
     def bind(self, arrival: Arrival, job: Job) -> BoundJob:
         """Find or prepare what the job needs and bind its arrays.
@@ -135,8 +166,9 @@ class JobRunner:
         prepared = self._kept(job)
         hit = prepared is not None
         if prepared is None:
-            check = arrival.flag.check
-            prepared = self.preparer.prepare(self.graph(job), job.want, job.options, check)
+            check, graph = arrival.flag.check, self.graph(job)
+            prepared = self.preparer.prepare(graph, job.want, job.options, check)
+            prepared.awaits_tape = self.tapes.awaits(graph, job)
         return self._bound(arrival, job, prepared, hit=hit)
 
     def graph(self, job: Job) -> Graph:
@@ -234,7 +266,9 @@ def new_runner(
         preparer,
         graphs=ContentStore("graph", config.graph_store_bytes, graph_bytes),
         tensors=tensors,
-        tapes=TapeJobs(TapeMachine(), tensors, config.graph_store_bytes, config.memory_bytes),
+        tapes=TapeJobs(
+            TapeMachine(), tensors, config.graph_store_bytes, config.memory_bytes, aside=aside
+        ),
         limits=config.limits,
     )
 

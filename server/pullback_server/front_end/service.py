@@ -101,10 +101,10 @@ class GradientService:
         def plan() -> bytes:
             job = decode_job(data, runner.limits)
             tape = runner.tapes.tape(job)
+            swept = runner.swept(job, tape)
+            if swept is not None:
+                return describe_tape(swept[0]).SerializeToString()
             if tape is not None:
-                if runner.tapes.takes(job.want, job.options):
-                    linked, _ = runner.tapes.prepare(tape, job.want, job.options)
-                    return describe_tape(linked).SerializeToString()
                 job = runner.tapes.as_graph(job, tape)
             prepared = runner.preparer.kept(job.graph.fingerprint, job.want, job.options)
             if prepared is None:

@@ -1,63 +1,89 @@
-"""Jobs that bring a tape: swept by the tape machine, whatever is wanted; else handed on as graphs.
+"""Jobs that the tape machine sweeps, whatever is wanted: tapes, and graphs of scalar code.
 
-Nothing is differentiated or simplified: a tape is linked in one pass.
+Nothing is differentiated or simplified: a tape is linked in one pass. What the machine does not do
+is left to the usual way, a tape as its graph.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
+from math import inf
 from time import perf_counter
 from typing import Any
 
 from pullback_graph.codec import encode_result
 from pullback_graph.codec.tapes import NAMED_BYTES, tape_digest
-from pullback_graph.errors import LimitExceeded, UnsupportedError
+from pullback_graph.errors import LimitExceeded, NotFoundError, RequestError
+from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Options, Result
-from pullback_graph.tape import Tape, to_graph
+from pullback_graph.tape import CALL_S, NODE_S, Tape, tape_of, to_graph
 from pullback_graph.tape.flops import flops
 from pullback_graph.want import Want
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_arrays
+from pullback_server.front_end.prepare import INLINE_MEASURED_S, INLINE_S
 from pullback_server.front_end.stores import ContentStore
 from pullback_server.front_end.tape_machine import TapeMachine
+from pullback_worker.chooser import ASKED
 from pullback_worker.result_checks import non_finite
+from pullback_worker.tape_loader import kind_of, may_move, sweepable, why_tape
 
 WHOLE = "a tape runs whole, on one thread"
 CHOSEN = "the job is a tape"
+_OBJECTS_BYTES = 8192
+"""Of a program of few nodes: its arrays and objects."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PreparedTape:
     """A tape linked for a want.
 
     Attributes:
         program: a `pullback_worker.tape_program.TapeProgram`.
+        planning_s: what making the tape of a graph took.
+        fingerprint: of the graph it was made of; empty where the job brought a tape.
+        fastest_s: the program's fastest run here so far; estimates can be wrong.
     """
 
     program: Any
     compiling_s: float
     flops: float
     digest: str
+    reason: str = CHOSEN
+    planning_s: float = 0.0
+    fingerprint: str = ""
+    fastest_s: float = inf
 
     @property
     def size_bytes(self) -> int:
         """About what keeping it takes: its tape, and the machine's form of it."""
         size_bytes: int = 3 * self.program.tape.size_bytes
-        return size_bytes
+        return _OBJECTS_BYTES + size_bytes
+
+    @property
+    def estimated_s(self) -> float:
+        """Estimated seconds of a run."""
+        nodes: int = len(self.program.tape) + self.program.adjoints
+        return CALL_S + NODE_S * nodes
+
+    @property
+    def runs_inline(self) -> bool:
+        """Whether it is small enough for the event loop: by estimate, and by what was seen."""
+        return self.estimated_s < INLINE_S and self.fastest_s < INLINE_MEASURED_S
 
     def metrics(self, *, hit: bool) -> Metrics:
         """Metrics that follow from what was prepared."""
         program = self.program
         return Metrics(
+            planning_s=0.0 if hit else self.planning_s,
             compiling_s=0.0 if hit else self.compiling_s,
             nodes=len(program.tape),
             adjoint_evaluations=program.adjoints,
             flops=self.flops,
             peak_bytes=program.peak_bytes,
             executor="tape",
-            executor_reason=CHOSEN,
+            executor_reason=self.reason,
             split="none",
             split_reason=WHOLE,
             program_cache_hit=hit,
@@ -73,6 +99,7 @@ class TapeJobs:
         tensors: what jobs name by hash.
         store_bytes: tapes, and programs of tapes, are kept up to this much each.
         memory_bytes: largest estimated memory of one run.
+        aside: whether a job that insists on the machine is another process's to run.
     """
 
     def __init__(
@@ -81,8 +108,11 @@ class TapeJobs:
         tensors: ContentStore[NDArray],
         store_bytes: int,
         memory_bytes: int,
+        *,
+        aside: bool = False,
     ) -> None:
         self.machine = machine
+        self._aside = aside
         self._tensors = tensors
         self._memory_bytes = memory_bytes
         self._tapes: ContentStore[Tape] = ContentStore(
@@ -109,17 +139,14 @@ class TapeJobs:
         It does not where the want needs a feature, such as sparse derivatives.
 
         Raises:
-            UnsupportedError: the job insists on the machine, which is not here.
+            UnsupportedError: the job insists on the machine, and numba is missing.
+            NotFoundError: the job insists on it, and another process of the service runs it.
         """
-        if options.executor == "tape" and not self.machine.is_offered:
-            raise UnsupportedError(
-                "executor 'tape' needs numba on the server: pip install 'pullback[tape]' there, "
-                "or leave the executor to the service",
-                field="options.executor",
-            )
-        chosen = self.machine.is_offered and options.executor in ("", "auto", "tape")
-        chosen = chosen and not want.features
-        return chosen and options.split.kind in ("auto", "none") and not options.certificate
+        if options.executor == "tape":
+            if self._aside:
+                raise NotFoundError("this process does not run tape", field="options.executor")
+            self.machine.loader.require()
+        return self.machine.is_offered and sweepable(want, options)
 
     def as_graph(self, job: Job, tape: Tape) -> Job:
         """The same job on the tape's graph.
@@ -129,20 +156,83 @@ class TapeJobs:
         """
         return replace(job, graph=to_graph(tape))
 
-    def answer(self, arrival: Arrival, job: Job, tape: Tape) -> Answer | None:
-        """Link, bind and run; None where the job's check found what only its graph can explain.
+    def kept(self, job: Job) -> PreparedTape | None:
+        """What was prepared before for the graph of this very job, where it moves or must."""
+        options = job.options
+        if options.executor != "tape" and not may_move(job.want, options):
+            return None
+        try:
+            found = self._programs.get(_graph_key(job))
+        except NotFoundError:
+            return None
+        self._check_memory(found, options)
+        return found
+
+    def awaits(self, graph: Graph, job: Job) -> bool:
+        """Whether a graph that runs elsewhere is to move here once the machine is loaded."""
+        loader = self.machine.loader
+        if not (loader.is_offered and may_move(job.want, job.options) and why_tape(graph, job.want)):
+            return False
+        return not loader.is_ready(*kind_of(graph, job.want))
+
+    def prepare_graph(self, graph: Graph, job: Job) -> PreparedTape | None:
+        """A graph's job made ready for the machine: one that asks for it, or is cheaper so.
+
+        None where it is for others to run, faults of jobs that don't ask for the machine included.
 
         Raises:
-            RequestError: the want or the inputs do not fit, or it would take too much memory.
+            UnsupportedError: it asks, and numba is missing or a node is no scalar code.
+            RequestError: it asks, and the want does not fit, or it would take too much memory.
+        """
+        if job.options.executor == "tape":
+            return self._of_graph(graph, job, ASKED) if self.takes(job.want, job.options) else None
+        reason = self._why(graph, job) if may_move(job.want, job.options) else ""
+        if not reason:
+            return None
+        with suppress(RequestError):
+            return self._of_graph(graph, job, reason)
+        return None
+
+    def _why(self, graph: Graph, job: Job) -> str:
+        """Why a graph is to move here now; empty where it isn't. Kernels it needs are loaded."""
+        loader = self.machine.loader
+        reason = why_tape(graph, job.want) if loader.is_offered else ""
+        if not reason:
+            return ""
+        kind = kind_of(graph, job.want)
+        if not loader.is_ready(*kind):
+            loader.begin(*kind)
+            return ""
+        return reason
+
+    def _of_graph(self, graph: Graph, job: Job, reason: str) -> PreparedTape:
+        started_s = perf_counter()
+        tape = tape_of(graph)
+        planning_s = perf_counter() - started_s
+        prepared = self._compiled(tape, job.want)
+        prepared.reason, prepared.planning_s = reason, planning_s
+        prepared.fingerprint = graph.fingerprint
+        self._check_memory(prepared, job.options)
+        with suppress(LimitExceeded):
+            self._programs.put(_graph_key(job), prepared)
+        return prepared
+
+    def answer(
+        self, arrival: Arrival, job: Job, prepared: PreparedTape, *, hit: bool
+    ) -> Answer | None:
+        """Bind and run; None where the job's check found what only its graph can explain.
+
+        Raises:
+            InputError, NotFoundError: the inputs do not fit, or are not stored here.
             DeadlineExceeded, Cancelled: the flag was set on the way.
         """
         started_s = perf_counter()
-        prepared, hit = self.prepare(tape, job.want, job.options)
         arrays, tensor_hits = bind_arrays(prepared.program.inputs, job, self._tensors)
         metrics = prepared.metrics(hit=hit)
         metrics.graph_cache_hit = isinstance(job.graph, GraphHash)
         metrics.tensor_cache_hits = tensor_hits
-        metrics.queued_s = max(0.0, started_s - arrival.received_s)
+        before_s = metrics.planning_s + metrics.compiling_s
+        metrics.queued_s = max(0.0, started_s - arrival.received_s - before_s)
         arrival.state = "running"
         results = self._run(arrival, prepared, arrays, metrics)
         if not self._note_non_finite(job, prepared, arrays, results, metrics):
@@ -156,7 +246,7 @@ class TapeJobs:
             metrics,
             job.id,
         )
-        return Answer(metrics, encode_result(result))
+        return Answer(metrics, encode_result(result), prepared.fingerprint)
 
     def prepare(self, tape: Tape, want: Want, options: Options) -> tuple[PreparedTape, bool]:
         """The tape linked for a want, and whether it was before.
@@ -169,6 +259,13 @@ class TapeJobs:
         key = f"{tape.fingerprint} {want!r}" if large else ""
         hit = large and key in self._programs
         prepared = self._programs.get(key) if hit else self._compiled(tape, want)
+        self._check_memory(prepared, options)
+        if large and not hit:
+            with suppress(LimitExceeded):
+                self._programs.put(key, prepared)
+        return prepared, hit
+
+    def _check_memory(self, prepared: PreparedTape, options: Options) -> None:
         cap_bytes = options.memory_cap_bytes
         allowed = self._memory_bytes if cap_bytes is None else min(self._memory_bytes, cap_bytes)
         needed = prepared.program.peak_bytes
@@ -178,16 +275,10 @@ class TapeJobs:
                 "smaller tape or fewer seeds, or raise --memory-bytes or memory_cap_bytes",
                 field="options.memory_cap_bytes",
             )
-        if large and not hit:
-            with suppress(LimitExceeded):
-                self._programs.put(key, prepared)
-        return prepared, hit
 
     def _compiled(self, tape: Tape, want: Want) -> PreparedTape:
-        self.machine.load()
         started_s = perf_counter()
-        module: Any = import_module("pullback_worker.tape_program")
-        program = module.compile_tape(tape, want)
+        program = self.machine.loader.compile(tape, want)
         compiling_s = perf_counter() - started_s
         work = flops(tape, program.adjoints if program.derivatives else None)
         digest = f"{tape_digest(tape, want)}/tape-{self.machine.version}"
@@ -204,6 +295,7 @@ class TapeJobs:
             arrival.flag.check()
             raise
         elapsed_s = perf_counter() - start
+        prepared.fastest_s = min(prepared.fastest_s, elapsed_s)
         metrics.note_run(elapsed_s, is_derivative=bool(prepared.program.derivatives))
         return results
 
@@ -223,3 +315,9 @@ class TapeJobs:
         given = non_finite([item.name for item in program.inputs], arrays)
         metrics.non_finite = {**given, **found}
         return True
+
+
+def _graph_key(job: Job) -> str:
+    """Names a graph's job: kept with programs of tapes, whose fingerprints are others."""
+    assert not isinstance(job.graph, Tape), "tapes have keys of their own"
+    return f"{job.graph.fingerprint} {job.want!r} {job.options.executor}"

@@ -10,8 +10,11 @@ import asyncio
 import logging
 import threading
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
+
+from pullback_graph.types import FLOAT64
+from pullback_worker.tape_loader import TapeLoader
+from pullback_worker.tape_wants import Mode
 
 LOG = logging.getLogger(__name__)
 
@@ -20,15 +23,20 @@ class TapeMachine:
     """What runs tapes here; belongs to one event loop, but `load` may be called from any thread.
 
     Attributes:
-        is_offered: whether numba is there; False too once the machine could not be loaded.
+        loader: of the kernels that single jobs need.
     """
 
     def __init__(self) -> None:
-        self.is_offered = find_spec("numba") is not None
+        self.loader = TapeLoader()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = asyncio.Event()
         self._lock = threading.Lock()
         self._loaded = False
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether numba is there; False too once the machine could not be loaded."""
+        return self.loader.is_offered
 
     @property
     def is_ready(self) -> bool:
@@ -65,6 +73,8 @@ class TapeMachine:
             if self.is_offered and not self._loaded:
                 batch: Any = import_module("pullback_worker.tape_batch")
                 batch.warm_batches()
+                for mode in (Mode.NONE, Mode.REVERSE):
+                    self.loader.load(FLOAT64, mode)
                 self._loaded = True
 
     def _run(self) -> None:
@@ -72,7 +82,7 @@ class TapeMachine:
             self.load()
         except Exception:
             LOG.exception("the tape machine could not be loaded; tapes run on the numpy executor")
-            self.is_offered = False
+            self.loader.is_offered = False
         assert self._loop is not None, "start() noted the loop"
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
