@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from threading import Lock
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
@@ -22,11 +23,12 @@ from pullback_graph.tape import Tape, tape_of
 from pullback_graph.tape.flops import flops
 from pullback_worker.chooser import ASKED
 from pullback_worker.result_checks import non_finite
+from pullback_worker.tape_cache import is_filled
 from pullback_worker.tape_loader import TapeLoader, kind_of, may_move, sweepable, why_tape
 
-LOAD_S = 2.0
+LOAD_S, COMPILE_S = 0.05, 5.0
 """So long must graphs have run that the machine would have run sooner, before it is loaded for
-them: about what loading it takes."""
+them, and before it is compiled where no process has done so: about a tenth of what that takes."""
 _IS_TAPE = "the job is a tape"
 Run: TypeAlias = Callable[[list[NDArray]], Sequence[NDArray]]
 
@@ -107,8 +109,13 @@ class LocalTapes:
             return
         assert isinstance(job.graph, Graph), "else it would not await anything"
         self._spent_s += seconds
-        if self._spent_s >= LOAD_S:
+        if self._spent_s >= LOAD_S and (self._spent_s >= COMPILE_S or self._is_compiled):
             self.loader.begin(*kind_of(job.graph, job.want))
+
+    @cached_property
+    def _is_compiled(self) -> bool:
+        """Whether loading the machine takes a second rather than up to a minute."""
+        return is_filled()
 
     def moving(self, job: Job, run: Run) -> Run:
         """A program for calls like the job: `run`, until the machine is there."""

@@ -12,7 +12,7 @@ from hypothesis import given
 
 import pullback as pb
 import pullback.numpy as pnp
-from pullback.local_tape import LOAD_S
+from pullback.local_tape import COMPILE_S, LOAD_S
 from pullback_graph.errors import InputError, NonFiniteError, UnsupportedError
 from pullback_graph.tape import Tape, to_graph
 from pullback_graph.types import FLOAT64
@@ -152,7 +152,11 @@ def test_the_machine_is_loaded_once_it_would_have_paid(monkeypatch: pytest.Monke
     derivative(0.3)
     derivative(0.3)
     assert not begun
+    service._tapes._is_compiled = False
     service._tapes._spent_s = LOAD_S
+    derivative(0.3)
+    assert not begun
+    service._tapes._spent_s = COMPILE_S
     derivative(0.3)
     assert begun == [(FLOAT64, Mode.REVERSE)]
     service._tapes.loader.load(FLOAT64, Mode.REVERSE)

@@ -1,16 +1,12 @@
-"""The one door to numba: how the tape machine is compiled, and where its native code is kept.
+"""The one door to numba: how the tape machine is compiled, its native code kept and loaded.
 
-Code is kept in `$NUMBA_CACHE_DIR` where that is set, else in `$XDG_CACHE_HOME/pullback/numba`, else
-in `~/.cache/pullback/numba`, in a folder per content of the sources. Where none can be written,
-every process compiles anew; what is damaged is thrown away and compiled again.
+Where no folder can be written (`tape_cache`), every process compiles anew; what is damaged is
+thrown away and compiled again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,38 +20,14 @@ from numba.core import config as _numba_config
 from numba.core import types
 from numba.core.caching import NullCache
 
+from pullback_worker.tape_cache import cache_folder
+
 Kernel: TypeAlias = Callable[..., Any]
 
 numba: Any = _numba  # which is typed in places
 VERSION: str = numba.__version__
 _CONFIG: Any = _numba_config  # whose names are set when it is imported
 _CGUTILS: Any = _cgutils
-_SOURCES = sorted(Path(__file__).parent.glob("tape_*.py"))
-
-
-def _digest() -> str:
-    """Names the folder: numba looks at the file of a function only, not at those it calls."""
-    state = hashlib.sha256()
-    for source in _SOURCES:
-        state.update(source.read_bytes())
-    return state.hexdigest()[:16]
-
-
-def cache_folder() -> Path | None:
-    """The folder of this version's native code, made if need be; None where none can be written."""
-    home = os.environ.get("NUMBA_CACHE_DIR")
-    if home is None:
-        root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        home = os.path.join(root, "pullback", "numba")
-    folder = Path(home) / f"tape-{_digest()}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    return folder
-
-
 FOLDER = cache_folder()
 """Where this process keeps the machine's native code, or None."""
 _LOCK = threading.Lock()

@@ -5,20 +5,20 @@ A program takes the job's inputs, then its seeds, and gives values, then derivat
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 
-from pullback_graph.errors import Cancelled, InputError, OutOfMemory
+from pullback_graph.errors import Cancelled, OutOfMemory
 from pullback_graph.tape import Tape
 from pullback_graph.tape.rows import NDArray
-from pullback_graph.types import DType
 from pullback_graph.want import DerivativeKey, Names, Value, Want
 from pullback_worker.executor import CancelFlag
 from pullback_worker.tape_code import Code, link
-from pullback_worker.tape_forward import evaluate, linearise, linearise_twice
+from pullback_worker.tape_forward import linearise, linearise_twice
+from pullback_worker.tape_plain import Plain, is_plain, wrong_count, wrong_size
+from pullback_worker.tape_scratch import SCRATCH
 from pullback_worker.tape_sweeps import (
     MAX_SEEDS,
     forward_seeds,
@@ -33,8 +33,6 @@ _LANE_BYTES = 1 << 19
 """Seeds are swept side by side while their adjoints stay near."""
 _LEAST_LANES = 8
 _MOST_BYTES = 1 << 29
-_KEPT_BYTES = 1 << 28
-"""Scratch arrays up to this size are kept for a thread's next run."""
 
 
 class TapeProgram:
@@ -57,6 +55,7 @@ class TapeProgram:
         values = [tape.outputs[position].values for position in asked.values]
         self._code = link(tape, values, asked.seeded_outputs)
         self._asked = asked
+        self._plain = Plain(tape, self._code, asked) if is_plain(asked) else None
         self.inputs = tape.inputs + tuple([item for group in asked.given for item in group])
         self.value_count = len(asked.values)
         self.derivatives: tuple[DerivativeKey, ...] = asked.keys
@@ -74,6 +73,12 @@ class TapeProgram:
             Cancelled: the flag was set while it ran.
             OutOfMemory: the machine's arrays could not be allocated.
         """
+        if self._plain is not None:
+            look(cancel)
+            try:
+                return self._plain(arrays)
+            except MemoryError:
+                raise self._too_large() from None
         flat = self._flat(arrays)
         try:
             run = _Run(self._code, self._asked, self.tape, flat, cancel)
@@ -81,11 +86,14 @@ class TapeProgram:
             if self.derivatives:
                 results += cut(self._asked, run.derivatives())
         except MemoryError:
-            raise OutOfMemory(
-                f"not enough memory to run a tape of {len(self.tape)} nodes; send a smaller one, "
-                "or fewer seeds at once"
-            ) from None
+            raise self._too_large() from None
         return results
+
+    def _too_large(self) -> OutOfMemory:
+        return OutOfMemory(
+            f"not enough memory to run a tape of {len(self.tape)} nodes; send a smaller one, "
+            "or fewer seeds at once"
+        )
 
     @property
     def peak_bytes(self) -> int:
@@ -112,14 +120,11 @@ class TapeProgram:
     def _flat(self, arrays: Sequence[NDArray]) -> list[NDArray]:
         """The arrays in one dimension, each of the size it should have."""
         if len(arrays) != len(self.inputs):
-            raise InputError(f"the program takes {len(self.inputs)} input(s), got {len(arrays)}")
+            raise wrong_count(self.inputs, arrays)
         flat = [np.asarray(array).reshape(-1) for array in arrays]
         for item, array in zip(self.inputs, flat, strict=True):
             if len(array) != item.type.size:
-                raise InputError(
-                    f"input {item.name!r} is {item.type}, got {len(array)} elements",
-                    field=item.name,
-                )
+                raise wrong_size(item, len(array))
         return flat
 
     def _independent(self) -> Names:
@@ -141,11 +146,21 @@ def compile_tape(tape: Tape, want: Want) -> TapeProgram:
     return TapeProgram(tape, want)
 
 
+def look(cancel: CancelFlag | None) -> None:
+    """Stop where the flag is set.
+
+    Raises:
+        Cancelled: it is.
+    """
+    if cancel is not None and cancel.is_set:
+        raise Cancelled("the job was cancelled while its program ran")
+
+
 # --- one evaluation -------------------------------------------------------------------------------
 
 
 class _Run:
-    """One evaluation: the machine's arrays at a point."""
+    """One evaluation of what is not plain: the machine's arrays at a point."""
 
     def __init__(
         self,
@@ -157,7 +172,7 @@ class _Run:
     ) -> None:
         self._code, self._asked, self._tape, self._cancel = code, asked, tape, cancel
         self._seeds = flat[len(tape.inputs) :]
-        self._v = v = _SCRATCH.take("v", code.size, tape.dtype)
+        self._v = v = SCRATCH.take("v", code.size, tape.dtype)
         first = 0
         for array in flat[: len(tape.inputs)]:
             v[first : first + len(array)] = array
@@ -166,22 +181,15 @@ class _Run:
         self._forward()
 
     def _forward(self) -> None:
-        self._look()
+        look(self._cancel)
         code, nodes, dtype = self._code, len(self._code.code), self._tape.dtype
         arrays = [code.code, code.operands, code.start, self._v]
-        if self._asked.mode is Mode.NONE:
-            evaluate(*arrays)
-            return
-        self._p = _SCRATCH.take("p", 2 * nodes, dtype)
+        self._p = SCRATCH.take("p", 2 * nodes, dtype)
         if self._asked.mode is not Mode.SECOND:
             linearise(*arrays, self._p)
             return
-        self._q = _SCRATCH.take("q", 3 * nodes, dtype)
+        self._q = SCRATCH.take("q", 3 * nodes, dtype)
         linearise_twice(*arrays, self._p, self._q)
-
-    def _look(self) -> None:
-        if self._cancel is not None and self._cancel.is_set:
-            raise Cancelled("the job was cancelled while its program ran")
 
     def values(self) -> list[NDArray]:
         """The values asked for."""
@@ -208,7 +216,7 @@ class _Run:
         }[asked.mode]
         seeds, first, lanes = self._seeded(), 0, _lanes(self._code.size)
         while first < len(swept):
-            self._look()
+            look(self._cancel)
             some = list(islice(seeds, lanes))
             swept[first : first + len(some)] = sweep(some)[gathered].T
             first += len(some)
@@ -228,7 +236,7 @@ class _Run:
 
     def _adjoints(self, seed: tuple[NDArray, NDArray]) -> NDArray:
         """The adjoint of every scalar that an input's needs, for one seed."""
-        g = _SCRATCH.take("g", self._code.size, self._tape.dtype)
+        g = SCRATCH.take("g", self._code.size, self._tape.dtype)
         g.fill(0.0)
         np.add.at(g, *seed)
         reverse(self._code.code, self._code.edges, self._code.start, self._p, g)
@@ -239,8 +247,8 @@ class _Run:
     ) -> tuple[NDArray, NDArray]:
         """Zeros with a seed in each lane, and the mask of where they are."""
         size, count = self._code.size, len(seeds)
-        lanes = _SCRATCH.take(name, size * count, self._tape.dtype).reshape(size, count)
-        mask = _SCRATCH.take("mask", size, np.dtype(np.uint64))
+        lanes = SCRATCH.take(name, size * count, self._tape.dtype).reshape(size, count)
+        mask = SCRATCH.take("mask", size, np.dtype(np.uint64))
         lanes.fill(0.0)
         mask.fill(0)
         for lane, (places, values) in enumerate(seeds):
@@ -262,7 +270,7 @@ class _Run:
 
     def _push_and_pull(self, seeds: Sequence[tuple[NDArray, NDArray]]) -> NDArray:
         t, code = self._push(seeds), self._code
-        h = _SCRATCH.take("second", t.size, t.dtype).reshape(t.shape)
+        h = SCRATCH.take("second", t.size, t.dtype).reshape(t.shape)
         h.fill(0.0)
         reverse_twice(code.edges, code.operands, code.start, self._p, self._q, t, self._g, h)
         return h
@@ -272,23 +280,3 @@ def _lanes(scalars: int) -> int:
     """How many seeds are swept side by side over so many scalars."""
     near = min(_LANE_BYTES // (8 * scalars + 1), MAX_SEEDS)
     return max(near, min(_LEAST_LANES, _MOST_BYTES // (8 * scalars + 1)), 1)
-
-
-class _Scratch(threading.local):
-    """A thread's arrays, kept from run to run: fresh pages cost as much as a sweep."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, DType], NDArray] = {}
-
-    def take(self, name: str, size: int, dtype: DType) -> NDArray:
-        """An array of `size` with any content; a name's last one is no longer valid."""
-        kept = self._kept.get((name, dtype))
-        if kept is None or len(kept) < size:
-            kept = np.empty(size, dtype)
-            if kept.nbytes <= _KEPT_BYTES:
-                self._kept[(name, dtype)] = kept
-        part: NDArray = kept[:size]
-        return part
-
-
-_SCRATCH = _Scratch()

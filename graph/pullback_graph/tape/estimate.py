@@ -11,7 +11,7 @@ from pullback_graph.tape.rows import ROW_NUMBERS
 from pullback_graph.types import BOOL, FLOAT32, FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Names, Value, Vjp, Want
 
-NODE_S, CALL_S = 12e-9, 12e-6
+NODE_S, CALL_S = 12e-9, 5e-6
 """Estimated seconds of a sweep through a node of a tape, and of a run beside its sweeps."""
 _NUMPY_NODE_S = 0.8e-6
 _NUMPY_ELEMENT_S = 1e-9

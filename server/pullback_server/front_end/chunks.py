@@ -53,9 +53,10 @@ class ChunkRunner:
     async def _packed(self, arrivals: Sequence[Arrival], emit: Emit) -> list[Arrival]:
         """Answer those that can be run packed; those that are left."""
         machine = self.evaluation.runner.tapes.machine
-        await self.evaluation.machine_ready(arrivals)
         small = [arrival for arrival in arrivals if is_small(arrival.data)]
-        if len(small) < LEAST_JOBS or not (machine.is_offered and machine.is_ready):
+        packs = len(small) >= LEAST_JOBS
+        await self.evaluation.machine_ready(arrivals, batches=packs)
+        if not (packs and machine.is_offered and machine.batches_ready):
             return list(arrivals)
         for arrival in small:
             arrival.state = "running"

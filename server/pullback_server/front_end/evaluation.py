@@ -92,14 +92,19 @@ class Evaluation:
         done = await _within(arrival.flag, self.threads.run(arrival.priority, call))
         return await self.on_cluster(done) if isinstance(done, BoundJob) else done
 
-    async def machine_ready(self, arrivals: Sequence[Arrival]) -> None:
-        """Wait until tapes among these can run, or a deadline among theirs has passed."""
+    async def machine_ready(self, arrivals: Sequence[Arrival], *, batches: bool = False) -> None:
+        """Wait until tapes among these can run, or a deadline among theirs has passed.
+
+        Args:
+            batches: whether they are to run packed.
+        """
         machine = self.runner.tapes.machine
-        if not machine.is_ready:
+        if not (machine.batches_ready if batches else machine.is_ready):
             tapes = [arrival for arrival in arrivals if brings_tape(arrival.data)]
             left = [arrival.flag.remaining_s for arrival in tapes]
             if tapes:
-                await machine.wait(min([s for s in left if s is not None], default=None))
+                soonest = min([s for s in left if s is not None], default=None)
+                await machine.wait(soonest, batches=batches)
 
     async def on_cluster(self, bound: BoundJob) -> Answer:
         """Have the dispatcher run a bound job, and finish it on a thread."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -20,18 +21,18 @@ LOG = logging.getLogger(__name__)
 
 
 class TapeMachine:
-    """What runs tapes here; belongs to one event loop, but `load` may be called from any thread.
+    """What runs tapes here; belongs to one event loop, but its loader to any thread.
 
     Attributes:
         loader: of the kernels that single jobs need.
+        batches_ready: whether packed jobs would not have to wait for theirs.
     """
 
     def __init__(self) -> None:
         self.loader = TapeLoader()
+        self.batches_ready = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready = asyncio.Event()
-        self._lock = threading.Lock()
-        self._loaded = False
+        self._ready, self._all = asyncio.Event(), asyncio.Event()
 
     @property
     def is_offered(self) -> bool:
@@ -40,7 +41,7 @@ class TapeMachine:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a job would not have to wait for it."""
+        """Whether a value or gradient would not have to wait for its kernels."""
         return self._ready.is_set()
 
     @property
@@ -52,39 +53,42 @@ class TapeMachine:
         """Begin to load, on a thread that does not keep the process alive."""
         if not self.is_offered:
             self._ready.set()
+            self._all.set()
         elif self._loop is None:
             self._loop = asyncio.get_running_loop()
             threading.Thread(target=self._run, name="pullback-tape", daemon=True).start()
 
-    async def wait(self, timeout_s: float | None) -> None:
-        """Return when it is ready, or known not to be offered; or after so long."""
-        if self._ready.is_set():
+    async def wait(self, timeout_s: float | None, *, batches: bool = False) -> None:
+        """Return when it is ready, or known not to be offered; or after so long.
+
+        Args:
+            batches: wait for what packed jobs need as well, which comes last.
+        """
+        event = self._all if batches else self._ready
+        if event.is_set():
             return
         self.start()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._ready.wait()
+                await event.wait()
         except TimeoutError:
             return
 
-    def load(self) -> None:
-        """Load or compile what batches and tapes need; at once where that was done before."""
-        with self._lock:
-            if self.is_offered and not self._loaded:
-                batch: Any = import_module("pullback_worker.tape_batch")
-                batch.warm_batches()
-                for mode in (Mode.NONE, Mode.REVERSE):
-                    self.loader.load(FLOAT64, mode)
-                self._loaded = True
-
     def _run(self) -> None:
         try:
-            self.load()
+            for mode in (Mode.NONE, Mode.REVERSE):
+                self.loader.load(FLOAT64, mode)
+            self._tell(self._ready)
+            batch: Any = import_module("pullback_worker.tape_batch")
+            batch.warm_batches()
+            self.batches_ready = True
         except Exception:
             LOG.exception("the tape machine could not be loaded; tapes run on the numpy executor")
             self.loader.is_offered = False
+        self._tell(self._ready)
+        self._tell(self._all)
+
+    def _tell(self, event: asyncio.Event) -> None:
         assert self._loop is not None, "start() noted the loop"
-        try:
-            self._loop.call_soon_threadsafe(self._ready.set)
-        except RuntimeError:  # the loop was closed meanwhile: the server has stopped
-            return
+        with suppress(RuntimeError):  # the loop was closed meanwhile: the server has stopped
+            self._loop.call_soon_threadsafe(event.set)
