@@ -16,8 +16,8 @@ from pullback_graph.errors import GraphError
 from pullback_graph.tape import Tape, row_numbers
 from pullback_graph.types import FLOAT64
 from pullback_graph.want import Gradient
-from pullback_worker.tape_code import link_rows
 from pullback_worker.tape_cache import cache_folder
+from pullback_worker.tape_code import link_rows
 from pullback_worker.tape_packed import run_packed
 from pullback_worker.tape_program import compile_tape
 from pullback_worker.tape_wants import Mode
