@@ -123,7 +123,11 @@ class LocalTapes:
 
     def _reason(self, job: Job, graph: Graph) -> str:
         """Why a job's graph should move here; empty where it should not, or may not."""
-        if not (self._moves and self.loader.is_offered and may_move(job.want, job.options, anywhere=True)):
+        if not (
+            self._moves
+            and self.loader.is_offered
+            and may_move(job.want, job.options, anywhere=True)
+        ):
             return ""
         key = _key(job)
         known = self._kept.get(key)

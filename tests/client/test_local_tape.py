@@ -21,6 +21,7 @@ from pullback_worker.tape_wants import Mode
 from tests.worker.tape_samples import SMOOTH, tapes
 
 pytest.importorskip("numba")
+SERVICE = pb.LocalService()
 INPUTS = {"x": np.array([0.7, -0.4, 1.3]), "y": np.array(0.6)}
 SEED = {"x": np.array([1.0, 0.5, -2.0]), "y": np.array(0.3)}
 WANTS: dict[str, tuple[Want, tuple[dict[str, Any], ...]]] = {
@@ -55,7 +56,7 @@ def test_a_graph_that_asks_for_the_tape_gives_what_numpy_gives(name: str, tape: 
     want, seeds = WANTS[name]
     graph = to_graph(tape)
     results = [
-        pb.local().evaluate(graph, INPUTS, want=want, seeds=seeds, executor=executor)
+        SERVICE.evaluate(graph, INPUTS, want=want, seeds=seeds, executor=executor)
         for executor in ("tape", "numpy")
     ]
     mine, theirs = results
@@ -75,13 +76,13 @@ def test_what_has_no_scalar_form_is_named() -> None:
     """The error says which node of the user's graph it is; inputs must be of one floating dtype."""
     graph = pb.trace(lambda x: pnp.sort(x * 2.0), np.ones(3))
     with pytest.raises(UnsupportedError, match="node 1 sort") as caught:
-        pb.local().evaluate(graph, {"x": np.ones(3)}, executor="tape")
+        SERVICE.evaluate(graph, {"x": np.ones(3)}, executor="tape")
     assert caught.value.field == "graph.nodes[1]"
     graph = pb.trace(lambda x, n: x * n, 2.0, np.arange(3))
     with pytest.raises(UnsupportedError, match="float64"):
-        pb.local().evaluate(graph, {"x": 2.0, "n": np.arange(3)}, executor="tape")
+        SERVICE.evaluate(graph, {"x": 2.0, "n": np.arange(3)}, executor="tape")
     with pytest.raises(InputError, match="no input 'z'"):
-        pb.local().evaluate(pb.trace(chain, 0.3), {"x": 0.3}, gradient="z", executor="tape")
+        SERVICE.evaluate(pb.trace(chain, 0.3), {"x": 0.3}, gradient="z", executor="tape")
 
 
 def test_a_graph_is_kept_as_a_tape() -> None:

@@ -171,7 +171,9 @@ class TapeJobs:
     def awaits(self, graph: Graph, job: Job) -> bool:
         """Whether a graph that runs elsewhere is to move here once the machine is loaded."""
         loader = self.machine.loader
-        if not (loader.is_offered and may_move(job.want, job.options) and why_tape(graph, job.want)):
+        if not (
+            loader.is_offered and may_move(job.want, job.options) and why_tape(graph, job.want)
+        ):
             return False
         return not loader.is_ready(*kind_of(graph, job.want))
 
