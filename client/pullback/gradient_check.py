@@ -19,12 +19,13 @@ from pullback_graph.derivative import vjp
 from pullback_graph.errors import NonFiniteError, PullbackError
 from pullback_graph.graph import Graph
 from pullback_graph.job import NDArray
+from pullback_graph.types import real_dtype
 from pullback_graph.want import Jvp, Vjp, seed_name
 
 Arrays: TypeAlias = Mapping[str, NDArray]
 
 TOLERANCES = {"float64": 1e-6, "float32": 1e-2}
-"""Relative difference allowed, by the least precise dtype among the inputs."""
+"""Relative difference allowed, by the least precise dtype of (parts of) the inputs."""
 STEPS = {"float64": 1e-3, "float32": 3e-2}
 """Step of the differences, relative to the size of the inputs: the fifth root of the precision."""
 
@@ -105,7 +106,7 @@ def check_gradient(
     """
     point = at_point(function, Parameters(function), args, keywords, wrt)
     inputs = {name: np.asarray(array) for name, array in point.inputs.items()}
-    names = [inputs[name].dtype.name for name in point.names]
+    names = [real_dtype(inputs[name].dtype).name for name in point.names]
     coarsest = "float32" if "float32" in names else "float64"
     checker = _Checker(
         evaluate=(service or local()).evaluate,
@@ -203,7 +204,10 @@ class _Checker:
 
     def _like(self, array: NDArray) -> NDArray:
         """A random direction of an array's shape and dtype, of entries about one."""
-        return np.asarray(self.random.standard_normal(array.shape), array.dtype)
+        parts: Any = self.random.standard_normal(array.shape)
+        if array.dtype.kind == "c":
+            parts = parts + 1j * self.random.standard_normal(array.shape)
+        return np.asarray(parts, array.dtype)
 
     def _judge(self, check: Check) -> None:
         whose = f"input {check.input!r}" if check.input else "the inputs"
@@ -230,10 +234,13 @@ def _pullback_of(graph: Graph, wrt: tuple[str, ...], outputs: tuple[str, ...]) -
 
 
 def _inner(x: Arrays, y: Arrays) -> float:
-    return float(
-        sum([np.vdot(x[name].astype(np.float64), y[name].astype(np.float64)) for name in x])
-    )
+    """The sum of products; of complex arrays its real part, without a conjugate."""
+    return float(sum([np.dot(_double(x[name]), _double(y[name])).real for name in x]))
 
 
 def _norm(x: NDArray) -> float:
-    return float(np.linalg.norm(x.astype(np.float64)))
+    return float(np.linalg.norm(_double(x)))
+
+
+def _double(x: NDArray) -> NDArray:
+    return x.astype(np.complex128 if x.dtype.kind == "c" else np.float64).reshape(-1)

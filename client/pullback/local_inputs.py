@@ -54,7 +54,7 @@ def as_input(item: Input, value: Any) -> NDArray:
 def _converted(item: Input, value: Any) -> NDArray:
     try:
         array = np.asarray(value)
-        weak = isinstance(value, bool | int | float | list | tuple)
+        weak = isinstance(value, bool | int | float | complex | list | tuple)
         if weak and np.can_cast(array.dtype, item.type.dtype, "same_kind"):
             return np.asarray(value, item.type.dtype)
     except (TypeError, ValueError, OverflowError) as error:

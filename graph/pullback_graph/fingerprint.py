@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.graph import Graph, Node
-from pullback_graph.types import DTYPES, DType, as_dtype
+from pullback_graph.types import DTYPES, DType, as_dtype, real_dtype
 
 VERSION_TAG = b"pullback graph 1\n"
 LARGE_BYTES = 1 << 16
@@ -32,6 +32,8 @@ DTYPE_NUMBERS: dict[str, int] = {
     "uint64": 9,
     "float32": 11,
     "float64": 12,
+    "complex64": 13,
+    "complex128": 14,
 }
 """The dtypes' numbers on the wire and in tensor hashes; they never change."""
 NUMBERS: dict[DType, int] = {DTYPES[name]: number for name, number in DTYPE_NUMBERS.items()}
@@ -111,11 +113,12 @@ def _value_text(value: Any) -> str:
 
 
 def _constant_bytes(array: np.ndarray[Any, Any]) -> bytes:
-    """The elements with one NaN, or, of a large array, their hash."""
-    if array.dtype.kind == "f":
-        nan = np.isnan(array)
+    """The elements with one NaN (in each part), or, of a large array, their hash."""
+    if array.dtype.kind in "fc":
+        parts = array.reshape(-1).view(real_dtype(array.dtype))
+        nan = np.isnan(parts)
         if nan.any():
-            array = np.where(nan, array.dtype.type(np.nan), array)
+            array = np.where(nan, parts.dtype.type(np.nan), parts)
     if array.nbytes > LARGE_BYTES:
         return b"sha256 " + hashlib.sha256(raw_bytes(array)).digest()
     return b"raw " + array.tobytes()

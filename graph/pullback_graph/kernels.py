@@ -120,7 +120,13 @@ class Kernels(Protocol):
         """Loops and branches."""
 
     def astype(self, x: Array, dtype: DType) -> Array:
-        """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
+        """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound.
+
+        A complex number loses its imaginary part, except to complex and to bool (whether not 0).
+        """
+
+    def complex(self, x: Array, y: Array) -> Array:
+        """`x` + i `y`, part by part; real floats of one dtype, which broadcast."""
 
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` (bool) holds, else `y`, of one dtype; all three broadcast."""

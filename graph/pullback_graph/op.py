@@ -185,8 +185,9 @@ class Interval:
     """Where tests draw an operand's elements from.
 
     `special` are points to include besides (0 for pow, prod, norm); `integer` draws whole numbers
-    of an integer dtype, `boolean` truth values, `distinct` values that stand apart. Of matrices,
-    the k-th element of the diagonal gets k times `diagonal` added.
+    of an integer dtype, `boolean` truth values, `complex` both parts of complex numbers, for a row
+    that takes no others; `distinct` values that stand apart. Of matrices, the k-th element of the
+    diagonal gets k times `diagonal` added.
     """
 
     low: float = -2.0
@@ -194,6 +195,7 @@ class Interval:
     special: tuple[float, ...] = ()
     integer: bool = False
     boolean: bool = False
+    complex: bool = False
     distinct: bool = False
     diagonal: float = 0.0
 

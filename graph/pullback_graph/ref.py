@@ -17,7 +17,7 @@ from pullback_graph.types import ArrayType, DType, Shape
 if TYPE_CHECKING:
     from pullback_graph.builder import Builder
 
-Operand: TypeAlias = "Ref | float | int | bool"
+Operand: TypeAlias = "Ref | complex | float | int | bool"
 
 
 class Ref:

@@ -27,12 +27,17 @@ DTYPE_NAMES = (
     "uint64",
     "float32",
     "float64",
+    "complex64",
+    "complex128",
 )
 DTYPES: dict[str, DType] = {name: np.dtype(name) for name in DTYPE_NAMES}
 """The dtypes of the language, by name."""
 _CANONICAL: dict[DType, DType] = {dtype: dtype for dtype in DTYPES.values()}
 BOOL, INT64 = DTYPES["bool"], DTYPES["int64"]
 FLOAT32, FLOAT64 = DTYPES["float32"], DTYPES["float64"]
+COMPLEX64, COMPLEX128 = DTYPES["complex64"], DTYPES["complex128"]
+_REAL: dict[DType, DType] = {COMPLEX64: FLOAT32, COMPLEX128: FLOAT64}
+_COMPLEX: dict[DType, DType] = {real: dtype for dtype, real in _REAL.items()}
 MAX_RANK = 32
 
 
@@ -59,8 +64,13 @@ class ArrayType(NamedTuple):
 
     @property
     def is_floating(self) -> bool:
-        """Whether values of this type carry derivatives."""
+        """Whether values of this type carry derivatives: real and complex floats do."""
         return self.dtype.kind in "fc"
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether an element has a real and an imaginary part."""
+        return self.dtype.kind == "c"
 
     def __str__(self) -> str:
         return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
@@ -81,6 +91,16 @@ def as_dtype(value: object) -> DType:
     if dtype is None or dtype.name not in DTYPES:
         raise DTypeError(f"dtype {value!r} is not supported; use one of {', '.join(DTYPE_NAMES)}")
     return DTYPES[dtype.name]
+
+
+def real_dtype(dtype: DType) -> DType:
+    """The dtype of the parts of a complex one; of any other, itself."""
+    return _REAL.get(dtype, dtype)
+
+
+def complex_dtype(dtype: DType) -> DType:
+    """The complex dtype whose parts are of a floating one; of any other, itself."""
+    return _COMPLEX.get(dtype, dtype)
 
 
 def type_of(array: Any) -> ArrayType:

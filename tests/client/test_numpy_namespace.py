@@ -120,6 +120,7 @@ ARRAY_API = [
     "greater",
     "greater_equal",
     "hypot",
+    "imag",
     "isfinite",
     "isinf",
     "isnan",
@@ -141,6 +142,7 @@ ARRAY_API = [
     "not_equal",
     "positive",
     "pow",
+    "real",
     "reciprocal",
     "remainder",
     "round",
@@ -194,7 +196,7 @@ ARRAY_API = [
 """The Python Array API's functions and constants, without those named below.
 
 Left out: `nonzero`, `searchsorted` and the `unique_` functions (shapes or positions that depend on
-the data), shifts and `nextafter` (no bits), `imag` and `real` (no complex dtypes), `from_dlpack`.
+the data), shifts and `nextafter` (no bits), `from_dlpack`.
 """
 
 

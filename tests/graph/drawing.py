@@ -17,7 +17,16 @@ from pullback_graph.attributes import canonical
 from pullback_graph.op import Interval, Op
 from pullback_graph.table import OPS
 from pullback_graph.text import parse
-from pullback_graph.types import BOOL, FLOAT64, INT64, ArrayType, DType, Shape
+from pullback_graph.types import (
+    BOOL,
+    COMPLEX128,
+    FLOAT64,
+    INT64,
+    ArrayType,
+    DType,
+    Shape,
+    complex_dtype,
+)
 
 NDArray = np.ndarray[Any, Any]
 
@@ -98,14 +107,15 @@ def intervals(case: Case) -> list[Interval]:
 
 
 def operand_types(case: Case, dtype: DType = FLOAT64) -> list[ArrayType]:
-    """The operands' types, those drawn from the reals having `dtype`.
+    """The operands' types, those drawn from the reals having `dtype`; complex ones, that of it.
 
     Subgraphs are for float64, so a row that holds some has operands of float64.
     """
     dtype = FLOAT64 if case.op.graphs else dtype
+    wide = complex_dtype(dtype) if dtype.kind in "fc" else COMPLEX128
     dtypes = [
-        BOOL if interval.boolean else INT64 if interval.integer else dtype
-        for interval in intervals(case)
+        BOOL if own.boolean else INT64 if own.integer else wide if own.complex else dtype
+        for own in intervals(case)
     ]
     return [ArrayType(d, shape) for d, shape in zip(dtypes, case.shapes, strict=True)]
 
@@ -131,7 +141,10 @@ def generator(case: Case, seed: int = 0) -> np.random.Generator:
 def draw(
     case: Case, dtype: DType = FLOAT64, *, seed: int = 0, special: bool = False
 ) -> list[NDArray]:
-    """Operands inside the domain, all numbers apart; with `special`, special points among them."""
+    """Operands inside the domain, all numbers apart; with `special`, special points among them.
+
+    Of complex operands the real parts are so drawn, the imaginary ones from (-1, 1).
+    """
     rng = generator(case, seed)
     apart = _apart(rng, sum(int(np.prod(shape)) for shape in case.shapes))
     arrays: list[NDArray] = []
@@ -149,6 +162,8 @@ def draw(
                 array = np.where(rng.random(type.shape) < 0.5, chosen, array)
             if interval.diagonal:
                 array = array + interval.diagonal * diagonal_places(type.shape)
+        if type.is_complex:
+            array = array + 1j * rng.uniform(-1.0, 1.0, type.shape)
         arrays.append(np.asarray(array, type.dtype).reshape(type.shape))
     return arrays
 

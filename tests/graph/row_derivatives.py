@@ -48,12 +48,14 @@ def row_graph(case: Case, arrays: Sequence[NDArray]) -> Graph:
 
 
 def scalar_graph(case: Case, arrays: Sequence[NDArray], weights: Sequence[NDArray]) -> Graph:
-    """One node, its results weighted and summed to the scalar output `s`."""
+    """One node, its results weighted and summed (their real parts) to the scalar output `s`."""
     builder = Builder()
     results = _apply(builder, case, arrays)
     total: Ref = builder.constant(np.asarray(0.0))
     for z, weight in zip(results, weights, strict=True):
         weighted = z * builder.constant(weight)
+        if weighted.type.is_complex:
+            weighted = do.real(weighted)
         total = total + do.sum(weighted, axes=tuple(range(weight.ndim)), keepdims=False)
     return builder.build({"s": total}, prune=False)
 

@@ -141,8 +141,8 @@ def test_tensor_hashes_tell_bits_apart() -> None:
 
 def test_tensor_hash_refuses_foreign_dtypes() -> None:
     """An array of a dtype that the language has not is DTypeError."""
-    with pytest.raises(DTypeError, match="complex64"):
-        tensor_hash(np.zeros(1, np.complex64))
+    with pytest.raises(DTypeError, match="float16"):
+        tensor_hash(np.zeros(1, np.float16))
 
 
 def test_dtype_numbers_are_the_wire_s() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pullback_graph.errors import DTypeError
 from pullback_graph.op import Op
 from pullback_graph.table import OPS
-from pullback_graph.types import DTYPES, FLOAT32, FLOAT64, DType
+from pullback_graph.types import COMPLEX64, COMPLEX128, DTYPES, FLOAT32, FLOAT64, DType
 from tests.graph.drawing import (
     ALL_CASES,
     Case,
@@ -24,7 +24,7 @@ from tests.graph.drawing import (
 from tests.graph.interpreter import run_row
 from tests.graph.row_derivatives import JAX
 
-RTOL = {FLOAT64: 1e-10, FLOAT32: 2e-5}
+RTOL = {FLOAT64: 1e-10, FLOAT32: 2e-5, COMPLEX128: 1e-10, COMPLEX64: 1e-4}
 SPECIAL = [op for op in OPS.values() if special_operands(op)]
 INTEGERS = ("int8", "int32", "int64", "uint8", "uint64")
 """Dtypes tried at their ends: signed and unsigned, narrow and wide."""

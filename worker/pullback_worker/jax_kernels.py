@@ -69,6 +69,8 @@ class JaxKernels:
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
         x = jnp.asarray(x)
+        if x.dtype.kind == "c" and dtype.kind not in "cb":
+            x = x.real
         if x.dtype.kind != "f" or dtype.kind not in "iu":
             return x.astype(dtype)
         info = np.iinfo(dtype)
@@ -76,6 +78,10 @@ class JaxKernels:
         above = x >= x.dtype.type(2.0) ** (info.bits - (info.min < 0))
         z = jnp.where(below | above | jnp.isnan(x), 0, x).astype(dtype)
         return jnp.where(above, dtype.type(info.max), jnp.where(below, dtype.type(info.min), z))
+
+    def complex(self, x: Array, y: Array) -> Array:
+        """`x` + i `y`, part by part; real floats of one dtype, which broadcast."""
+        return lax.complex(*jnp.broadcast_arrays(x, y))
 
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` holds, else `y`; all three broadcast."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
-from pullback_graph.types import DType, Shape
+from pullback_graph.types import DType, Shape, complex_dtype
 from pullback_worker.buffer_reuse import fresh
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
@@ -55,9 +55,18 @@ class NumpyKernels:
     def astype(self, x: Array, dtype: DType) -> Array:
         """Cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
         x = np.asarray(x)
+        if x.dtype.kind == "c" and dtype.kind not in "cb":
+            x = x.real
         if x.dtype.kind == "f" and dtype.kind in "iu":
             return _truncated(x, dtype)
         return x.astype(dtype)
+
+    @fresh
+    def complex(self, x: Array, y: Array) -> Array:
+        """`x` + i `y`, part by part; real floats of one dtype, which broadcast."""
+        z = np.empty(np.broadcast_shapes(np.shape(x), np.shape(y)), complex_dtype(x.dtype))
+        z.real, z.imag = x, y
+        return z
 
     @fresh
     def where(self, condition: Array, x: Array, y: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pullback_graph.errors import RequestError
 from pullback_graph.job import Metrics, NDArray, Result
+from pullback_graph.text.literals import number_text
 from pullback_graph.want import DerivativeKey, Want, want_name
 
 _TITLES = {
@@ -66,7 +67,10 @@ def _findings(metrics: Metrics) -> str:
 
 
 def result_json(result: Result, want: Want) -> dict[str, Any]:
-    """A result as JSON takes it; what is not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`."""
+    """A result as JSON takes it; what is not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`.
+
+    A complex number is text: `json_value` says how.
+    """
     derivatives = [
         {**{k: v for k, v in key._asdict().items() if v != ""}, **_json_derivative(array)}
         for key, array in result.derivatives.items()
@@ -105,7 +109,10 @@ def _json_derivative(array: Any) -> dict[str, Any]:
 
 
 def json_value(array: NDArray) -> Any:
-    """An array as nested lists."""
+    """An array as nested lists; a complex number is text such as `"1.0-2.5j"`, as in graphs."""
+    if array.dtype.kind == "c":
+        texts = [number_text(item) for item in array.reshape(-1)]
+        return np.array(texts, object).reshape(array.shape).tolist()
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return array.tolist()
     return _worded(array.tolist())

@@ -83,19 +83,21 @@ def _of_json(name: str, value: Any, dtype: DType | None, folder: Path) -> Any:
     except ValueError:
         raise InputError(
             f"{name!r}: {str(value)[:80]!r} is neither a number, nor a JSON list of numbers, nor "
-            "@FILE",
+            '@FILE; a complex number is text such as "1.0-2.5j"',
             field=f"inputs.{name}",
         ) from None
 
 
 def _numbers(value: Any) -> Any:
-    """The value with JSON's words for what is no finite number turned into it."""
+    """The value with texts turned into the numbers that JSON has none for: not finite, complex."""
     if isinstance(value, list):
         return [_numbers(item) for item in value]
     if isinstance(value, str):
-        if value.lstrip("+-").lower() not in _WORDS:
+        if value.lstrip("+-").lower() in _WORDS:
+            return float(value)
+        if not value.endswith("j"):
             raise ValueError(value)
-        return float(value)
+        return complex(value)
     return value
 
 

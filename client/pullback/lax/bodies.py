@@ -137,7 +137,7 @@ def _argument(own: Trace, leaves: Sequence[Leaf], structure: Structure) -> Any:
 def _traced(own: Trace, leaf: Leaf) -> Any:
     if leaf.type is None:
         return leaf.value
-    weak = leaf.weak and leaf.dtype.kind == "f"
+    weak = leaf.weak and leaf.dtype.kind in "fc"
     return TracedArray(own, own.builder.input(leaf.path, leaf.type), weak=weak)
 
 
@@ -201,7 +201,7 @@ def is_weak(value: Any) -> bool:
 def _weak(value: Any) -> bool:
     if is_traced(value):
         return bool(value.weak)
-    return isinstance(value, bool | int | float) and not isinstance(value, np.generic)
+    return isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic)
 
 
 def named(function: Callable[..., Any]) -> str:

@@ -26,7 +26,7 @@ from pullback.lax.bodies import (
 )
 from pullback.structure import LEAF, Structure
 from pullback.tracing.apply import Value, apply, as_value, cast
-from pullback.tracing.promotion import common
+from pullback.tracing.promotion import common, weak_kind
 from pullback_graph.errors import DTypeError, InputError, ShapeError, TraceError
 from pullback_graph.types import BOOL, FLOAT64, ArrayType, DType
 
@@ -224,7 +224,7 @@ class _Carried:
                 continue
             fitted = like(value, leaf.dtype) if _fits(value, leaf.dtype) else as_value(value)
             if leaf.weak and fitted.dtype != leaf.dtype:
-                wider[k] = common(_weak_kind(leaf.dtype), fitted.dtype)
+                wider[k] = common(weak_kind(leaf.dtype), fitted.dtype)
             elif (fitted.dtype, tuple(fitted.shape)) != leaf.type:
                 raise _changed(leaf, ArrayType(fitted.dtype, tuple(fitted.shape)), name)
             made.append(fitted)
@@ -240,17 +240,12 @@ class _Carried:
             self._arrays[k] = cast(self._arrays[k], dtype)
 
 
-def _weak_kind(dtype: DType) -> Any:
-    """What promotion sees of a number of Python."""
-    return BOOL if dtype == BOOL else float if dtype.kind == "f" else int
-
-
 def _fits(value: Any, dtype: DType) -> bool:
     """Whether a weak value can take a dtype: a Python float stays out of integers."""
     if not is_weak(value):
         return False
     kind = np.asarray(value).dtype.kind if not hasattr(value, "dtype") else value.dtype.kind
-    return "biuf".index(kind) <= "biuf".index(dtype.kind)
+    return "biufc".index(kind) <= "biufc".index(dtype.kind)
 
 
 def _changed(leaf: Leaf, after: ArrayType, name: str) -> DTypeError | ShapeError:

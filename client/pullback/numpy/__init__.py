@@ -6,8 +6,8 @@ arrays and scalars: the same numbers that the traced function would give.
 
 Promotion is NumPy 2's: Python's numbers take the dtype of the array beside them, float64 stays
 float64, integers become floating where a function's values are. Dtypes are bool, the integers,
-float32 and float64. Functions whose result's shape depends on the data (`nonzero`, `unique`) have
-no place here.
+float32, float64, complex64 and complex128. Functions whose result's shape depends on the data
+(`nonzero`, `unique`) have no place here.
 """
 
 from math import e, inf, nan, pi
@@ -15,6 +15,17 @@ from math import e, inf, nan, pi
 from numpy import euler_gamma, newaxis
 
 from pullback.numpy import linalg
+from pullback.numpy.complex_numbers import (
+    angle,
+    conj,
+    imag,
+    iscomplex,
+    iscomplexobj,
+    isreal,
+    isrealobj,
+    real,
+    sign,
+)
 from pullback.numpy.composed import (
     allclose,
     array_equal,
@@ -62,6 +73,8 @@ from pullback.numpy.dtypes import (
     astype,
     bool_,
     can_cast,
+    complex64,
+    complex128,
     finfo,
     float32,
     float64,
@@ -70,9 +83,7 @@ from pullback.numpy.dtypes import (
     int16,
     int32,
     int64,
-    iscomplexobj,
     isdtype,
-    isrealobj,
     ndim,
     result_type,
     shape,
@@ -140,7 +151,6 @@ from pullback.numpy.elementwise import (
     remainder,
     rint,
     sigmoid,
-    sign,
     sin,
     sinh,
     softplus,
@@ -271,8 +281,7 @@ array = asarray
 asanyarray = asarray
 ascontiguousarray = asarray
 bitwise_not = bitwise_invert
-conj = positive
-conjugate = positive
+conjugate = conj
 degrees = rad2deg
 fix = trunc
 invert = bitwise_invert
@@ -285,34 +294,35 @@ bool = bool_
 # A name a line would take half the file.
 # fmt: off
 __all__ = [
-    "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "any", "append",
-    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
-    "argmin", "argsort", "around", "array", "array_equal", "array_split", "asanyarray", "asarray",
-    "ascontiguousarray", "asin", "asinh", "astype", "at", "atan", "atan2", "atanh", "atleast_1d",
-    "atleast_2d", "atleast_3d", "average", "bitwise_and", "bitwise_invert", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "bool", "bool_", "broadcast_arrays", "broadcast_shapes",
-    "broadcast_to", "can_cast", "ceil", "clip", "column_stack", "concat", "concatenate", "conj",
-    "conjugate", "copy", "copysign", "cos", "cosh", "count_nonzero", "cross", "cumprod", "cumsum",
-    "cumulative_prod", "cumulative_sum", "deg2rad", "degrees", "diag", "diagonal", "diff",
-    "digamma", "divide", "divmod", "dot", "dstack", "dynamic_slice", "dynamic_update_slice", "e",
-    "einsum", "empty", "empty_like", "equal", "erf", "erfc", "euler_gamma", "exp", "exp2",
-    "expand_dims", "expm1", "eye", "fabs", "finfo", "fix", "flip", "fliplr", "flipud", "float32",
-    "float64", "floor", "floor_divide", "fmax", "fmin", "full", "full_like", "greater",
-    "greater_equal", "heaviside", "hsplit", "hstack", "hypot", "identity", "iinfo", "inf", "inner",
-    "int8", "int16", "int32", "int64", "invert", "isclose", "iscomplexobj", "isdtype", "isfinite",
-    "isinf", "isnan", "isrealobj", "kron", "less", "less_equal", "lgamma", "linalg", "linspace",
-    "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "matmul",
-    "matrix_transpose", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod",
-    "moveaxis", "multiply", "nan", "nan_to_num", "nanmax", "nanmean", "nanmin", "nansum", "ndim",
-    "negative", "newaxis", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad",
-    "percentile", "permute_dims", "pi", "polyval", "positive", "pow", "power", "prod", "ptp",
-    "quantile", "rad2deg", "radians", "ravel", "reciprocal", "relu", "remainder", "repeat",
-    "reshape", "result_type", "rint", "roll", "rot90", "round", "scatter_add", "select", "shape",
-    "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "size", "softmax", "softplus", "sort",
-    "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "trapezoid",
-    "tril", "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unstack", "var",
-    "vdot", "vecdot", "vsplit", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any",
+    "append", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "argmax", "argmin", "argsort", "around", "array", "array_equal", "array_split", "asanyarray",
+    "asarray", "ascontiguousarray", "asin", "asinh", "astype", "at", "atan", "atan2", "atanh",
+    "atleast_1d", "atleast_2d", "atleast_3d", "average", "bitwise_and", "bitwise_invert",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "bool", "bool_", "broadcast_arrays",
+    "broadcast_shapes", "broadcast_to", "can_cast", "ceil", "clip", "column_stack", "complex64",
+    "complex128", "concat", "concatenate", "conj", "conjugate", "copy", "copysign", "cos", "cosh",
+    "count_nonzero", "cross", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "deg2rad",
+    "degrees", "diag", "diagonal", "diff", "digamma", "divide", "divmod", "dot", "dstack",
+    "dynamic_slice", "dynamic_update_slice", "e", "einsum", "empty", "empty_like", "equal", "erf",
+    "erfc", "euler_gamma", "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "finfo", "fix",
+    "flip", "fliplr", "flipud", "float32", "float64", "floor", "floor_divide", "fmax", "fmin",
+    "full", "full_like", "greater", "greater_equal", "heaviside", "hsplit", "hstack", "hypot",
+    "identity", "iinfo", "imag", "inf", "inner", "int8", "int16", "int32", "int64", "invert",
+    "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite", "isinf", "isnan", "isreal",
+    "isrealobj", "kron", "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p",
+    "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "matmul", "matrix_transpose",
+    "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "moveaxis", "multiply",
+    "nan", "nan_to_num", "nanmax", "nanmean", "nanmin", "nansum", "ndim", "negative", "newaxis",
+    "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "percentile", "permute_dims", "pi",
+    "polyval", "positive", "pow", "power", "prod", "ptp", "quantile", "rad2deg", "radians", "ravel",
+    "real", "reciprocal", "relu", "remainder", "repeat", "reshape", "result_type", "rint", "roll",
+    "rot90", "round", "scatter_add", "select", "shape", "sigmoid", "sign", "signbit", "sin", "sinc",
+    "sinh", "size", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack",
+    "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot",
+    "tile", "trace", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8",
+    "uint16", "uint32", "uint64", "unstack", "var", "vdot", "vecdot", "vsplit", "vstack", "where",
+    "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

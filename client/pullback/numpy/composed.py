@@ -85,6 +85,9 @@ def nan_to_num(
 ) -> Any:
     """x with NaN and the infinities replaced (by 0 and the dtype's largest numbers)."""
     (value,) = promoted(common, (x,))
+    if value.dtype.kind == "c":
+        parts = apply("real", value), apply("imag", value)
+        return apply("complex", *[nan_to_num(x, copy, nan, posinf, neginf) for x in parts])
     if value.dtype.kind != "f":
         return value
     bounds = np.finfo(value.dtype)

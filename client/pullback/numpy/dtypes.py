@@ -15,6 +15,7 @@ bool_ = np.bool_
 int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
 uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
 float32, float64 = np.float32, np.float64
+complex64, complex128 = np.complex64, np.complex128
 
 _KINDS = {
     "bool": "b",
@@ -28,7 +29,10 @@ _KINDS = {
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
-    """x cast; float to integer truncates, NaN gives 0 and overflow the nearest bound."""
+    """x cast; float to integer truncates, NaN gives 0 and overflow the nearest bound.
+
+    A complex number loses its imaginary part in a real dtype.
+    """
     return cast(as_value(x), as_dtype(dtype))
 
 
@@ -68,20 +72,10 @@ def size(x: Any, /, axis: int | None = None) -> int:
     return value.size if axis is None else value.shape[axis]
 
 
-def iscomplexobj(x: Any, /) -> bool:
-    """False: the language has no complex dtypes."""
-    return False
-
-
-def isrealobj(x: Any, /) -> bool:
-    """True: the language has no complex dtypes."""
-    return True
-
-
 def _sample(value: Any) -> Any:
     """What `numpy.result_type` makes of a value."""
     kind = kind_of(value) if hasattr(value, "owner") else value
-    return 0.0 if kind is float else kind
+    return {float: 0.0, complex: 0j}.get(kind, kind)
 
 
 __all__ = ["finfo", "iinfo"]

@@ -32,7 +32,7 @@ def _unary(row: str, promotion: Promotion, doc: str, *, steps: bool = False) -> 
 
     def function(x: Any, /) -> Any:
         (operand,) = promoted(promotion, (x,))
-        if steps and operand.dtype.kind != "f":
+        if steps and operand.dtype.kind in "biu":
             return operand
         return apply(row, operand)
 
@@ -181,13 +181,13 @@ isfinite = _unary("isfinite", common, "Whether x is neither NaN nor an infinity.
 def pow(x: Any, y: Any, /) -> Any:
     """x to the power y; the exponents -1, 0.5 and 2 as Python numbers take their own rows."""
     row = _POWERS.get(y) if type(y) is int or type(y) is float else None
-    if row is None or (getattr(x, "dtype", BOOL).kind != "f" and row != "square"):
+    if row is None or (getattr(x, "dtype", BOOL).kind not in "fc" and row != "square"):
         return _power(x, y)
     return apply(row, *promoted(_POWER, (x, y))[:1])
 
 
 def abs(x: Any, /) -> Any:
-    """The absolute value; of bools, themselves."""
+    """The absolute value, real; of bools, themselves."""
     (operand,) = promoted(common, (x,))
     return operand if operand.dtype == BOOL else apply("abs", operand)
 
@@ -195,7 +195,7 @@ def abs(x: Any, /) -> Any:
 def reciprocal(x: Any, /) -> Any:
     """1 / x; of integers rounded towards zero, and 0 for 0."""
     (operand,) = promoted(_RECIPROCAL, (x,))
-    if operand.dtype.kind == "f":
+    if operand.dtype.kind in "fc":
         return apply("reciprocal", operand)
     return multiply(operand, equal(square(operand), 1))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pullback.numpy.axes import ordered_axes
+from pullback.numpy.complex_numbers import conj
 from pullback.numpy.elementwise import multiply, subtract
 from pullback.numpy.manipulation import diagonal, moveaxis, reshape
 from pullback.numpy.reductions import sum
@@ -36,17 +37,17 @@ def dot(x: Any, y: Any, /) -> Any:
 
 
 def vdot(x: Any, y: Any, /) -> Any:
-    """The sum of the products of all elements."""
+    """The sum of the products of all elements, those of x conjugated."""
     first, second = (reshape(value, (-1,)) for value in _numbers(x, y))
-    return apply("matmul", first, second)
+    return apply("matmul", conj(first), second)
 
 
 def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
-    """The sum of products along an axis, the others broadcasting."""
+    """The sum of products along an axis, the others broadcasting; x is conjugated."""
     first, second = (moveaxis(value, axis, -1) for value in _numbers(x, y))
     if first.shape[-1] != second.shape[-1]:
         raise ShapeError(f"axes of sizes {first.shape[-1]} and {second.shape[-1]} have no product")
-    return sum(multiply(first, second), -1)
+    return sum(multiply(conj(first), second), -1)
 
 
 def inner(x: Any, y: Any, /) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.numpy.axes import many_axes, one_axis
+from pullback.numpy.complex_numbers import squared_size
 from pullback.numpy.composed import where as choose
 from pullback.numpy.elementwise import (
     divide,
@@ -20,7 +21,6 @@ from pullback.numpy.elementwise import (
     maximum,
     multiply,
     sqrt,
-    square,
     subtract,
 )
 from pullback.numpy.reductions import logsumexp, max, min, sum
@@ -54,15 +54,19 @@ def var(
     correction: float | None = None,
     keepdims: bool = False,
 ) -> Any:
-    """The variance over axes: squares about the mean, over the count less `ddof` (`correction`)."""
+    """The variance over axes: squares about the mean, over the count less `ddof` (`correction`).
+
+    Of complex numbers, their distances from the mean are squared.
+    """
     value = _averaged(x, dtype)
     axes = many_axes(axis, value.ndim)
     centred = subtract(value, mean(value, axes, keepdims=True))
     less = ddof if correction is None else correction
-    count = _count(value, axes)
+    squares = squared_size(centred)
+    count = _count(squares, axes)
     exact = not is_traced(less) and less == 0
     degrees = count if exact else maximum(subtract(count, less), 0)
-    return divide(sum(square(centred), axes, keepdims=keepdims), degrees)
+    return divide(sum(squares, axes, keepdims=keepdims), degrees)
 
 
 def std(
@@ -197,7 +201,7 @@ def _averaged(x: Any, dtype: Any) -> Value:
     """x in the dtype its mean has: integers become float64."""
     value = as_value(x)
     if dtype is None:
-        return value if value.dtype.kind == "f" else cast(value, FLOAT64)
+        return value if value.dtype.kind in "fc" else cast(value, FLOAT64)
     return cast(value, as_dtype(dtype))
 
 

@@ -114,7 +114,7 @@ def as_tensor(
     """
     if type(value) is np.ndarray or isinstance(value, TensorHash | RemoteTensor):
         return value
-    if not isinstance(value, bool | int | float | list | tuple):
+    if not isinstance(value, bool | int | float | complex | list | tuple):
         return as_array(name, value)
     dtype = None if isinstance(graph, GraphHash) else _dtype_of(name, graph, of_output)
     if type(value) is float and dtype is not None and dtype.kind == "f":

@@ -19,7 +19,7 @@ from pullback.structure import Structure, flatten
 from pullback.tracing.traced_array import TracedArray
 from pullback_graph.errors import DTypeError, TraceError
 from pullback_graph.job import TensorHash
-from pullback_graph.types import ArrayType, as_dtype
+from pullback_graph.types import COMPLEX128, FLOAT64, ArrayType, as_dtype
 
 
 class ArrayLeaf(NamedTuple):
@@ -167,6 +167,8 @@ def _classified(leaf: Any) -> tuple[Any, ArrayLeaf | StaticLeaf]:
         return array, ArrayLeaf(ArrayType(dtype, leaf.shape), weak=False)
     if kind is float:
         return np.asarray(leaf), _FLOAT
+    if kind is complex:
+        return np.asarray(leaf), _COMPLEX
     if kind is TracedArray:
         return leaf, ArrayLeaf(leaf.ref.type, leaf.weak)
     if kind in (int, str, bool, type(None)):
@@ -179,4 +181,5 @@ def _classified(leaf: Any) -> tuple[Any, ArrayLeaf | StaticLeaf]:
     return leaf, StaticLeaf(kind, leaf)
 
 
-_FLOAT = ArrayLeaf(ArrayType(np.dtype(np.float64), ()), weak=True)
+_FLOAT = ArrayLeaf(ArrayType(FLOAT64, ()), weak=True)
+_COMPLEX = ArrayLeaf(ArrayType(COMPLEX128, ()), weak=True)

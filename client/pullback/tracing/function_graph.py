@@ -167,7 +167,7 @@ def _result_names(structure: Structure) -> list[str]:
 
 
 def _is_array(leaf: Any) -> bool:
-    if isinstance(leaf, bool | int | float):
+    if isinstance(leaf, bool | int | float | complex):
         return True
     return hasattr(leaf, "__array__") and not isinstance(leaf, type)
 

@@ -18,7 +18,7 @@ from pullback_graph.errors import DTypeError
 from pullback_graph.types import BOOL, FLOAT32, DType, as_dtype
 
 Kind: TypeAlias = Any
-"""What promotion sees of an operand: a dtype, or `int` or `float` for a weak one."""
+"""What promotion sees of an operand: a dtype, or `int`, `float` or `complex` for a weak one."""
 Promotion: TypeAlias = Callable[..., DType]
 """Kinds of the operands -> the dtype they are all cast to."""
 
@@ -56,7 +56,7 @@ def boolean(*_: Kind) -> DType:
 
 
 _exp = loop_of(np.exp)
-_SAMPLE = {int: 0, float: 0.0}
+_SAMPLE = {int: 0, float: 0.0, complex: 0j}
 """A number of each weak type, for functions that take samples rather than types."""
 
 
@@ -71,13 +71,21 @@ def promoted(promotion: Promotion, operands: Sequence[Any]) -> list[Value]:
     return [_as_operand(x, dtype) for x in prepared]
 
 
-_WEAK = (bool, int, float)
+_WEAK = (bool, int, float, complex)
+
+
+def weak_kind(dtype: DType) -> Kind:
+    """What promotion sees of one of Python's numbers that has become an array of that dtype."""
+    return BOOL if dtype == BOOL else _PYTHON[dtype.kind]
+
+
+_PYTHON: dict[str, Kind] = {"i": int, "u": int, "f": float, "c": complex}
 
 
 def kind_of(x: Any) -> Kind:
     """What promotion sees of an operand."""
     if type(x) is TracedArray:
-        return float if x.weak else x.dtype
+        return weak_kind(x.dtype) if x.weak else x.dtype
     if type(x) in _WEAK:
         return BOOL if type(x) is bool else type(x)
     return x.dtype

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pullback.tracing.traces import Trace
     from pullback.tracing.update import Updates
 
-_OPERANDS = (np.ndarray, np.generic, bool, int, float, list)
+_OPERANDS = (np.ndarray, np.generic, bool, int, float, complex, list)
 """What stands beside a traced array in an operator; anything else gets its own say."""
 
 
@@ -88,7 +88,8 @@ class TracedArray:
     Attributes:
         owner: the trace it belongs to.
         ref: its value there.
-        weak: whether it stands for a Python float, which takes the dtype of the array beside it.
+        weak: whether it stands for a Python float or complex, which takes the dtype of the array
+            beside it.
     """
 
     __slots__ = ("owner", "ref", "weak")
@@ -141,9 +142,14 @@ class TracedArray:
         return _namespace().matrix_transpose(self)
 
     @property
-    def real(self) -> TracedArray:
-        """The array itself: the language has no complex dtypes."""
-        return self
+    def real(self) -> Any:
+        """The real parts; of a real array, itself."""
+        return _namespace().real(self)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary parts; of a real array, zeros."""
+        return _namespace().imag(self)
 
     @property
     def flat(self) -> Any:
@@ -164,7 +170,7 @@ class TracedArray:
             if type(operand) is not TracedArray and not isinstance(operand, _OPERANDS):
                 return NotImplemented
         result = getattr(_namespace(), name)(*operands)
-        if self.weak and result.dtype.kind == "f" and all(_is_weak(x) for x in operands):
+        if self.weak and result.dtype.kind in "fc" and all(_is_weak(x) for x in operands):
             result.weak = True
         return result
 
@@ -259,7 +265,8 @@ class TracedArray:
     argmin = _method("argmin")
     argsort = _method("argsort")
     clip = _method("clip")
-    conj = _method("positive")
+    conj = _method("conj")
+    conjugate = _method("conj")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")
@@ -314,7 +321,7 @@ class TracedArray:
 def _is_weak(operand: Any) -> bool:
     if type(operand) is TracedArray:
         return operand.weak
-    return isinstance(operand, int | float) and not isinstance(operand, np.generic)
+    return isinstance(operand, int | float | complex) and not isinstance(operand, np.generic)
 
 
 def _unpacked(values: tuple[Any, ...]) -> Any:

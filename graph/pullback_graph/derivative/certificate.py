@@ -123,8 +123,12 @@ def certified(
 
 
 def draw(type: ArrayType, seed: int) -> np.ndarray[Any, Any]:
-    """A direction: standard normal, the same for the same type and seed."""
-    return np.asarray(np.random.default_rng(seed).standard_normal(type.shape), type.dtype)
+    """A direction: standard normal (in each part), the same for the same type and seed."""
+    rng = np.random.default_rng(seed)
+    parts = rng.standard_normal(type.shape)
+    if type.is_complex:
+        parts = parts + 1j * rng.standard_normal(type.shape)
+    return np.asarray(parts, type.dtype)
 
 
 def relative_error(pushed: float, pulled: float, scale: float) -> float:
@@ -254,10 +258,13 @@ def _sides(v: Vectors, pushed: Vectors, pulled: Vectors, u: Vectors) -> tuple[Re
 
 
 def _joined(x: Vectors, y: Vectors) -> tuple[Ref, Ref]:
-    """<x, y> and the sum of |x| |y|, over all arrays, in float64."""
+    """<x, y> and the sum of |x| |y|, over all arrays, in float64.
+
+    Of complex arrays <x, y> is the real part of the sum of products, without a conjugate.
+    """
     inner = scale = None
     for name, own in x.items():
-        left, right = _double(_flat(own)), _double(_flat(y[name]))
+        left, right = _double(_parts(own, 1.0)), _double(_parts(y[name], -1.0))
         part, size = _inner(left, right), _norm(left) * _norm(right)
         inner = part if inner is None else inner + part
         scale = size if scale is None else scale + size
@@ -274,6 +281,14 @@ def _inner(x: Ref, y: Ref) -> Ref:
 def _norm(x: Ref) -> Ref:
     result: Ref = do.sqrt(do.sum(x * x, axes=(0,), keepdims=False))
     return result
+
+
+def _parts(x: Ref, sign: float) -> Ref:
+    """The elements as one axis; of a complex array its real parts, then `sign` times the others."""
+    if not x.type.is_complex:
+        return _flat(x)
+    parts: Ref = do.concat(_flat(do.real(x)), sign * _flat(do.imag(x)), axis=0)
+    return parts
 
 
 def _flat(x: Ref) -> Ref:

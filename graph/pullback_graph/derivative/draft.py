@@ -135,12 +135,12 @@ def scalar_output(graph: Graph, name: str) -> tuple[int, str]:
     """Position and name of the output to differentiate: the named one, or the first scalar.
 
     Raises:
-        NotDifferentiable: it is no floating scalar.
+        NotDifferentiable: it is no real floating scalar.
         InputError: there is no output of that name.
     """
     position = graph.output_index(name) if name else 0
     type = graph.output_type(position)
-    if type.shape != () or not type.is_floating:
+    if type.shape != () or not type.is_floating or type.is_complex:
         raise not_scalar(graph.outputs[position].name, type)
     return position, graph.outputs[position].name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pullback_graph.builder import Builder
@@ -18,7 +18,7 @@ from pullback_graph.derivative.draft import (
     wrt_indices,
 )
 from pullback_graph.derivative.linear_part import LinearPart
-from pullback_graph.derivative.located import not_scalar
+from pullback_graph.derivative.located import complex_jacobian, not_scalar
 from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.ops.leading import reshaped
@@ -81,7 +81,8 @@ def jacobian(
     in place of the block, in a row.
 
     Raises:
-        NotDifferentiable: an output or an input is not floating, or a row has no derivative.
+        NotDifferentiable: an output or an input is not floating, or complex, or a row has no
+            derivative.
         LimitExceeded: the blocks have more than MAX_JACOBIAN_ELEMENTS elements, or the pattern of
             sparse ones more than MAX_ENTRIES; or the graph takes too many passes for its size.
     """
@@ -93,6 +94,8 @@ def jacobian(
             raise not_scalar(name, graph.types[value])
         values.append(value)
     indices = wrt_indices(graph, wrt)
+    _check_real(graph, "output", names, values)
+    _check_real(graph, "input", wrt, indices)
     problem = Problem(graph, tuple(dict.fromkeys(values)), tuple(indices))
     keys = [DerivativeKey(name, by) for name in names for by in wrt]
     pairs = [(value, index) for value in values for index in indices]
@@ -107,6 +110,13 @@ def jacobian(
         for key, pair in zip(keys, pairs, strict=True)
     ]
     return draft.finish(derivatives, mode)
+
+
+def _check_real(graph: Graph, place: str, names: Names, values: Sequence[int]) -> None:
+    """Refuse complex values on either side."""
+    for name, value in zip(names, values, strict=True):
+        if graph.types[value].is_complex:
+            raise complex_jacobian(place, name, graph.types[value])
 
 
 def _check_size(problem: Problem) -> None:

@@ -6,6 +6,7 @@ from pullback_graph.errors import NotDifferentiable
 from pullback_graph.graph import Graph
 from pullback_graph.op import Undefined
 from pullback_graph.text import excerpt
+from pullback_graph.types import ArrayType
 
 
 def undefined_at(graph: Graph, position: int) -> NotDifferentiable:
@@ -36,8 +37,24 @@ def integer_output(name: str, type: object) -> NotDifferentiable:
     )
 
 
-def not_scalar(name: str, type: object) -> NotDifferentiable:
-    """The error for a gradient of an output that is not a floating scalar."""
+def complex_jacobian(place: str, name: str, type: object) -> NotDifferentiable:
+    """The error for a Jacobian (or Hessian) of or by a complex value, `place` being which."""
+    return NotDifferentiable(
+        f"{place} {name!r} is {type}: a function of complex numbers has no matrix of derivatives "
+        "unless it is holomorphic; ask for a vjp, jvp or hvp, or give real and imaginary parts as "
+        "inputs and outputs of their own",
+        field=f"{'wrt' if place == 'input' else 'outputs'}.{name}",
+    )
+
+
+def not_scalar(name: str, type: ArrayType) -> NotDifferentiable:
+    """The error for a gradient of an output that is not a real floating scalar."""
+    if type.is_complex:
+        return NotDifferentiable(
+            f"output {name!r} is {type}: a gradient needs a real floating scalar; take its real, "
+            "imag or abs, or ask for a vjp",
+            field=f"output.{name}",
+        )
     return NotDifferentiable(
         f"output {name!r} is {type}: a gradient needs a floating scalar; reduce it with sum or "
         "mean, or ask for a vjp or a jacobian",

@@ -12,17 +12,19 @@ from pullback_graph.kernels import Kernels
 from pullback_graph.op import Op, Partials, Zero
 from pullback_graph.ops.domains import between
 from pullback_graph.ops.rules import (
+    INEXACT,
     NUMERIC,
     REAL,
+    check_kind,
     constant_like,
     elementwise_of,
     elementwise_row,
     reals,
 )
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import Array
+from pullback_graph.types import Array, ArrayType, real_dtype
 
-_numeric, _real = elementwise_of(NUMERIC), elementwise_of(REAL)
+_numeric, _real, _inexact = map(elementwise_of, (NUMERIC, REAL, INEXACT))
 _INF = float("inf")
 
 
@@ -75,7 +77,7 @@ def _run_pow(k: Kernels) -> Callable[..., Array]:
     own = k.name == "numpy"
 
     def run(x: Array, y: Array) -> Array:
-        if x.dtype.kind == "f":
+        if x.dtype.kind in "fc":
             return xp.power(x, y)
         signed = x.dtype.kind == "i"
         exponent = xp.maximum(y, 0) if signed else y
@@ -115,6 +117,24 @@ def _without_zero(x: Ref) -> Ref:
     return replaced
 
 
+# --- abs ------------------------------------------------------------------------------------------
+
+
+def _abs_type(x: ArrayType) -> ArrayType:
+    check_kind(x, NUMERIC)
+    return ArrayType(real_dtype(x.dtype), x.shape)
+
+
+def _abs_dx(t: Ref, z: Ref, x: Ref) -> Ref:
+    """Of a complex x, Re(t conj(x)) / |x|, and its transpose."""
+    if not x.type.is_complex:
+        kept: Ref = do.where(x >= 0.0, t, -t)
+        return kept
+    if t.type.is_complex:
+        return do.divide_no_nan(do.real(t * do.conj(x)), z)
+    return do.astype(do.divide_no_nan(t, z), dtype=x.dtype) * do.conj(x)
+
+
 # --- the rows -------------------------------------------------------------------------------------
 
 ROWS: tuple[Op, ...] = (
@@ -152,6 +172,7 @@ ROWS: tuple[Op, ...] = (
         4,
         between((-2.0, 2.0), (0.5, 2.0), special=(1.0, -1.0)),
         "x / y of floats.",
+        type=_inexact,
     ),
     elementwise_row(
         "divide_no_nan",
@@ -163,6 +184,7 @@ ROWS: tuple[Op, ...] = (
         5,
         between((-2.0, 2.0), (0.5, 2.0), special=(0.0, 1.0)),
         "x / y of floats, and 0 where y is 0, its derivative too.",
+        type=_inexact,
     ),
     elementwise_row(
         "floor_divide",
@@ -196,7 +218,7 @@ ROWS: tuple[Op, ...] = (
         "x to the power y. Integers: a negative exponent gives the reciprocal rounded towards "
         "zero (0 for x = 0), and the result wraps around. Derivative by x is y x^(y-1), 0 where "
         "x = y = 0; by y it is z log(x), 0 where x = 0 and y ≥ 0.",
-        type=_real,
+        type=_numeric,
     ),
     elementwise_row(
         "negative",
@@ -219,11 +241,12 @@ ROWS: tuple[Op, ...] = (
     elementwise_row(
         "abs",
         lambda k: k.xp.abs,
-        Partials(lambda t, z, x: do.where(x >= 0.0, t, -t)),
+        Partials(_abs_dx),
         1,
         reals(1, special=(0.0, -0.0, 1.0, _INF, -_INF)),
-        "The absolute value; of the least integer, itself. Derivative 1 at 0.",
-        type=_real,
+        "The absolute value; of the least integer, itself; of a complex x, the real distance from "
+        "0. Derivative 1 at 0, of a complex x 0 there.",
+        type=_abs_type,
     ),
     elementwise_row(
         "sign",
@@ -250,6 +273,7 @@ ROWS: tuple[Op, ...] = (
         4,
         reals(1, 0.3, 2.0, special=(0.0, 1.0, _INF)),
         "The square root; NaN below zero. Derivative infinite at 0.",
+        type=_inexact,
     ),
     elementwise_row(
         "reciprocal",
@@ -258,5 +282,6 @@ ROWS: tuple[Op, ...] = (
         4,
         reals(1, 0.5, 2.0, special=(0.0, -1.0, _INF)),
         "1 / x.",
+        type=_inexact,
     ),
 )

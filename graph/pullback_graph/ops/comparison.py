@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pullback_graph.op import Op, RunRule, Zero
 from pullback_graph.ops.domains import booleans
-from pullback_graph.ops.rules import ANY, elementwise_of, elementwise_row, reals, to_bool
+from pullback_graph.ops.rules import ANY, ORDERED, elementwise_of, elementwise_row, reals, to_bool
 
 _INF, _NAN = float("inf"), float("nan")
 _SPECIAL = (0.0, -0.0, 1.0, _INF, -_INF, _NAN)
 
 
-def _comparison(name: str, run: RunRule, doc: str) -> Op:
+def _comparison(name: str, run: RunRule, doc: str, *, kinds: str = ORDERED) -> Op:
     domain = reals(2, special=_SPECIAL)
-    return elementwise_row(name, run, Zero(), 1, domain, f"{doc}, as bool.", type=to_bool(ANY))
+    return elementwise_row(name, run, Zero(), 1, domain, f"{doc}, as bool.", type=to_bool(kinds))
 
 
 def _test(name: str, run: RunRule, doc: str) -> Op:
@@ -27,8 +27,8 @@ def _logic(name: str, run: RunRule, count: int, doc: str) -> Op:
 
 
 ROWS: tuple[Op, ...] = (
-    _comparison("equal", lambda k: k.xp.equal, "x = y; false beside a NaN"),
-    _comparison("not_equal", lambda k: k.xp.not_equal, "x ≠ y; true beside a NaN"),
+    _comparison("equal", lambda k: k.xp.equal, "x = y; false beside a NaN", kinds=ANY),
+    _comparison("not_equal", lambda k: k.xp.not_equal, "x ≠ y; true beside a NaN", kinds=ANY),
     _comparison("less", lambda k: k.xp.less, "x < y; false beside a NaN"),
     _comparison("less_equal", lambda k: k.xp.less_equal, "x ≤ y; false beside a NaN"),
     _comparison("greater", lambda k: k.xp.greater, "x > y; false beside a NaN"),

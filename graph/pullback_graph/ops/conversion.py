@@ -10,7 +10,7 @@ from pullback_graph.kernels import Kernels
 from pullback_graph.op import Example, Op, RunRule, Transpose, Zero
 from pullback_graph.ops.rules import elementwise_row, reals
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import FLOAT32, FLOAT64, INT64, Array, ArrayType, DType
+from pullback_graph.types import COMPLEX128, FLOAT32, FLOAT64, INT64, Array, ArrayType, DType
 
 _INF = float("inf")
 
@@ -48,11 +48,12 @@ ROWS: tuple[Op, ...] = (
             examples=[
                 Example((shape,), {"dtype": dtype})
                 for shape in ((2, 3), (), (0,))
-                for dtype in (FLOAT64, FLOAT32, INT64)
+                for dtype in (FLOAT64, FLOAT32, INT64, COMPLEX128)
             ],
         ),
         "The same values in another dtype. Floats become integers towards zero, NaN becomes 0, "
-        "and what does not fit becomes the nearest integer that does.",
+        "and what does not fit becomes the nearest integer that does. A complex number loses its "
+        "imaginary part in a real dtype, and is true where it is not 0.",
         type=_astype_type,
         attributes=(Attribute("dtype", Kind.DTYPE),),
     ),

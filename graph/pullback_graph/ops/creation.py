@@ -30,7 +30,7 @@ DTYPE = Attribute("dtype", Kind.DTYPE)
 
 def _check_counts(dtype: DType, largest: int) -> None:
     """Refuse a dtype that cannot hold `largest`."""
-    fits = dtype.kind == "f" or (dtype.kind in "iu" and largest <= np.iinfo(dtype).max)
+    fits = dtype.kind in "fc" or (dtype.kind in "iu" and largest <= np.iinfo(dtype).max)
     if not fits:
         raise DTypeError(f"dtype {dtype.name} cannot hold {largest}; use a wider one")
 

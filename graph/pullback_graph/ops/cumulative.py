@@ -14,7 +14,7 @@ from pullback_graph.op import Both, Example, Moves, Op, RunRule, Transpose
 from pullback_graph.ops.domains import axis_examples
 from pullback_graph.ops.rules import (
     AXIS,
-    FLOATING,
+    INEXACT,
     NUMERIC,
     along_axis,
     blocked_axis,
@@ -110,7 +110,7 @@ def _recurrence_type(
     check_same_dtype(a, b)
     if a.shape != b.shape:
         raise ShapeError(f"shapes {a.shape} and {b.shape} differ; broadcast one to the other")
-    return along_axis(FLOATING)(b, axis=axis)
+    return along_axis(INEXACT)(b, axis=axis)
 
 
 def _run_recurrence(k: Kernels, *, axis: int, reverse: bool, lagged: bool) -> Callable[..., Array]:
@@ -206,7 +206,7 @@ ROWS: tuple[Op, ...] = (
         "shift",
         operands=1,
         attributes=(AXIS, Attribute("offset", Kind.INT), Attribute("fill", Kind.FLOAT, 0.0)),
-        type=along_axis(FLOATING),
+        type=along_axis(INEXACT),
         run=_run_shift,
         derivative=Both(_shift_jvp, _shift_vjp),
         axes=blocked_axis,

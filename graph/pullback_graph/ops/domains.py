@@ -14,6 +14,11 @@ def between(*bounds: tuple[float, float], special: tuple[float, ...] = ()) -> Do
     return Domain(tuple(Interval(low, high, special) for low, high in bounds))
 
 
+def complexes(count: int, *, examples: Sequence[Example] = ()) -> Domain:
+    """`count` operands of a complex dtype."""
+    return Domain((Interval(complex=True),) * count, tuple(examples))
+
+
 def booleans(count: int, *, examples: Sequence[Example] = ()) -> Domain:
     """`count` operands of dtype bool."""
     return Domain((Interval(boolean=True),) * count, tuple(examples))

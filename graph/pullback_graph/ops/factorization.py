@@ -25,6 +25,7 @@ from pullback_graph.ops.linear_algebra import (
     transposed,
     workspace,
 )
+from pullback_graph.ops.rules import INEXACT
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import INT64, Array, ArrayType
 
@@ -78,7 +79,7 @@ _CHOLESKY = Op(
 
 
 def _lu_type(x: ArrayType) -> tuple[ArrayType, ArrayType]:
-    check_square(x)
+    check_square(x, INEXACT)
     return x, ArrayType(INT64, x.shape[:-1])
 
 

@@ -15,7 +15,14 @@ from typing import Any
 
 from pullback_graph.errors import ShapeError
 from pullback_graph.op import Axes, Cost, CostRule, Example
-from pullback_graph.ops.rules import check_kind, check_same_dtype, constant_like, moved_bytes
+from pullback_graph.ops.rules import (
+    FLOATING,
+    INEXACT,
+    check_kind,
+    check_same_dtype,
+    constant_like,
+    moved_bytes,
+)
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import Array, ArrayType, Shape, broadcast_shapes
 
@@ -26,25 +33,25 @@ SQUARES = ((3, 3), (2, 1, 2, 2), (0, 0))
 # --- type -----------------------------------------------------------------------------------------
 
 
-def check_matrix(x: ArrayType) -> None:
-    """Refuse what is no batch of real floating matrices.
+def check_matrix(x: ArrayType, kinds: str = FLOATING) -> None:
+    """Refuse what is no batch of floating matrices, real unless `kinds` says more.
 
     Raises:
-        DTypeError: the dtype is not floating.
+        DTypeError: the dtype is not of these kinds.
         ShapeError: it has fewer than two axes.
     """
-    check_kind(x, "f")
+    check_kind(x, kinds)
     if x.rank < 2:
         raise ShapeError(f"shape {x.shape} is no matrix; reshape it to two axes or more")
 
 
-def check_square(x: ArrayType) -> None:
+def check_square(x: ArrayType, kinds: str = FLOATING) -> None:
     """Refuse what is no batch of square matrices.
 
     Raises:
-        DTypeError, ShapeError: the dtype is not floating, or rows and columns differ.
+        DTypeError, ShapeError: the dtype is not of these kinds, or rows and columns differ.
     """
-    check_matrix(x)
+    check_matrix(x, kinds)
     rows, columns = x.shape[-2:]
     if rows != columns:
         raise ShapeError(
@@ -59,6 +66,12 @@ def square(x: ArrayType) -> ArrayType:
     return x
 
 
+def square_inexact(x: ArrayType) -> ArrayType:
+    """The same, complex ones too."""
+    check_square(x, INEXACT)
+    return x
+
+
 def square_pair(a: ArrayType, b: ArrayType) -> ArrayType:
     """Two square matrices of one type give a third."""
     check_square(a)
@@ -70,9 +83,9 @@ def square_pair(a: ArrayType, b: ArrayType) -> ArrayType:
 
 def solution(a: ArrayType, b: ArrayType, **_: Any) -> ArrayType:
     """A square matrix and right-hand sides, a column each; their batches broadcast."""
-    check_square(a)
+    check_square(a, INEXACT)
     check_same_dtype(a, b)
-    check_matrix(b)
+    check_matrix(b, INEXACT)
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(
             f"a matrix of shape {a.shape} takes right-hand sides of {a.shape[-1]} rows, got shape "

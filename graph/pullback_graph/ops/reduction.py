@@ -18,6 +18,7 @@ from pullback_graph.ops.rules import (
     FLOATING,
     KEEPDIMS,
     NUMERIC,
+    ORDERED,
     check_kind,
     check_not_empty,
     constant_like,
@@ -85,6 +86,7 @@ def _prod_vjp(g: Ref, z: Ref, x: Ref, *, axes: _Axes, keepdims: bool) -> list[Re
 
 
 def _type_of_extreme(x: ArrayType, *, axes: _Axes, keepdims: bool) -> ArrayType:
+    check_kind(x, ORDERED)
     check_not_empty(x, axes)
     return ArrayType(x.dtype, reduced_shape(x.shape, axes, keepdims))
 

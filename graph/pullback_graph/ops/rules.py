@@ -35,18 +35,23 @@ AXES = Attribute("axes", Kind.AXES)
 AXIS = Attribute("axis", Kind.AXIS)
 KEEPDIMS = Attribute("keepdims", Kind.BOOL, False)
 
-FLOATING = "fc"
+FLOATING = "f"
+COMPLEX = "c"
+INEXACT = "fc"
 INTEGER = "iu"
 NUMERIC = "iufc"
 REAL = "iuf"
+ORDERED = "biuf"
 ANY = "biufc"
 _KIND_NAMES = {
     "b": "bool",
-    "f": "floating",
-    FLOATING: "floating",
+    FLOATING: "real floating",
+    COMPLEX: "complex",
+    INEXACT: "floating (real or complex)",
     INTEGER: "integer",
     NUMERIC: "numeric",
     REAL: "real (integer or floating)",
+    ORDERED: "ordered (bool, integer or real floating)",
 }
 
 
@@ -97,6 +102,7 @@ def reduced_of(kinds: str) -> Callable[..., ArrayType]:
 
 def index_of(x: ArrayType, *, axis: int, keepdims: bool) -> ArrayType:
     """A position along one non-empty axis, as int64."""
+    check_kind(x, ORDERED)
     check_not_empty(x, (axis,))
     return ArrayType(INT64, reduced_shape(x.shape, (axis,), keepdims))
 
@@ -120,7 +126,8 @@ def check_kind(x: ArrayType, kinds: str) -> None:
     """
     if x.dtype.kind not in kinds:
         needed = _KIND_NAMES.get(kinds, kinds)
-        raise DTypeError(f"needs a {needed} dtype, got {x.dtype.name}; cast with astype")
+        advice = "take real, imag or abs of it" if x.is_complex else "cast with astype"
+        raise DTypeError(f"needs a {needed} dtype, got {x.dtype.name}; {advice}")
 
 
 def check_same_dtype(*operands: ArrayType) -> None:

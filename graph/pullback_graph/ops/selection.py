@@ -8,7 +8,7 @@ from pullback_graph.errors import DTypeError
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Domain, Interval, Moves, Op, Partials, Zero
 from pullback_graph.ops.rules import (
-    ANY,
+    ORDERED,
     REAL,
     constant_like,
     elementwise,
@@ -72,7 +72,7 @@ ROWS: tuple[Op, ...] = (
         reals(2, special=_TIES),
         "The larger of x and y (true before false); NaN where either is NaN. Derivative 1/2 for "
         "each of two equal operands; y takes it all where either is NaN.",
-        type=elementwise_of(ANY),
+        type=elementwise_of(ORDERED),
     ),
     elementwise_row(
         "minimum",
@@ -85,7 +85,7 @@ ROWS: tuple[Op, ...] = (
         reals(2, special=_TIES),
         "The smaller of x and y (false before true); NaN where either is NaN. Derivative 1/2 for "
         "each of two equal operands; y takes it all where either is NaN.",
-        type=elementwise_of(ANY),
+        type=elementwise_of(ORDERED),
     ),
     elementwise_row(
         "clip",

@@ -21,8 +21,8 @@ from pullback_graph.ops.linear_algebra import (
     solution,
     solution_axes,
     solution_cost,
-    square,
     square_examples,
+    square_inexact,
     total,
     transposed,
     workspace,
@@ -178,7 +178,7 @@ def _inv_vjp(g: Ref, z: Ref, x: Ref) -> list[Ref | None]:
 _INV = Op(
     "inv",
     operands=1,
-    type=square,
+    type=square_inexact,
     run=lambda k: k.linalg.inv,
     derivative=Both(lambda tangents, z, x: -matmul(z, tangents[0], z), _inv_vjp),
     axes=batch_axes,

@@ -9,8 +9,8 @@ from pullback_graph.kernels import Kernels
 from pullback_graph.op import Both, Cost, Op, RunRule, Zero
 from pullback_graph.ops.domains import axis_examples
 from pullback_graph.ops.rules import (
-    ANY,
     AXIS,
+    ORDERED,
     along_axis,
     blocked_axis,
     moved_bytes,
@@ -19,7 +19,7 @@ from pullback_graph.ops.rules import (
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import INT64, Array, ArrayType
 
-_same = along_axis(ANY)
+_same = along_axis(ORDERED)
 
 
 def _positions_type(x: ArrayType, *, axis: int) -> ArrayType:

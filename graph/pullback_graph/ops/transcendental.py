@@ -9,10 +9,17 @@ from __future__ import annotations
 from math import log
 
 from pullback_graph.op import Op, Partials
-from pullback_graph.ops.rules import constant_like, elementwise_row, reals
+from pullback_graph.ops.rules import (
+    INEXACT,
+    constant_like,
+    elementwise_of,
+    elementwise_row,
+    reals,
+)
 from pullback_graph.ref import Ref, do
 
 _INF = float("inf")
+_inexact = elementwise_of(INEXACT)
 
 
 def _circle(x: Ref) -> Ref:
@@ -36,6 +43,7 @@ ROWS: tuple[Op, ...] = (
         10,
         reals(1, special=(0.0, _INF, -_INF)),
         "e to the power x.",
+        type=_inexact,
     ),
     elementwise_row(
         "expm1",
@@ -52,6 +60,7 @@ ROWS: tuple[Op, ...] = (
         10,
         reals(1, 0.3, 3.0, special=(0.0, 1.0, _INF)),
         "The natural logarithm; -infinity at 0, NaN below.",
+        type=_inexact,
     ),
     elementwise_row(
         "log1p",
@@ -68,6 +77,7 @@ ROWS: tuple[Op, ...] = (
         10,
         reals(1, 0.3, 3.0, special=(0.0, 1.0, _INF)),
         "The logarithm to base 2.",
+        type=_inexact,
     ),
     elementwise_row(
         "log10",
@@ -76,6 +86,7 @@ ROWS: tuple[Op, ...] = (
         10,
         reals(1, 0.3, 3.0, special=(0.0, 1.0, _INF)),
         "The logarithm to base 10.",
+        type=_inexact,
     ),
     elementwise_row(
         "logaddexp",
@@ -96,6 +107,7 @@ ROWS: tuple[Op, ...] = (
         15,
         reals(1, special=(0.0,)),
         "The sine of x radians.",
+        type=_inexact,
     ),
     elementwise_row(
         "cos",
@@ -104,6 +116,7 @@ ROWS: tuple[Op, ...] = (
         15,
         reals(1, special=(0.0,)),
         "The cosine of x radians.",
+        type=_inexact,
     ),
     elementwise_row(
         "tan",
@@ -112,6 +125,7 @@ ROWS: tuple[Op, ...] = (
         20,
         reals(1, -1.2, 1.2, special=(0.0,)),
         "The tangent of x radians.",
+        type=_inexact,
     ),
     elementwise_row(
         "asin",
@@ -168,6 +182,7 @@ ROWS: tuple[Op, ...] = (
         15,
         reals(1, special=(0.0,)),
         "The hyperbolic sine.",
+        type=_inexact,
     ),
     elementwise_row(
         "cosh",
@@ -176,6 +191,7 @@ ROWS: tuple[Op, ...] = (
         15,
         reals(1, special=(0.0,)),
         "The hyperbolic cosine.",
+        type=_inexact,
     ),
     elementwise_row(
         "tanh",
@@ -184,6 +200,7 @@ ROWS: tuple[Op, ...] = (
         15,
         reals(1, special=(0.0, _INF, -_INF)),
         "The hyperbolic tangent.",
+        type=_inexact,
     ),
     elementwise_row(
         "asinh",

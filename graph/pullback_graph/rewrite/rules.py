@@ -20,12 +20,21 @@ Rule: TypeAlias = Callable[..., "Ref | None"]
 
 
 def is_constant(x: Ref, value: float) -> bool:
-    """Whether `x` is a constant scalar (or of one element) equal to `value`, sign of zero too."""
+    """Whether `x` is a constant scalar (or of one element) equal to `value`, signs of zero too.
+
+    Of a complex one both parts of zero have the sign of `value`.
+    """
     array = x.builder.constant_value(x.index)
     if array is None or array.size != 1:
         return False
     item = array.item()
-    return bool(item == value and (item != 0 or np.signbit(item) == np.signbit(value)))
+    if item != value:
+        return False
+    return item != 0 or all([np.signbit(part) == np.signbit(value) for part in _parts(item)])
+
+
+def _parts(item: Any) -> tuple[Any, ...]:
+    return (item.real, item.imag) if isinstance(item, complex) else (item,)
 
 
 def _made_by(x: Ref, name: str) -> Any:
@@ -48,6 +57,9 @@ def _subtract(x: Ref, y: Ref) -> Ref | None:
 
 
 def _multiply_by_one(x: Ref, y: Ref) -> Ref | None:
+    """x times 1 is x; of complex ones it is not where a part is infinite, nor is x / 1."""
+    if x.type.is_complex:
+        return None
     return y if is_constant(x, 1) else x if is_constant(y, 1) else None
 
 
@@ -59,6 +71,8 @@ def _multiply_by_minus_one(x: Ref, y: Ref) -> Ref | None:
 
 def _divide(x: Ref, y: Ref) -> Ref | None:
     """x / 1 is x; dividing by a power of two is multiplying by its (exact) reciprocal."""
+    if x.type.is_complex:
+        return None
     if is_constant(y, 1):
         return x
     array = y.builder.constant_value(y.index)
@@ -160,6 +174,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "divide": (_divide,),
     "pow": (_pow,),
     "negative": (_involution("negative"),),
+    "conj": (_involution("conj"),),
     "logical_not": (_involution("logical_not"),),
     "where": (_where,),
     "maximum": (_same,),

@@ -46,6 +46,11 @@ def value_text(value: Any) -> str:
     return repr(value)
 
 
+def number_text(value: Any) -> str:
+    """A NumPy scalar as an element of a constant: `1.5`, `true`, `1.0-2.5j`."""
+    return _element(value)
+
+
 def constant_text(array: np.ndarray[Any, Any], *, abbreviate: bool) -> str:
     """The elements of a constant; abbreviated, many of them become a count that does not parse."""
     if abbreviate and array.size > MAX_SHOWN:
@@ -65,6 +70,9 @@ def _listed(array: np.ndarray[Any, Any]) -> str:
 def _element(value: Any) -> str:
     if value.dtype.kind == "b":
         return _WORDS[bool(value)]
+    if value.dtype.kind == "c":
+        real, imag = _element(value.real), _element(value.imag)
+        return f"{real}{'' if imag.startswith('-') else '+'}{imag}j"
     if value.dtype.kind != "f" or value != value:
         return str(value)
     text = str(value)

@@ -24,7 +24,7 @@ from pullback_graph.errors import UnknownOp
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref
 from pullback_graph.table import OPS
-from pullback_graph.text.reader import WORDS, Reader, fits
+from pullback_graph.text.reader import NUMBERS, WORDS, Reader, fits
 from pullback_graph.text.tokens import Token
 from pullback_graph.types import DType
 
@@ -141,7 +141,7 @@ class _Parser(Reader):
     def operand(self) -> Ref | Token:
         token = self.advance()
         truth = token.text in ("true", "false") and f"={token.text}" not in self.names
-        if token.kind == "number" or truth:
+        if token.kind in NUMBERS or truth:
             return token
         return self.value(token)
 

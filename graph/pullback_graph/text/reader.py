@@ -28,6 +28,8 @@ WORDS: dict[str, Any] = {
     **DTYPES,
 }
 """Words that are values."""
+NUMBERS = ("number", "complex")
+"""Kinds of tokens that are numbers."""
 
 
 class Reader:
@@ -149,7 +151,7 @@ class Reader:
             return self.unquoted(token)
         if token.kind == "name" and token.text in WORDS:
             return WORDS[token.text]
-        if token.kind != "number":
+        if token.kind not in NUMBERS:
             self.fail("expected a number, a string, true, false or a dtype", token)
         return self.number(token)
 
@@ -164,8 +166,10 @@ class Reader:
             )
         return graph
 
-    def number(self, token: Token) -> int | float:
+    def number(self, token: Token) -> int | float | complex:
         """The value of a number's token."""
+        if token.kind == "complex":
+            return complex(token.text)
         digits = token.text.lstrip("-")
         try:
             return int(token.text) if digits.isdigit() else float(token.text)
@@ -244,7 +248,9 @@ def fits(value: Any, dtype: DType) -> bool:
     """Whether a literal can be an element of that dtype: no fraction or truth value is cast."""
     if isinstance(value, bool) or dtype.kind == "b":
         return isinstance(value, bool) and dtype.kind == "b"
-    return isinstance(value, int) or (isinstance(value, float) and dtype.kind == "f")
+    if isinstance(value, complex):
+        return dtype.kind == "c"
+    return isinstance(value, int) or (isinstance(value, float) and dtype.kind in "fc")
 
 
 def _quoted(token: Token) -> str:

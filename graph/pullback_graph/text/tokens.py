@@ -9,14 +9,17 @@ from pullback_graph.errors import ParseError
 
 SHOWN_CHARACTERS = 100
 
+_UNSIGNED = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf\b|nan\b)"
+_PART = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|nan)"
 _PATTERN = re.compile(
-    r"""(?P<skip>[ \t\r\n]+|\#[^\n]*)
+    rf"""(?P<skip>[ \t\r\n]+|\#[^\n]*)
+      | (?P<complex>-?{_PART}[+-]{_PART}j\b)
       | (?P<name>[A-Za-z_]\w*(?:\.\w+)*)
       | (?P<value>%\w+)
       | (?P<graph>@\w+)
-      | (?P<number>-?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf\b|nan\b))
+      | (?P<number>-?{_UNSIGNED})
       | (?P<string>"(?:[^"\\\n]|\\.)*")
-      | (?P<mark>[(){}\[\],:=])
+      | (?P<mark>[(){{}}\[\],:=])
       | (?P<other>.)""",
     re.ASCII | re.VERBOSE,
 )
@@ -25,7 +28,7 @@ _PATTERN = re.compile(
 class Token(NamedTuple):
     """A piece of the text, and where it is.
 
-    Of kind `name`, `value`, `graph`, `number`, `string`, `mark` or `end`.
+    Of kind `name`, `value`, `graph`, `number`, `complex`, `string`, `mark` or `end`.
     """
 
     kind: str

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.numpy.axes import many_axes, ordered_axes
+from pullback.numpy.complex_numbers import squared_size
 from pullback.numpy.composed import where
 from pullback.numpy.elementwise import (
     abs,
@@ -21,7 +22,6 @@ from pullback.numpy.elementwise import (
     not_equal,
     pow,
     sqrt,
-    square,
 )
 from pullback.numpy.linalg.factorizations import svdvals
 from pullback.numpy.linalg.matrices import tolerance
@@ -31,6 +31,7 @@ from pullback.numpy.reductions import max, min, sum
 from pullback.tracing.apply import as_value, cast
 from pullback.tracing.promotion import floating, promoted
 from pullback_graph.errors import ShapeError
+from pullback_graph.types import real_dtype
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
@@ -38,13 +39,13 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     (value,) = promoted(floating, (x,))
     axes = many_axes(axis, value.ndim)
     if ord == 2:
-        return _root(sum(square(value), axes, keepdims=keepdims), 2)
+        return _root(sum(squared_size(value), axes, keepdims=keepdims), 2)
     if ord == np.inf:
         return max(abs(value), axes, keepdims=keepdims)
     if ord == -np.inf:
         return min(abs(value), axes, keepdims=keepdims)
     if ord == 0:
-        return sum(cast(not_equal(value, 0.0), value.dtype), axes, keepdims=keepdims)
+        return sum(cast(not_equal(value, 0.0), real_dtype(value.dtype)), axes, keepdims=keepdims)
     if ord == 1:
         return sum(abs(value), axes, keepdims=keepdims)
     return _root(sum(pow(abs(value), ord), axes, keepdims=keepdims), ord)
@@ -66,7 +67,7 @@ def matrix_norm(
     (value,) = promoted(floating, (x,))
     rows, columns = ordered_axes(axis, value.ndim)
     if ord in ("fro", None):
-        return _root(sum(square(value), (rows, columns), keepdims=keepdims), 2)
+        return _root(sum(squared_size(value), (rows, columns), keepdims=keepdims), 2)
     of_values = _OF_SINGULAR_VALUES.get(ord)
     if of_values is not None:
         norms = of_values(svdvals(moveaxis(value, (rows, columns), (-2, -1))), -1)
