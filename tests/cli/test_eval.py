@@ -50,6 +50,36 @@ def test_what_is_not_finite_is_a_word_in_json(squares: Path):
     assert done.json["gradients"] == {"x": ["NaN", "-Infinity", 2.0]}
 
 
+ROTATION = """graph(z: complex128[2], w: complex64[]) {
+  %2 = multiply(z, 0.0+1.0j)
+  %3 = abs(w)
+  return y = %2, size = %3
+}"""
+
+
+def test_complex_numbers_are_text_in_json(tmp_path: Path):
+    """They come in as they go out: a real part, a sign, an imaginary part and j."""
+    path = tmp_path / "rotation.graph"
+    path.write_text(ROTATION)
+    inputs = ["-i", 'z=["1.0-2.5j", 3]', "-i", "w=3-4j"]
+    done = run("eval", path, *inputs, "--local", "--json")
+    assert done.json["outputs"] == {"y": ["2.5+1.0j", "0.0+3.0j"], "size": 5.0}
+    again = run("eval", path, "-i", 'z=["2.5+1.0j", "nan-infj"]', "-i", "w=0", "--local", "--json")
+    assert again.json["outputs"]["y"][0] == "-1.0+2.5j"
+    shown = run("eval", path, *inputs, "--local")
+    assert "complex128[2]" in shown.output
+
+
+@pytest.mark.parametrize("text", ["1+2i", "1+j2", "[[1, 2]]j", "one", "1,2j"])
+def test_what_is_no_complex_number_is_named(tmp_path: Path, text: str):
+    """The error says how a complex number is written."""
+    path = tmp_path / "rotation.graph"
+    path.write_text(ROTATION)
+    done = run("eval", path, "-i", "z=[1, 2]", "-i", f"w={text}", "--local")
+    assert done.status == 2
+    assert 'such as "1.0-2.5j"' in done.errors or "complex128" in done.errors
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

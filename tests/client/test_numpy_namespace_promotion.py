@@ -12,7 +12,9 @@ import pullback.numpy as pnp
 from pullback_graph.types import DTYPES
 
 ONES = {name: np.ones(2, dtype) for name, dtype in DTYPES.items()}
-NUMBERS: dict[str, Any] = {"True": True, "1": 1, "1.5": 1.5}
+NUMBERS: dict[str, Any] = {"True": True, "1": 1, "1.5": 1.5, "1j": 1j}
+ORDERING = {"maximum", "minimum", "less", "max", "min", "argmax", "rint"}
+"""Functions that NumPy takes complex numbers part by part for, and which are refused here."""
 UNARY = [
     "negative",
     "positive",
@@ -65,7 +67,9 @@ def call(namespace: Any, name: str, *operands: Any) -> Any:
 
 
 def expected_dtype(name: str, *operands: Any) -> Any:
-    """The dtype NumPy gives, or None where it refuses."""
+    """The dtype NumPy gives, or None where it refuses, or orders complex numbers."""
+    if name in ORDERING and np.result_type(*operands).kind == "c":
+        return None
     try:
         with np.errstate(all="ignore"):
             dtype = np.asarray(call(np, name, *operands)).dtype

@@ -15,7 +15,7 @@ from pullback_graph.op import Undefined, Zero
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import type_of
 from pullback_worker.jax_kernels import JaxKernels
-from tests.graph.drawing import ALL_CASES, Case, NDArray, intervals, result_types
+from tests.graph.drawing import ALL_CASES, Case, NDArray, intervals, operand_types, result_types
 from tests.graph.interpreter import evaluate, run_row
 
 JAX: Any = JaxKernels()
@@ -31,8 +31,13 @@ def differentiable_operands(case: Case) -> list[int]:
 
 
 def differentiable_cases() -> list[Case]:
-    """Every case of every row that has a derivative to be tested."""
-    return [case for case in ALL_CASES if differentiable_operands(case)]
+    """Every case of every row that has a derivative to be tested, of real numbers alone."""
+    return [
+        case
+        for case in ALL_CASES
+        if differentiable_operands(case)
+        and not any(type.is_complex for type in (*operand_types(case), *result_types(case)))
+    ]
 
 
 def names(positions: Sequence[int]) -> tuple[str, ...]:

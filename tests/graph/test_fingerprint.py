@@ -161,3 +161,17 @@ def _shifted(fill: float) -> str:
     builder = Builder()
     x = builder.constant(np.zeros(3))
     return builder.build({"z": do.shift(x, axis=0, offset=1, fill=fill)}).fingerprint
+
+
+def test_complex_constants_have_one_nan_in_each_part() -> None:
+    """NaN is one value in either part, and zeros of either part keep their sign."""
+
+    def of(*values: complex) -> str:
+        builder = Builder()
+        return builder.build({"z": builder.constant(np.array(values))}).fingerprint
+
+    nan = float("nan")
+    assert of(complex(nan, 1)) == of(complex(-nan, 1)) != of(complex(1, nan))
+    zeros = {of(complex(a, b)) for a in (0.0, -0.0) for b in (0.0, -0.0)}
+    assert len(zeros) == 4
+    assert of(*[complex(nan, 1)] * 5000) == of(*[complex(-nan, 1)] * 5000)

@@ -13,7 +13,7 @@ from pullback_graph.rewrite import simplify
 from pullback_graph.rewrite.rewriter import MAX_FOLDED_BYTES
 from pullback_graph.rewrite.rules import RULES
 from pullback_graph.table import OPS
-from pullback_graph.types import BOOL, FLOAT64, INT64, ArrayType, Shape
+from pullback_graph.types import BOOL, COMPLEX128, FLOAT64, INT64, ArrayType, Shape
 from pullback_graph.want import Gradient, Hvp
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 
@@ -178,3 +178,35 @@ def test_a_logsumexp_and_its_derivatives_share_their_exponentials() -> None:
     for want in (Gradient(("x",)), Hvp(("x",), (("x",),))):
         names = [node.op.name for node in lower(graph, want, fold=fold).graph.nodes]
         assert names.count("exp") == 1
+
+
+COMPLEX = np.array([complex(a, b) for a in SPECIAL for b in SPECIAL])
+
+
+@pytest.mark.parametrize(
+    ("make", "fires"),
+    [
+        (lambda x: x + complex(-0.0, -0.0), True),
+        (lambda x: x - 0.0, True),
+        (lambda x: do.conj(do.conj(x)), True),
+        (lambda x: do.negative(-x), True),
+        (lambda x: x + complex(-0.0, 0.0), False),
+        (lambda x: x * 1.0, False),
+        (lambda x: x / 1.0, False),
+        (lambda x: x**1.0, False),
+    ],
+)
+def test_rules_are_exact_in_both_parts(make: object, fires: bool) -> None:
+    """What is exact for reals and mixes the parts of complex numbers is left alone."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(COMPLEX128, COMPLEX.shape))
+    graph = builder.build({"y": make(x)})  # type: ignore[operator]  (a function of x)
+    simpler = simplify(graph, fold)
+    assert (len(simpler.nodes) < len(graph.nodes)) is fires
+    (expected,) = NumpyExecutor().compile(graph)([COMPLEX])
+    (found,) = NumpyExecutor().compile(simpler)([COMPLEX])
+    for part in ("real", "imag"):
+        ours, theirs = getattr(found, part), getattr(expected, part)
+        np.testing.assert_array_equal(ours, theirs)
+        number = ~np.isnan(theirs)
+        np.testing.assert_array_equal(np.signbit(ours[number]), np.signbit(theirs[number]))

@@ -164,3 +164,45 @@ def test_an_excerpt_marks_the_fault_among_its_neighbours(index: int, shown: list
     assert [number for number, line in zip(shown, lines, strict=True) if line[0] == ">"] == [
         index + 1
     ]
+
+
+COMPLEX = """graph(z: complex64[]) {
+  %1 = constant complex128[3] [-0.0+0.0j, nan-infj, 1e-310+0.1j]
+  %2 = constant complex64[] 0.1+3.0j
+  %3 = multiply(z, %2) : complex64[]
+  return a = %1, b = %3
+}
+"""
+
+
+def test_complex_literals_are_both_parts() -> None:
+    """Signs of zero, NaN and infinities of each part are read and printed as they stand."""
+    graph = parse(COMPLEX)
+    assert to_text(graph) == COMPLEX
+    first = graph.constants[0]
+    assert np.signbit(first.real[0])
+    assert not np.signbit(first.imag[0])
+    assert graph.constants[1] == np.complex64(0.1 + 3j)
+    short = parse(
+        "graph(z: complex64[]) { %a = multiply(z, 1-2.5j)  return add(%a, 2) }".replace(
+            "return add(%a, 2)", "%b = add(%a, 2)  return %b"
+        )
+    )
+    assert [array.item() for array in short.constants] == [1 - 2.5j, 2 + 0j]
+
+
+@pytest.mark.parametrize(
+    ("literal", "message"),
+    [
+        ("1+2", "unexpected|expected"),
+        ("2j", "expected"),
+        ("1+2jj", "expected"),
+        ("1+-2j", "expected"),
+    ],
+)
+def test_what_is_no_complex_literal_is_refused(literal: str, message: str) -> None:
+    """A ParseError shows where; a complex number in a real constant is one too."""
+    with pytest.raises(ParseError, match=message):
+        parse(f"graph() {{ %0 = constant complex128[] {literal}  return %0 }}")
+    with pytest.raises(ParseError, match="is no float64"):
+        parse("graph() { %0 = constant float64[] 1+2j  return %0 }")

@@ -155,5 +155,7 @@ def _same_bits(x: NDArray, y: NDArray) -> bool:
     """Whether two arrays hold the same bits (so NaN equals itself, and -0 is not 0)."""
     if x.shape != y.shape or x.dtype != y.dtype:
         return False
+    if x.dtype.kind == "c":
+        return _same_bits(x.real, y.real) and _same_bits(x.imag, y.imag)
     bits = np.dtype(f"u{x.dtype.itemsize}")
     return bool((x.view(bits) == y.view(bits)).all())

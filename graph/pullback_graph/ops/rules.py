@@ -51,7 +51,7 @@ _KIND_NAMES = {
     INTEGER: "integer",
     NUMERIC: "numeric",
     REAL: "real (integer or floating)",
-    ORDERED: "ordered (bool, integer or real floating)",
+    ORDERED: "bool, integer or real floating",
 }
 
 

@@ -85,6 +85,8 @@ class _Known:
 def _constant(builder: TapeBuilder, array: NDArray) -> Any:
     if array.dtype == builder.dtype or array.dtype == BOOL:
         return builder.constant(array)
+    if array.dtype.kind == "c":
+        raise UnsupportedError(f"a constant is {array.dtype.name}: tapes are of real numbers")
     return _Known(array)
 
 
