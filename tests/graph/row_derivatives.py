@@ -32,12 +32,12 @@ def differentiable_operands(case: Case) -> list[int]:
 
 def differentiable_cases() -> list[Case]:
     """Every case of every row that has a derivative to be tested, of real numbers alone."""
-    return [
-        case
-        for case in ALL_CASES
-        if differentiable_operands(case)
-        and not any(type.is_complex for type in (*operand_types(case), *result_types(case)))
-    ]
+    return [case for case in ALL_CASES if differentiable_operands(case) and is_real(case)]
+
+
+def is_real(case: Case) -> bool:
+    """Whether no operand or result is complex."""
+    return not any(type.is_complex for type in (*operand_types(case), *result_types(case)))
 
 
 def names(positions: Sequence[int]) -> tuple[str, ...]:

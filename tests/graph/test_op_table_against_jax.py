@@ -19,6 +19,7 @@ from tests.graph.drawing import Case, NDArray, cases, draw, special_operands, sp
 from tests.graph.interpreter import evaluate
 from tests.graph.row_derivatives import (
     differentiable_operands,
+    is_real,
     jax_first,
     jax_second,
     names,
@@ -115,7 +116,9 @@ def test_second_order(case: Case):
 SPECIAL = [
     op
     for op in OPS.values()
-    if (found := special_operands(op)) is not None and differentiable_operands(found[0])
+    if (found := special_operands(op)) is not None
+    and differentiable_operands(found[0])
+    and is_real(found[0])
 ]
 
 
