@@ -37,6 +37,7 @@ class OptionFields(TypedDict, total=False):
     memory_cap_bytes: int | None
     check: str
     certificate: bool
+    timeline: bool
 
 
 _DEFAULTS = Options()
@@ -143,6 +144,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a positive whole number of bytes",
     ),
     "certificate": (lambda x: isinstance(x, bool), "True or False"),
+    "timeline": (lambda x: isinstance(x, bool), "True or False"),
     "check": (CHECKS.__contains__, f"one of {', '.join(CHECKS)}"),
 }
 """What each option may be, and how to say so."""

@@ -11,6 +11,7 @@ import numpy as np
 from pullback_graph.bad_node import BadNode
 from pullback_graph.graph import Graph
 from pullback_graph.tape import Tape
+from pullback_graph.timeline import TaskSpan
 from pullback_graph.want import DerivativeKey, Value, Want
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -57,6 +58,8 @@ class Options:
     node that made one) or `report` (the metrics name it)."""
     certificate: bool = False
     """Compare forward and reverse mode on one direction; the metrics have the relative error."""
+    timeline: bool = False
+    """The metrics say which worker ran each task, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ class Metrics:
     digest: str = ""
     recompute_factor: float = 0.0
     """Work over that without a memory cap; 0 where nothing is computed again."""
+    timeline_omitted: int = 0
+    """Tasks that `timeline` has no room for."""
     independent_inputs: tuple[str, ...] = ()
     non_finite: Mapping[str, int] = field(default_factory=dict)
     """Count of NaN and infinities per input or output that held any."""
@@ -112,6 +117,8 @@ class Metrics:
     """Where they came from, where a check asked for it."""
     certificate_error: float | None = None
     """Relative difference of <v, J u> and <J' v, u>, where the job asked for it."""
+    timeline: tuple[TaskSpan, ...] = ()
+    """When and where each task ran, where the job asked for it."""
 
     def note_run(self, spent_s: float, *, is_derivative: bool) -> None:
         """Note the seconds of one program that did all there was to do."""

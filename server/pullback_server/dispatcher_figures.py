@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from pullback_graph.job import NDArray
+from pullback_graph.timeline import MOST_SPANS, TaskSpan
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.v1 import plan_pb2
 from pullback_server.planner.plan import Plan
@@ -25,6 +26,7 @@ class Outcome:
         peak_bytes: the most memory a worker took while it ran a task.
         executor: the one that tasks spent most time on.
         executors: all that ran a task, each with its version, joined by `+`.
+        timeline: a span per task, up to MOST_SPANS.
     """
 
     results: Sequence[NDArray]
@@ -39,6 +41,7 @@ class Outcome:
     program_cache_hit: bool = False
     executor: str = ""
     executors: str = ""
+    timeline: Sequence[TaskSpan] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,20 @@ def outcome_of(done: wire.Done, plan: Plan, results: Sequence[NDArray]) -> Outco
         program_cache_hit=all(timing.program_cache_hit for timing in done.timings),
         executor=max(executor_s, key=executor_s.__getitem__, default="").partition("-")[0],
         executors="+".join(sorted(executor_s)),
+        timeline=[_span(timing, plan) for timing in done.timings[:MOST_SPANS]],
+    )
+
+
+def _span(timing: wire.TaskTiming, plan: Plan) -> TaskSpan:
+    """Compiling comes before running; both are the task's own time."""
+    return TaskSpan(
+        task=timing.task,
+        phase=plan.tasks[timing.task].phase.value,
+        worker=timing.worker,
+        start_s=timing.started_s,
+        end_s=timing.started_s + timing.compiling_s + timing.running_s,
+        attempts=timing.attempts,
+        executor=timing.executor,
     )
 
 

@@ -117,7 +117,8 @@ def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: fl
     hurt = {value.task for value in unread}
     events: list[Event] = []
     transferring_s = report.transferring_s
-    for task, running_s, compiling_s, hit, peak_bytes, executor in report.done:
+    ran_s = now_s - report.busy_s + transferring_s  # when the batch had all that it was to fetch
+    for task, running_s, compiling_s, hit, peak_bytes, executor, offset_s in report.done:
         if task not in hurt:
             events.append(
                 TaskDone(
@@ -132,6 +133,7 @@ def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: fl
                     peak_bytes=peak_bytes,
                     program_cache_hit=hit,
                     executor=executor,
+                    started_s=ran_s + offset_s,
                 )
             )
             transferring_s = 0.0

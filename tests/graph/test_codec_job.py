@@ -23,6 +23,7 @@ from pullback_graph.errors import (
 from pullback_graph.job import GraphHash, Job, Metrics, Options, Result, Split, TensorHash
 from pullback_graph.limits import Limits
 from pullback_graph.text import parse
+from pullback_graph.timeline import TaskSpan
 from pullback_graph.want import (
     DerivativeKey,
     Gradient,
@@ -60,6 +61,7 @@ OPTIONS = (
     Options(deadline_s=0.0),
     Options(deadline_s=1.5, priority=-3, executor="xla", split=Split("shard", 4)),
     Options(split=Split("none"), reproducible=True, memory_cap_bytes=0, check="finite"),
+    Options(timeline=True),
     *[Options(split=Split(kind)) for kind in ("auto", "branch", "stage")],
 )
 
@@ -265,6 +267,8 @@ def _metrics() -> Metrics:
     values.update(
         bad_node=BadNode("adjoint", 7, "log", "divide", ranges, "step 2"), certificate_error=0.0
     )
+    spans = (TaskSpan(0, "forward", "3", 0.25, 1.5, 2, "numpy-2"), TaskSpan(1, "reduce", "", 0, 0))
+    values.update(timeline=spans)
     return Metrics(**values)
 
 
@@ -278,6 +282,14 @@ def test_results_travel(metrics: Metrics) -> None:
     assert same(found.derivatives, result.derivatives)
     assert all(isinstance(key, DerivativeKey) for key in found.derivatives)
     assert (found.metrics, found.id) == (metrics, "job 1")
+
+
+def test_a_newer_phase_of_a_timeline_is_shown_as_its_number() -> None:
+    """A client goes on with what it has no name for."""
+    message = metrics_pb2.JobMetrics()
+    message.timeline.add(task=1, phase=77)
+    found = decode_result(job_pb2.JobResult(metrics=message))
+    assert found.metrics.timeline[0].phase == "77"
 
 
 def test_metrics_are_the_wire_s() -> None:

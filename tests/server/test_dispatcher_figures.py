@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pullback_graph.timeline import MOST_SPANS, TaskSpan
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_server.dispatcher.service import status_of
 from pullback_server.dispatcher.settings import DispatcherSettings
@@ -68,6 +69,26 @@ def test_an_outcome_sums_seconds_by_phase():
     assert outcome.compiling_s == 1.5
     assert (outcome.tasks, outcome.workers, outcome.retries) == (3, 2, 1)
     assert not outcome.program_cache_hit
+
+
+def test_a_timeline_is_bounded_and_in_the_plans_order():
+    """A span a task with its phase; beyond the bound tasks are left out."""
+    plan = reduce_plan(2)
+    timings = [
+        wire.TaskTiming(
+            task=k, started_s=float(k), running_s=0.5, compiling_s=0.25, worker="4", attempts=2
+        )
+        for k in range(3)
+    ]
+    spans = outcome_of(wire.Done(timings=timings), plan, []).timeline
+    assert [(span.task, span.phase) for span in spans] == [
+        (0, "fused"),
+        (1, "fused"),
+        (2, "reduce"),
+    ]
+    assert spans[1] == TaskSpan(1, "fused", "4", 1.0, 1.75, 2)
+    many = wire.Done(timings=timings * MOST_SPANS)
+    assert len(outcome_of(many, plan, []).timeline) == MOST_SPANS
 
 
 def test_settings_survive_the_command_line():

@@ -79,7 +79,10 @@ def test_a_report_becomes_events_in_order():
     error = ExecutionError("no")
     report = Report(
         5,
-        done=[TaskReport(0, 1.0, 0.5, False, 100), TaskReport(1, 2.0, 0.0, True, 50)],
+        done=[
+            TaskReport(0, 1.0, 0.5, False, 100, "numpy-2", 0.125),
+            TaskReport(1, 2.0, 0.0, True, 50),
+        ],
         failed=(4, error),
         lost=[ValueKey(7, 0), ValueKey(8, 1), ValueKey(6, 0)],
         busy_s=4.0,
@@ -91,6 +94,7 @@ def test_a_report_becomes_events_in_order():
     assert isinstance(first, TaskDone)
     assert (first.task, first.running_s, first.compiling_s) == (0, 1.0, 0.5)
     assert (first.peak_bytes, first.transferring_s, first.program_cache_hit) == (100, 0.25, False)
+    assert first.started_s == 10.0 - 4.0 + 0.25 + 0.125
     assert isinstance(second, TaskDone)
     assert (second.task, second.transferring_s) == (1, 0.0)
     assert {(e.holder, e.values) for e in losses if isinstance(e, ValuesLost)} == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,16 @@ def test_a_certificate_and_a_memory_cap_travel(stub: Stub) -> None:
         stub.evaluate(Job(polynomial(), x, options=Options(memory_cap_bytes=8)))
 
 
+def test_a_timeline_tells_who_ran_the_job(stub: Stub) -> None:
+    """Asked for, it has a span of the front end; unasked, none."""
+    job = Job(polynomial(), {"x": np.asarray(3.0)}, Gradient(("x",)))
+    assert stub.evaluate(job).metrics.timeline == ()
+    metrics = stub.evaluate(replace(job, options=Options(timeline=True))).metrics
+    (span,) = metrics.timeline
+    assert (span.task, span.phase, span.worker) == (0, "fused", "front end")
+    assert 0.0 <= span.start_s <= span.end_s <= metrics.total_s
+
+
 def test_a_plan_is_told_without_inputs(stub: Stub) -> None:
     """Plan says nodes, split and where it would run, and needs no data."""
     job = Job(polynomial(), {}, Gradient(("x",)))
@@ -232,6 +243,9 @@ def test_a_plan_is_told_without_inputs(stub: Stub) -> None:
     assert reply.front_end
     assert (reply.split, len(reply.tasks)) == ("none", 1)
     assert "adjoints" in reply.text
+    assert [item.workers for item in reply.predictions] == [1, 2, 4, 8, 16, 32]
+    assert all(item.moved_bytes == 0 for item in reply.predictions)
+    assert (reply.tasks[0].home, reply.input_bytes) == (-1, 8)
 
 
 def test_server_info(stub: Stub) -> None:

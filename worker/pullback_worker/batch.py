@@ -82,7 +82,10 @@ class Freed(NamedTuple):
 
 
 class TaskReport(NamedTuple):
-    """How a task ran; `executor` has the version behind a hyphen."""
+    """How a task ran; `executor` has the version behind a hyphen.
+
+    `offset_s` is from the start of its batch to its own.
+    """
 
     task: int
     running_s: float
@@ -90,6 +93,7 @@ class TaskReport(NamedTuple):
     program_cache_hit: bool
     peak_bytes: int
     executor: str = ""
+    offset_s: float = 0.0
 
 
 @dataclass(slots=True)

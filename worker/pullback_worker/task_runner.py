@@ -56,6 +56,7 @@ class _UnderWay:
     report: Report
     last_reader: Mapping[ValueKey, int]
     passing: dict[ValueKey, NDArray] = field(default_factory=dict)
+    started_s: float = field(default_factory=perf_counter)
 
 
 class TaskRunner:
@@ -180,12 +181,13 @@ class TaskRunner:
             OutOfMemory: the memory cap does not allow it.
             PullbackError: the program failed.
         """
+        offset_s = perf_counter() - under_way.started_s
         operands = self._operands(call, under_way)
         choice, hit, compile_s = self._compiled(call)
         ran, peak_bytes = self._execute(call, choice, operands, under_way.flag)
         self._place(call, ran.outputs, under_way)
         name = ran.running.name
-        done = TaskReport(call.task, ran.seconds, compile_s, hit, peak_bytes, name)
+        done = TaskReport(call.task, ran.seconds, compile_s, hit, peak_bytes, name, offset_s)
         under_way.report.done.append(done)
 
     def _place(self, call: Call, outputs: Sequence[NDArray], under_way: _UnderWay) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pullback.command_line import flags
+from pullback.command_line.chrome_trace import save_trace
 from pullback.command_line.graph_file import read_graph
 from pullback.command_line.options import read_options
 from pullback.command_line.printing import (
@@ -38,6 +39,12 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.npz", help="Save the arrays.")
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace", metavar="FILE.json", help="Save when each task ran, for ui.perfetto.dev."
+        ),
+    ] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="Say what the job cost.")] = False,
 ) -> None:
     """Evaluate a graph, or a derivative of it.
@@ -57,8 +64,12 @@ def evaluate(
         sparse=sparse,
     )
     options = read_options(option or ())
+    if trace is not None:
+        options["timeline"] = True
     with flags.open_service(server, local) as service:
         result = service.evaluate(program, inputs, want=wanted, seeds=seeds, **options)
+    if trace is not None:
+        save_trace(trace, result.metrics)
     if output is not None:
         save_npz(output, dict(named_arrays(result, wanted)))
     typer.echo(json.dumps(result_json(result, wanted)) if as_json else result_text(result, wanted))

@@ -30,6 +30,18 @@ class Task:
     depends_on: tuple[int, ...]
     executor: str = ""
     """What it starts on; empty where the service does not say."""
+    home: int = -1
+    """Tasks of equal or neighbouring homes share a worker; -1 for any."""
+    estimated_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """How long a plan takes on some workers, and what they hand each other."""
+
+    workers: int
+    estimated_s: float
+    moved_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,10 @@ class PlanReport:
     text: str
     tasks: tuple[Task, ...]
     executor_reason: str = ""
+    predictions: tuple[Prediction, ...] = ()
+    """By rising number of workers; the plan itself is the same for all."""
+    input_bytes: float = 0.0
+    """Of the job's inputs, which go to each machine once."""
 
     def __str__(self) -> str:
         return self.text
@@ -128,7 +144,12 @@ def parse_plan(data: bytes, address: str) -> PlanReport:
         message = plan_pb2.PlanReply.FromString(data)
     except DecodeError as error:
         raise garbled("plan", address, error) from None
-    return _read(PlanReport, message, tasks=tuple([_task(task) for task in message.tasks]))
+    return _read(
+        PlanReport,
+        message,
+        tasks=tuple([_task(task) for task in message.tasks]),
+        predictions=tuple([_read(Prediction, item) for item in message.predictions]),
+    )
 
 
 def parse_server_info(data: bytes, address: str) -> ServerInfo:

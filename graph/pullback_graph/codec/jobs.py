@@ -141,6 +141,7 @@ def _encode_options(message: Any, options: Options) -> None:
     message.reproducible = options.reproducible
     message.check = _number(_CHECKS, options.check, "options.check")
     message.certificate = options.certificate
+    message.timeline = options.timeline
     message.split.kind = _number(_SPLITS, options.split.kind, "options.split.kind")
     message.split.count = options.split.count
 
@@ -162,6 +163,7 @@ def _decode_options(message: Any) -> Options:
         memory_cap_bytes=cap_bytes,
         check=_name(_CHECK_NAMES, message.check, "options.check"),
         certificate=message.certificate,
+        timeline=message.timeline,
     )
 
 

@@ -19,10 +19,15 @@ from pullback_graph.errors import WireError
 from pullback_graph.job import Metrics, Result
 from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.pattern import SparseArray
+from pullback_graph.timeline import TaskSpan
 from pullback_graph.want import DerivativeKey
-from pullback_proto.v1 import job_pb2, metrics_pb2
+from pullback_proto.v1 import job_pb2, metrics_pb2, plan_pb2
 
-_SEQUENCES = ("independent_inputs", "non_finite", "bad_node", "certificate_error")
+_SEQUENCES = ("independent_inputs", "non_finite", "bad_node", "certificate_error", "timeline")
+_PHASES: dict[str, Any] = {
+    name.removeprefix("PHASE_").lower(): number for name, number in plan_pb2.Phase.items()
+}
+_PHASE_NAMES = {number: name for name, number in _PHASES.items()}
 _PLAIN = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUENCES)
 _plain_values = attrgetter(*_PLAIN)
 _STANDING = (
@@ -163,6 +168,8 @@ def _write_findings(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
             phase=phase, node=node, op=op, ran=ran, operands=ranges, inside=inside
         )
         message.bad_node.CopyFrom(found)
+    for span in metrics.timeline:
+        message.timeline.add(**{**span._asdict(), "phase": _PHASES[span.phase]})
 
 
 def _read_bad_node(message: metrics_pb2.JobMetrics) -> BadNode | None:
@@ -171,6 +178,20 @@ def _read_bad_node(message: metrics_pb2.JobMetrics) -> BadNode | None:
     found = message.bad_node
     ranges = [ValueRange(item.type, item.low, item.high) for item in found.operands]
     return BadNode(found.phase, found.node, found.op, found.ran, tuple(ranges), found.inside)
+
+
+def _read_span(message: metrics_pb2.TaskSpan) -> TaskSpan:
+    """A span; a phase without a name is a newer server's, and shown as its number."""
+    phase = _PHASE_NAMES.get(message.phase, str(message.phase))
+    return TaskSpan(
+        message.task,
+        phase,
+        message.worker,
+        message.start_s,
+        message.end_s,
+        message.attempts,
+        message.executor,
+    )
 
 
 def encode_metrics(metrics: Metrics) -> bytes:
@@ -189,4 +210,5 @@ def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:
     values.append(_read_bad_node(message))
     has_error = message.HasField("certificate_error")
     values.append(message.certificate_error if has_error else None)
+    values.append(tuple([_read_span(span) for span in message.timeline]))
     return Metrics(*values)

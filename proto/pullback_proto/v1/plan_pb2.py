@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpullback_proto/v1/plan.proto\x12\x0bpullback.v1\"\xad\x02\n\tPlanReply\x12\r\n\x05nodes\x18\x01 \x01(\x04\x12\x1b\n\x13\x61\x64joint_evaluations\x18\x02 \x01(\x04\x12\r\n\x05\x66lops\x18\x03 \x01(\x01\x12\x12\n\nsize_bytes\x18\x04 \x01(\x01\x12\x12\n\npeak_bytes\x18\x05 \x01(\x04\x12\r\n\x05split\x18\x06 \x01(\t\x12\x14\n\x0csplit_reason\x18\x07 \x01(\t\x12\'\n\x05tasks\x18\x08 \x03(\x0b\x32\x18.pullback.v1.TaskSummary\x12\x13\n\x0b\x65stimated_s\x18\t \x01(\x01\x12\x10\n\x08\x65xecutor\x18\n \x01(\t\x12\x0e\n\x06\x64igest\x18\x0b \x01(\t\x12\x11\n\tfront_end\x18\x0c \x01(\x08\x12\x0c\n\x04text\x18\r \x01(\t\x12\x17\n\x0f\x65xecutor_reason\x18\x0e \x01(\t\"\xc7\x01\n\x0bTaskSummary\x12!\n\x05phase\x18\x01 \x01(\x0e\x32\x12.pullback.v1.Phase\x12)\n\tplacement\x18\x02 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\r\n\x05nodes\x18\x03 \x01(\x04\x12\r\n\x05\x66lops\x18\x04 \x01(\x01\x12\x12\n\nsize_bytes\x18\x05 \x01(\x01\x12\x12\n\npeak_bytes\x18\x06 \x01(\x04\x12\x12\n\ndepends_on\x18\x07 \x03(\r\x12\x10\n\x08\x65xecutor\x18\x08 \x01(\t*h\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_FORWARD\x10\x01\x12\x12\n\x0ePHASE_BACKWARD\x10\x02\x12\x0f\n\x0bPHASE_FUSED\x10\x03\x12\x10\n\x0cPHASE_REDUCE\x10\x04*L\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x11\n\rPLACEMENT_CPU\x10\x01\x12\x11\n\rPLACEMENT_GPU\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpullback_proto/v1/plan.proto\x12\x0bpullback.v1\"\xf0\x02\n\tPlanReply\x12\r\n\x05nodes\x18\x01 \x01(\x04\x12\x1b\n\x13\x61\x64joint_evaluations\x18\x02 \x01(\x04\x12\r\n\x05\x66lops\x18\x03 \x01(\x01\x12\x12\n\nsize_bytes\x18\x04 \x01(\x01\x12\x12\n\npeak_bytes\x18\x05 \x01(\x04\x12\r\n\x05split\x18\x06 \x01(\t\x12\x14\n\x0csplit_reason\x18\x07 \x01(\t\x12\'\n\x05tasks\x18\x08 \x03(\x0b\x32\x18.pullback.v1.TaskSummary\x12\x13\n\x0b\x65stimated_s\x18\t \x01(\x01\x12\x10\n\x08\x65xecutor\x18\n \x01(\t\x12\x0e\n\x06\x64igest\x18\x0b \x01(\t\x12\x11\n\tfront_end\x18\x0c \x01(\x08\x12\x0c\n\x04text\x18\r \x01(\t\x12\x17\n\x0f\x65xecutor_reason\x18\x0e \x01(\t\x12,\n\x0bpredictions\x18\x14 \x03(\x0b\x32\x17.pullback.v1.Prediction\x12\x13\n\x0binput_bytes\x18\x15 \x01(\x01\"G\n\nPrediction\x12\x0f\n\x07workers\x18\x01 \x01(\r\x12\x13\n\x0b\x65stimated_s\x18\x02 \x01(\x01\x12\x13\n\x0bmoved_bytes\x18\x03 \x01(\x01\"\xea\x01\n\x0bTaskSummary\x12!\n\x05phase\x18\x01 \x01(\x0e\x32\x12.pullback.v1.Phase\x12)\n\tplacement\x18\x02 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\r\n\x05nodes\x18\x03 \x01(\x04\x12\r\n\x05\x66lops\x18\x04 \x01(\x01\x12\x12\n\nsize_bytes\x18\x05 \x01(\x01\x12\x12\n\npeak_bytes\x18\x06 \x01(\x04\x12\x12\n\ndepends_on\x18\x07 \x03(\r\x12\x10\n\x08\x65xecutor\x18\x08 \x01(\t\x12\x0c\n\x04home\x18\x14 \x01(\x11\x12\x13\n\x0b\x65stimated_s\x18\x15 \x01(\x01*h\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_FORWARD\x10\x01\x12\x12\n\x0ePHASE_BACKWARD\x10\x02\x12\x0f\n\x0bPHASE_FUSED\x10\x03\x12\x10\n\x0cPHASE_REDUCE\x10\x04*L\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x11\n\rPLACEMENT_CPU\x10\x01\x12\x11\n\rPLACEMENT_GPU\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pullback_proto.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=551
-  _globals['_PHASE']._serialized_end=655
-  _globals['_PLACEMENT']._serialized_start=657
-  _globals['_PLACEMENT']._serialized_end=733
+  _globals['_PHASE']._serialized_start=726
+  _globals['_PHASE']._serialized_end=830
+  _globals['_PLACEMENT']._serialized_start=832
+  _globals['_PLACEMENT']._serialized_end=908
   _globals['_PLANREPLY']._serialized_start=46
-  _globals['_PLANREPLY']._serialized_end=347
-  _globals['_TASKSUMMARY']._serialized_start=350
-  _globals['_TASKSUMMARY']._serialized_end=549
+  _globals['_PLANREPLY']._serialized_end=414
+  _globals['_PREDICTION']._serialized_start=416
+  _globals['_PREDICTION']._serialized_end=487
+  _globals['_TASKSUMMARY']._serialized_start=490
+  _globals['_TASKSUMMARY']._serialized_end=724
 # @@protoc_insertion_point(module_scope)

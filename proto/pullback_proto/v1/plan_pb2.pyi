@@ -30,7 +30,7 @@ PLACEMENT_CPU: Placement
 PLACEMENT_GPU: Placement
 
 class PlanReply(_message.Message):
-    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text", "executor_reason")
+    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text", "executor_reason", "predictions", "input_bytes")
     NODES_FIELD_NUMBER: _ClassVar[int]
     ADJOINT_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     FLOPS_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,8 @@ class PlanReply(_message.Message):
     FRONT_END_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_REASON_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
     nodes: int
     adjoint_evaluations: int
     flops: float
@@ -59,10 +61,22 @@ class PlanReply(_message.Message):
     front_end: bool
     text: str
     executor_reason: str
-    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ..., executor_reason: _Optional[str] = ...) -> None: ...
+    predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
+    input_bytes: float
+    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ..., executor_reason: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., input_bytes: _Optional[float] = ...) -> None: ...
+
+class Prediction(_message.Message):
+    __slots__ = ("workers", "estimated_s", "moved_bytes")
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
+    MOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    workers: int
+    estimated_s: float
+    moved_bytes: float
+    def __init__(self, workers: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moved_bytes: _Optional[float] = ...) -> None: ...
 
 class TaskSummary(_message.Message):
-    __slots__ = ("phase", "placement", "nodes", "flops", "size_bytes", "peak_bytes", "depends_on", "executor")
+    __slots__ = ("phase", "placement", "nodes", "flops", "size_bytes", "peak_bytes", "depends_on", "executor", "home", "estimated_s")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +85,8 @@ class TaskSummary(_message.Message):
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
     phase: Phase
     placement: Placement
     nodes: int
@@ -79,4 +95,6 @@ class TaskSummary(_message.Message):
     peak_bytes: int
     depends_on: _containers.RepeatedScalarFieldContainer[int]
     executor: str
-    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., placement: _Optional[_Union[Placement, str]] = ..., nodes: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., depends_on: _Optional[_Iterable[int]] = ..., executor: _Optional[str] = ...) -> None: ...
+    home: int
+    estimated_s: float
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., placement: _Optional[_Union[Placement, str]] = ..., nodes: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., depends_on: _Optional[_Iterable[int]] = ..., executor: _Optional[str] = ..., home: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...

@@ -246,6 +246,7 @@ def _timing(task: int, timing: TaskTiming) -> wire.TaskTiming:
         attempts=timing.attempts,
         worker=str(timing.worker),
         executor=timing.executor,
+        started_s=timing.started_s,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -16,11 +17,14 @@ from pullback_server.config import ServerConfig
 from pullback_server.front_end.evaluation import Evaluation
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.streams import BATCH_JOBS
-from pullback_server.planner import COST_TABLE, Task, TaskOutput
+from pullback_server.planner import COST_TABLE, Phase, Plan, Task, TaskOutput
+from pullback_server.planner.predict import input_bytes, makespan_s, moved_bytes, task_s
 from pullback_worker.executors import Executors, installed
 
 WANTS = ("value", "gradient", "vjp", "jvp", "hvp", "jacobian", "hessian")
 CHUNK_BYTES = 1 << 20
+PREDICTED_WORKERS = (1, 2, 4, 8, 16, 32)
+"""Numbers of workers that a plan's time is predicted for."""
 
 
 class Start(NamedTuple):
@@ -60,6 +64,15 @@ def describe_plan(prepared: Prepared, executors: Executors) -> plan_pb2.PlanRepl
         digest=prepared.digest_on(start.name),
         front_end=prepared.choice is not None,
         text=plan_text(prepared, start),
+        predictions=[
+            plan_pb2.Prediction(
+                workers=workers,
+                estimated_s=makespan_s(plan, workers),
+                moved_bytes=moved_bytes(plan, workers),
+            )
+            for workers in PREDICTED_WORKERS
+        ],
+        input_bytes=input_bytes(plan),
     )
 
 
@@ -73,10 +86,31 @@ def plan_text(prepared: Prepared, start: Start) -> str:
         f"split {plan.split}: {plan.reason}",
         *([f"mode {mode.name}: {mode.reason}"] if mode.name else []),
         f"executor {start.executor}: {start.reason}",
-        f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB",
+        f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB"
+        f"{_by_phase(plan)}",
+        f"inputs {input_bytes(plan) / 1e6:.3g} MB{_predicted(plan)}",
         *[_title(key) for key in prepared.lowered.derivatives[:20]],
     ]
     return "\n".join(lines)
+
+
+def _by_phase(plan: Plan) -> str:
+    """How many tasks each phase has, where there are several."""
+    counts = Counter(task.phase.value for task in plan.tasks)
+    phases = [f"{counts[phase.value]} {phase.value}" for phase in Phase if counts[phase.value]]
+    return f": {', '.join(phases)}" if len(plan.tasks) > 1 else ""
+
+
+def _predicted(plan: Plan) -> str:
+    """Seconds and traffic on a few numbers of workers; nothing for a plan of one task."""
+    if len(plan.tasks) < 2:
+        return ""
+    shown = [
+        f"{workers}: {makespan_s(plan, workers) * 1e3:.3g} ms, "
+        f"{moved_bytes(plan, workers) / 1e6:.3g} MB"
+        for workers in PREDICTED_WORKERS
+    ]
+    return f"; predicted time and bytes moved by number of workers: {'; '.join(shown)}"
 
 
 def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info_pb2.ServerInfo:
@@ -144,6 +178,8 @@ def _summary(task: Task) -> plan_pb2.TaskSummary:
         peak_bytes=task.peak_bytes,
         depends_on=sorted(before),
         executor="numpy" if task.executor == "auto" else task.executor,
+        home=task.shard,
+        estimated_s=task_s(task),
     )
 
 

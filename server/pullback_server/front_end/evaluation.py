@@ -194,3 +194,6 @@ def _measured(bound: BoundJob, outcome: Outcome) -> None:
     metrics.workers = outcome.workers
     metrics.retries = outcome.retries
     metrics.peak_bytes = outcome.peak_bytes or metrics.peak_bytes
+    if bound.job.options.timeline:
+        metrics.timeline = tuple(outcome.timeline)
+        metrics.timeline_omitted = max(0, outcome.tasks - len(outcome.timeline))

@@ -1,12 +1,13 @@
 """Predicted run time of a plan on some number of workers: a list schedule by the cost table.
 
-Each task starts, in the plan's order, on the worker its shard is laid to, when that worker is free
-and its operands have arrived; a reduction runs where its first operand is.
+A task runs on the worker its shard is laid to; a worker that is free takes, of the tasks whose
+operands have arrived, the first in the plan's order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import JobInput, Phase, Plan, Source, Task, TaskOutput
@@ -35,17 +36,43 @@ def makespan_s(plan: Plan, workers: int) -> float:
     """Predicted seconds from the first task's start to the last one's end."""
     seconds = _seconds(plan.tasks)
     home = homes(plan.tasks, seconds, workers)
-    free = [0.0] * workers
-    ends: list[float] = []
-    for task, spent_s, at in zip(plan.tasks, seconds, home, strict=True):
-        start = free[at]
+    overhead_s = COST_TABLE.task_s if len(plan.tasks) > 1 else 0.0
+    waits, readers = _edges(plan.tasks)
+    ready: list[list[int]] = [[] for _ in range(workers)]  # per worker, a heap of tasks
+    idle = [True] * workers
+    arrivals = [0.0] * len(plan.tasks)  # when the last operand is there
+    events = [(0.0, 0, task) for task, left in enumerate(waits) if not left]
+    now_s = 0.0
+    while events:  # (when, 0 for a task that is ready and 1 for one that is done, its number)
+        now_s, done, task = heappop(events)
+        at = home[task]
+        if done:
+            idle[at] = True
+            for reader, moved in readers[task]:
+                moving_s = moved / COST_TABLE.transfer_bytes_per_s if home[reader] != at else 0.0
+                arrivals[reader] = max(arrivals[reader], now_s + moving_s)
+                waits[reader] -= 1
+                if not waits[reader]:
+                    heappush(events, (arrivals[reader], 0, reader))
+        else:
+            heappush(ready[at], task)
+        if idle[at] and ready[at]:
+            chosen = heappop(ready[at])
+            idle[at] = False
+            heappush(events, (now_s + seconds[chosen] + overhead_s, 1, chosen))
+    return now_s
+
+
+def _edges(tasks: Sequence[Task]) -> tuple[list[int], list[list[tuple[int, int]]]]:
+    """Per task how many values it waits for, and who reads it with how many bytes of each."""
+    waits = [0] * len(tasks)
+    readers: list[list[tuple[int, int]]] = [[] for _ in tasks]
+    for number, task in enumerate(tasks):
         for source in task.operands:
             if isinstance(source, TaskOutput):
-                moved = _moved_bytes(plan.tasks, source) if home[source.task] != at else 0
-                start = max(start, ends[source.task] + moved / COST_TABLE.transfer_bytes_per_s)
-        free[at] = start + spent_s + (COST_TABLE.task_s if len(plan.tasks) > 1 else 0.0)
-        ends.append(free[at])
-    return max(ends, default=0.0)
+                waits[number] += 1
+                readers[source.task].append((number, _moved_bytes(tasks, source)))
+    return waits, readers
 
 
 def moved_bytes(plan: Plan, workers: int) -> int:

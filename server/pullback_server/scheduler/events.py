@@ -65,6 +65,7 @@ class TaskDone(Event):
     peak_bytes: int = 0
     program_cache_hit: bool = True
     executor: str = ""
+    started_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

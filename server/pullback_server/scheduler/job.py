@@ -252,4 +252,5 @@ class Job:
             transferring_s=done.transferring_s,
             program_cache_hit=done.program_cache_hit,
             executor=done.executor,
+            started_s=max(0.0, done.started_s - self.submitted_s),
         )

@@ -10,7 +10,7 @@ from pullback_server.planner.plan import Phase, Placement
 
 @dataclass(slots=True)
 class TaskTiming:
-    """How the attempt of a task that counted ran."""
+    """How the attempt of a task that counted ran; `started_s` is from the job's submission."""
 
     worker: int
     placement: Placement
@@ -20,6 +20,7 @@ class TaskTiming:
     transferring_s: float
     program_cache_hit: bool
     executor: str = ""
+    started_s: float = 0.0
 
 
 @dataclass(slots=True)

@@ -176,7 +176,7 @@ class Done(_message.Message):
     def __init__(self, job: _Optional[int] = ..., results: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[TaskTiming, _Mapping]]] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., queued_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., peak_bytes: _Optional[int] = ...) -> None: ...
 
 class TaskTiming(_message.Message):
-    __slots__ = ("task", "placement", "compiling_s", "running_s", "transferring_s", "program_cache_hit", "attempts", "worker", "executor")
+    __slots__ = ("task", "placement", "compiling_s", "running_s", "transferring_s", "program_cache_hit", "attempts", "worker", "executor", "started_s")
     TASK_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     COMPILING_S_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +186,7 @@ class TaskTiming(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    STARTED_S_FIELD_NUMBER: _ClassVar[int]
     task: int
     placement: _plan_pb2.Placement
     compiling_s: float
@@ -195,7 +196,8 @@ class TaskTiming(_message.Message):
     attempts: int
     worker: str
     executor: str
-    def __init__(self, task: _Optional[int] = ..., placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., compiling_s: _Optional[float] = ..., running_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., program_cache_hit: bool = ..., attempts: _Optional[int] = ..., worker: _Optional[str] = ..., executor: _Optional[str] = ...) -> None: ...
+    started_s: float
+    def __init__(self, task: _Optional[int] = ..., placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., compiling_s: _Optional[float] = ..., running_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., program_cache_hit: bool = ..., attempts: _Optional[int] = ..., worker: _Optional[str] = ..., executor: _Optional[str] = ..., started_s: _Optional[float] = ...) -> None: ...
 
 class Failed(_message.Message):
     __slots__ = ("job", "error")

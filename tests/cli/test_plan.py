@@ -1,0 +1,173 @@
+"""`pullback plan`: what it says and draws, with the planner of this process, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from pullback.command_line import plan as plan_command
+from pullback.command_line.plan_drawing import MOST_DRAWN, OTHER_FILL, draw_plan
+from pullback.remote.descriptions import PlanReport, Prediction, Task
+from pullback_server.local_plan import plan_reply
+from tests.cli.running import PRODUCT, run
+
+BATCH = """
+graph(x: float64[12, 4], w: float64[4]) {
+  %2 = matmul(x, w)
+  %3 = square(%2)
+  %4 = sum(%3, axes=(0,), keepdims=false)
+  return loss = %4
+}
+"""
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class _Planner:
+    """The entry point of a planner."""
+
+    @staticmethod
+    def load() -> object:
+        return plan_reply
+
+
+@pytest.fixture(autouse=True)
+def planner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's planner, as if installed beside the client."""
+    monkeypatch.setattr(plan_command, "entry_points", lambda group: [_Planner()])
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    """A file with a loss over a batch."""
+    path = tmp_path / "batch.graph"
+    path.write_text(BATCH)
+    return path
+
+
+def _task(number: int, **given: object) -> Task:
+    fields = {
+        "phase": "forward",
+        "placement": "cpu",
+        "nodes": 1,
+        "flops": 1.0,
+        "size_bytes": 8.0,
+        "peak_bytes": 8,
+        "depends_on": (number - 1,) if number else (),
+        "home": number % 4,
+    }
+    return Task(**{**fields, **given})  # type: ignore[arg-type]  # fields by name
+
+
+def _report(tasks: list[Task], reason: str = "because") -> PlanReport:
+    return PlanReport(
+        nodes=1,
+        adjoint_evaluations=0,
+        flops=1.0,
+        size_bytes=1.0,
+        peak_bytes=8,
+        split="shard(2)",
+        split_reason=reason,
+        estimated_s=1.0,
+        executor="numpy",
+        digest="d",
+        front_end=False,
+        text="",
+        tasks=tuple(tasks),
+        predictions=(Prediction(1, 1.0, 0.0),),
+    )
+
+
+def test_a_plan_is_made_here(batch: Path):
+    """Split, reason, tasks by phase, predictions: without a server, before anything runs."""
+    done = run("plan", batch, "-g", "w", "--local", "--option", "split=shard(3)")
+    assert done.status == 0
+    assert "split shard(3): 99% of the work runs along axis 0 of 'x' of length 12" in done.output
+    assert "3 fused, 2 reduce" in done.output
+    assert "by number of workers: 1: " in done.output
+    assert "task 4: reduce" in done.output
+
+
+def test_a_plan_as_json_has_homes_and_predictions(batch: Path):
+    """Everything a program may want of it."""
+    done = run("plan", batch, "-g", "w", "--local", "--option", "split=shard(3)", "--json")
+    report = json.loads(done.output)
+    assert [task["home"] for task in report["tasks"]] == [0, 1, 2, 0, 0]
+    assert [item["workers"] for item in report["predictions"]] == [1, 2, 4, 8, 16, 32]
+    assert report["input_bytes"] == 8 * (48 + 4)
+
+
+def test_a_forced_split_that_cannot_be_says_why(batch: Path, tmp_path: Path):
+    """The planner's own words, and status 2."""
+    done = run("plan", batch, "-g", "w", "--local", "--option", "split=branch(9)")
+    assert done.status == 2
+    assert "independent part" in done.errors
+    product = tmp_path / "product.graph"
+    product.write_text(PRODUCT)
+    done = run("plan", product, "--local", "--option", "split=stage(2)")
+    assert done.status == 2
+    assert "fewer than two nodes" in done.errors
+
+
+def test_a_drawing_has_a_box_a_task_and_a_curve_a_dependency(batch: Path, tmp_path: Path):
+    """The file is well-formed, and every box and curve lies within it."""
+    path = tmp_path / "plan.svg"
+    done = run("plan", batch, "-g", "w", "--local", "--option", "split=shard(3)", "--draw", path)
+    assert done.status == 0
+    svg = Xml.parse(path).getroot()
+    assert len(svg.findall(f"{SVG}g")) == 5
+    assert len(svg.findall(f"{SVG}path")) == 4
+    _, _, width, height = map(float, svg.attrib["viewBox"].split())
+    for rect in svg.iter(f"{SVG}rect"):
+        if rect.get("x"):
+            assert float(rect.attrib["x"]) + float(rect.attrib["width"]) <= width
+            assert float(rect.attrib["y"]) + float(rect.attrib["height"]) <= height
+
+
+def test_no_two_boxes_of_a_drawing_overlap():
+    """Whatever the homes and dependencies are."""
+    tasks = [_task(k, depends_on=(), home=k % 3 - 1) for k in range(40)]
+    tasks += [_task(40 + k, depends_on=tuple(range(40)), home=0) for k in range(20)]
+    svg = Xml.fromstring(draw_plan(_report(tasks)))
+    boxes = [rect for group in svg.findall(f"{SVG}g") for rect in group.findall(f"{SVG}rect")]
+    places = [(float(b.attrib["x"]), float(b.attrib["y"])) for b in boxes]
+    assert len(places) == 60
+    for number, (x, y) in enumerate(places):
+        assert not any(abs(x - u) < 150 and abs(y - v) < 40 for u, v in places[:number])
+
+
+def test_hostile_replies_are_drawn_as_text():
+    """Markup, control characters, absurd edges and phases of a newer server do no harm."""
+    hostile = _task(
+        1, phase="</text><script>\x00\n", depends_on=(1, 99, 4294967295), home=-(1 << 31)
+    )
+    drawn = draw_plan(_report([_task(0), hostile], reason="<&\x07" + "long " * 1000))
+    svg = Xml.fromstring(drawn)
+    assert not list(svg.iter(f"{SVG}script"))
+    assert not svg.findall(f"{SVG}path")
+    assert OTHER_FILL in drawn
+    assert max(len(text.text or "") for text in svg.iter(f"{SVG}text")) <= 200
+
+
+def test_a_huge_plan_is_drawn_in_part():
+    """The picture has an end, and says what it leaves out; an empty plan is drawn as well."""
+    drawn = draw_plan(_report([_task(k) for k in range(MOST_DRAWN + 5)]))
+    assert f"the first {MOST_DRAWN} tasks of {MOST_DRAWN + 5}" in drawn
+    assert Xml.fromstring(draw_plan(_report([]))).tag == f"{SVG}svg"
+
+
+def test_a_drawing_that_cannot_be_written(batch: Path, tmp_path: Path):
+    """The error names the file."""
+    done = run("plan", batch, "--local", "--draw", tmp_path / "none" / "plan.svg")
+    assert done.status == 2
+    assert "plan.svg cannot be written" in done.errors
+
+
+def test_without_a_planner_local_says_what_to_install(batch: Path, monkeypatch: pytest.MonkeyPatch):
+    """The client alone has no planner."""
+    monkeypatch.setattr(plan_command, "entry_points", lambda group: [])
+    done = run("plan", batch, "--local")
+    assert done.status == 2
+    assert "pip install 'pullback[server]'" in done.errors
