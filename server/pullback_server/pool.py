@@ -319,6 +319,9 @@ class Pool:
             except RayError as error:
                 self._lose(worker, _cause(error), _by_memory(error))
                 return
+            if report.cut_off:
+                self._lose(worker, "a job's inputs did not reach it; is its machine cut off?")
+                return
             job = self._jobs.get(flight.run.job)
             if job is None:
                 self._tell(*events_of(report, flight.run, frozenset(), self._clock()))

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from threadpoolctl import threadpool_limits
 
-from pullback_worker.batch import Batch, Freed, ValueKey
+from pullback_worker.batch import Batch, Freed, Report, ValueKey
 from pullback_worker.choice import Choice
 from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
 from pullback_worker.executor import NDArray
@@ -98,7 +98,10 @@ class WorkerActor:
         transferring_s = perf_counter() - started_s
         split = len(arrays) - len(batch.fetched)
         inputs = [array for array in arrays[:split] if array is not None]
-        report = self._runner.run(batch, inputs, arrays[split:])
+        if len(inputs) == split:
+            report = self._runner.run(batch, inputs, arrays[split:])
+        else:
+            report = Report(batch.number, cut_off=True)
         report.transferring_s = transferring_s
         report.busy_s += transferring_s
         apart = [report.sent.pop(key, None) for key in batch.apart]

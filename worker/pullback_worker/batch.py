@@ -106,6 +106,7 @@ class Report:
         failed: the task whose program raised, and what; nothing of the batch ran after it.
         lost: values that were to be here and were not; what needs them did not run.
         unknown_graphs: fingerprints without a graph; nothing ran, send the batch with them.
+        cut_off: the job's inputs did not arrive; nothing ran, and this worker can't be used.
         busy_s, transferring_s: time the batch took, and fetching for it before.
     """
 
@@ -115,5 +116,6 @@ class Report:
     failed: tuple[int, PullbackError] | None = None
     lost: list[ValueKey] = field(default_factory=list)
     unknown_graphs: list[str] = field(default_factory=list)
+    cut_off: bool = False
     busy_s: float = 0.0
     transferring_s: float = 0.0

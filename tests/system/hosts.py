@@ -1,0 +1,130 @@
+"""Hosts on one machine: network, process and mount namespaces of their own, joined by a bridge.
+
+What runs on a host sees the host's address, processes, /tmp and shared memory alone. A host is lost
+as a machine is: everything on it ends at once. Needs root, util-linux and Debian's iproute2.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+NETWORK = IPv4Network("10.213.86.0/24")
+"""Not routed anywhere: the bridge that carries it has no way out."""
+BRIDGE_ADDRESS, *HOST_ADDRESSES = [str(address) for address in NETWORK.hosts()]
+BRIDGE = "pullback0"
+TOOLS = ("ip", "tc", "unshare", "nsenter")
+OWN_FOLDERS = "mount -t tmpfs tmpfs /tmp && mount -t tmpfs -o size=1g tmpfs /dev/shm"
+"""Ray finds machines by what lies there."""
+
+
+def can_make_hosts() -> bool:
+    """Whether this process may make network namespaces, and has the tools for it."""
+    if os.geteuid() or not all(map(shutil.which, TOOLS)):
+        return False
+    probe = subprocess.run(["unshare", "--net", "--pid", "--fork", "true"], check=False)
+    return probe.returncode == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host: its name, its address, and its first process, which all others on it end with."""
+
+    name: str
+    address: str
+    first: subprocess.Popen[bytes]
+
+    def command(self, *words: str) -> list[str]:
+        """The command that runs those words here."""
+        (inside,) = _children(self.first.pid)
+        return ["nsenter", f"--target={inside}", "--net", "--pid", "--mount", "--", *words]
+
+    def start(self, *words: str, environment: Mapping[str, str]) -> None:
+        """Start a command that goes on until the host is lost, or it ends by itself."""
+        subprocess.Popen(
+            self.command(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+        )
+
+    def lose(self) -> None:
+        """End everything on the host at once, as a power cut would."""
+        self.first.kill()
+        self.first.wait()
+
+    def limit_rate(self, megabits_per_s: int) -> None:
+        """Let no more leave this host in a second."""
+        shape = ["tbf", "rate", f"{megabits_per_s}mbit", "burst", "256k", "latency", "50ms"]
+        _run(*self.command("tc", "qdisc", "replace", "dev", "eth0", "root", *shape))
+
+    def delay(self, latency_ms: float, loss: float) -> None:
+        """Let what leaves this host come later, and a share of it never.
+
+        Raises:
+            RuntimeError: this kernel has no netem.
+        """
+        shape = ["netem", "delay", f"{latency_ms}ms", "loss", f"{100 * loss:g}%"]
+        try:
+            _run(*self.command("tc", "qdisc", "replace", "dev", "eth0", "root", *shape))
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError("this kernel has no netem, which latency and loss need") from error
+
+
+@contextmanager
+def hosts(*names: str) -> Iterator[Sequence[Host]]:
+    """Hosts of these names for as long as the block lasts; this process reaches all of them."""
+    subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
+    with ExitStack() as stack:
+        _run("ip", "link", "add", BRIDGE, "type", "bridge")
+        stack.callback(_run, "ip", "link", "del", BRIDGE)
+        _run("ip", "addr", "add", f"{BRIDGE_ADDRESS}/{NETWORK.prefixlen}", "dev", BRIDGE)
+        _run("ip", "link", "set", BRIDGE, "up")
+        made = []
+        for number, name in enumerate(names):
+            made.append(_host(name, HOST_ADDRESSES[number], f"pullback-h{number}"))
+            stack.callback(made[-1].lose)
+        yield made
+
+
+def _host(name: str, address: str, cable: str) -> Host:
+    """Make a host and lay a cable from it to the bridge."""
+    first = subprocess.Popen(
+        ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc",
+         "sh", "-c", f"{OWN_FOLDERS} && echo ready && exec sleep infinity"],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert first.stdout is not None
+    with first.stdout:
+        ready = first.stdout.readline().strip()
+    if ready != b"ready":
+        first.kill()
+        raise RuntimeError(f"host {name} could not be made")
+    host = Host(name, address, first)
+    (inside,) = _children(first.pid)
+    _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", inside)
+    _run("ip", "link", "set", cable, "master", BRIDGE, "up")
+    # Ray finds a machine's address by the way to the world, which nothing here goes.
+    for words in (
+        ("addr", "add", f"{address}/{NETWORK.prefixlen}", "dev", "eth0"),
+        ("link", "set", "eth0", "up"),
+        ("link", "set", "lo", "up"),
+        ("route", "add", "default", "via", BRIDGE_ADDRESS),
+    ):
+        _run(*host.command("ip", *words))
+    return host
+
+
+def _children(process: int) -> list[str]:
+    with open(f"/proc/{process}/task/{process}/children") as file:
+        return file.read().split()
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
