@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 NETWORK = IPv4Network("10.213.86.0/24")
@@ -33,11 +33,13 @@ def can_make_hosts() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host: its name, its address, and its first process, which all others on it end with."""
+    """A host: its name, its address, its cable, and its first process, which all end with."""
 
     name: str
     address: str
+    cable: str
     first: subprocess.Popen[bytes]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, *words: str) -> list[str]:
         """The command that runs those words here."""
@@ -46,18 +48,22 @@ class Host:
 
     def start(self, *words: str, environment: Mapping[str, str]) -> None:
         """Start a command that goes on until the host is lost, or it ends by itself."""
-        subprocess.Popen(
-            self.command(*words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **environment},
+        self.started.append(
+            subprocess.Popen(
+                self.command(*words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **environment},
+            )
         )
 
     def lose(self) -> None:
         """End everything on the host at once, as a power cut would."""
         self.first.kill()
-        self.first.wait()
+        for process in (self.first, *self.started):
+            process.wait()
+        _try("ip", "link", "del", self.cable)
 
     def limit_rate(self, megabits_per_s: int) -> None:
         """Let no more leave this host in a second."""
@@ -80,7 +86,7 @@ class Host:
 @contextmanager
 def hosts(*names: str) -> Iterator[Sequence[Host]]:
     """Hosts of these names for as long as the block lasts; this process reaches all of them."""
-    subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
+    _try("ip", "link", "del", BRIDGE)
     with ExitStack() as stack:
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
         stack.callback(_run, "ip", "link", "del", BRIDGE)
@@ -88,7 +94,7 @@ def hosts(*names: str) -> Iterator[Sequence[Host]]:
         _run("ip", "link", "set", BRIDGE, "up")
         made = []
         for number, name in enumerate(names):
-            made.append(_host(name, HOST_ADDRESSES[number], f"pullback-h{number}"))
+            made.append(_host(name, HOST_ADDRESSES[number], f"{BRIDGE}-{number}"))
             stack.callback(made[-1].lose)
         yield made
 
@@ -106,7 +112,8 @@ def _host(name: str, address: str, cable: str) -> Host:
     if ready != b"ready":
         first.kill()
         raise RuntimeError(f"host {name} could not be made")
-    host = Host(name, address, first)
+    host = Host(name, address, cable, first)
+    _try("ip", "link", "del", cable)
     (inside,) = _children(first.pid)
     _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", inside)
     _run("ip", "link", "set", cable, "master", BRIDGE, "up")
@@ -128,3 +135,8 @@ def _children(process: int) -> list[str]:
 
 def _run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
+
+
+def _try(*words: str) -> None:
+    """The same, where it does not matter whether there is anything to do."""
+    subprocess.run(words, check=False, capture_output=True)
