@@ -178,6 +178,9 @@ class Kernels(Protocol):
     def convolution(self, **window: Any) -> Callable[..., Array]:
         """The function of array and kernel that the attributes of `convolution` describe."""
 
+    def reduce_window(self, reducer: str, **window: Any) -> Callable[[Array], Array]:
+        """The `sum`, `max` or `argmax` over the windows that the attributes of its row describe."""
+
     def random_bits(self, key: Array, shape: Shape, dtype: DType) -> Array:
         """Threefry-2x32 bits of `shape`, whose first axes are those of the keys (..., 2)."""
 

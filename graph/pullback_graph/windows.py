@@ -169,6 +169,44 @@ def phases(count: int, size: int, stride: int, low: int, lhs: int, rhs: int) -> 
     return tuple(found)
 
 
+def all_meet(shape: Sequence[int], window: Window) -> bool:
+    """Whether every place of the window meets an element: no result is of padding alone."""
+    sizes = result_sizes(shape, window)
+    rows = zip(shape, sizes, *window, strict=True)
+    return all(
+        [
+            _all_meet(n, count, size, stride, low, lhs, rhs)
+            for n, count, size, stride, low, _, lhs, rhs in rows
+        ]
+    )
+
+
+@lru_cache(maxsize=4096)
+def _all_meet(n: int, count: int, size: int, stride: int, low: int, lhs: int, rhs: int) -> bool:
+    found = phases(count, size, stride, low, lhs, rhs)
+    return count == sum([_meeting(n, phase) for phase in found])
+
+
+def _meeting(n: int, phase: Phase) -> int:
+    """How many results of a phase meet one of `n` elements."""
+    met = [
+        start
+        for start in range(phase.results)
+        if _first_tap(start, phase) < phase.taps and _reach(start, phase) < n
+    ]
+    return len(met)
+
+
+def _first_tap(start: int, phase: Phase) -> int:
+    """The first place of the window that is not before the array."""
+    return max(0, -((phase.stride * start - phase.low) // phase.dilation))
+
+
+def _reach(start: int, phase: Phase) -> int:
+    """The element that place meets."""
+    return phase.stride * start - phase.low + phase.dilation * _first_tap(start, phase)
+
+
 def check_room(shape: Sequence[int], window: Window) -> None:
     """Refuse padding that crops more than there is.
 
@@ -187,6 +225,7 @@ def check_room(shape: Sequence[int], window: Window) -> None:
 __all__ = [
     "Phase",
     "Window",
+    "all_meet",
     "check_room",
     "checked",
     "meetings",

@@ -16,11 +16,13 @@ from jax import lax
 
 from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape
+from pullback_graph.windows import Window
 from pullback_worker.jax_control_flow import JaxControlFlow
 from pullback_worker.jax_convolution import convolution
 from pullback_worker.jax_linalg import JaxLinearAlgebra
 from pullback_worker.jax_placing import placed
 from pullback_worker.jax_random import random_bits, random_fold_in
+from pullback_worker.jax_windows import reduce_window
 
 Array = Any
 
@@ -161,6 +163,10 @@ class JaxKernels:
     def convolution(self, **window: Any) -> Callable[..., Array]:
         """The function of array and kernel that the attributes of `convolution` describe."""
         return convolution(**window)
+
+    def reduce_window(self, reducer: str, **window: Any) -> Callable[[Array], Array]:
+        """The `sum`, `max` or `argmax` over the windows that the attributes of its row describe."""
+        return reduce_window(reducer, Window(**window))
 
     def random_bits(self, key: Array, shape: Shape, dtype: DType) -> Array:
         """Threefry-2x32 bits of `shape`, whose first axes are those of the keys (..., 2)."""

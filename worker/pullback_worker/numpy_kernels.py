@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape, complex_dtype
+from pullback_graph.windows import Window
 from pullback_worker.buffer_reuse import fresh
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
@@ -19,6 +20,7 @@ from pullback_worker.numpy_random import random_bits, random_fold_in
 from pullback_worker.numpy_reduction import reduction
 from pullback_worker.numpy_scatter import in_range, in_range_index, sum_at
 from pullback_worker.numpy_selection import where
+from pullback_worker.numpy_windows import reduce_window
 
 Array = Any
 _SMALL = 1024
@@ -166,6 +168,10 @@ class NumpyKernels:
     def convolution(self, **window: Any) -> Callable[..., Array]:
         """The function of array and kernel that the attributes of `convolution` describe."""
         return convolution(**window)
+
+    def reduce_window(self, reducer: str, **window: Any) -> Callable[[Array], Array]:
+        """The `sum`, `max` or `argmax` over the windows that the attributes of its row describe."""
+        return reduce_window(reducer, Window(**window))
 
     def random_bits(self, key: Array, shape: Shape, dtype: DType) -> Array:
         """Threefry-2x32 bits of `shape`, whose first axes are those of the keys (..., 2)."""
