@@ -13,7 +13,7 @@ In short:
         value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
-from pullback import lax, linalg, numpy, special
+from pullback import lax, linalg, nn, numpy, random, special
 from pullback.connection import aconnect, connect
 from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
@@ -116,8 +116,10 @@ __all__ = [
     "lax",
     "linalg",
     "local",
+    "nn",
     "numpy",
     "parse",
+    "random",
     "special",
     "trace",
     "value_and_grad",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRINTS = {
     "async_client": ("100 gradients",),
     "batch_many_graphs": ("'Result': 990", "'InputError': 10", "input 'x' is missing"),
+    "convolutional_digits": ("test accuracy 9",),
     "errors": ("TraceError", "ShapeError", "InputError", "NonFiniteError"),
     "local_without_server": ("energy of four atoms -6.0000",),
     "per_example_gradients": ("100 gradients of 65 numbers", "the mean of the clipped: 0."),
