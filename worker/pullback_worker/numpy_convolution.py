@@ -15,6 +15,7 @@ import numpy as np
 
 from pullback_graph.types import Shape
 from pullback_graph.windows import Phase, Window, phases, result_sizes
+from pullback_worker.buffer_reuse import fresh
 
 Array: TypeAlias = Any
 _BLOCK_BYTES = 1 << 22
@@ -45,7 +46,7 @@ def convolution(
             _convolve(x, w, z, window, groups, batch_groups)
         return z
 
-    return run
+    return fresh(run)
 
 
 def _convolve(x: Array, w: Array, z: Array, window: Window, groups: int, batch_groups: int) -> None:

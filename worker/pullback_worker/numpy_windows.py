@@ -13,6 +13,7 @@ import numpy as np
 
 from pullback_graph.types import INT64, DType, Shape
 from pullback_graph.windows import Phase, Window, phases, result_sizes
+from pullback_worker.buffer_reuse import fresh
 
 Array: TypeAlias = Any
 
@@ -24,7 +25,7 @@ def reduce_window(reducer: str, window: Window) -> Callable[[Array], Array]:
     def run(x: Array) -> Array:
         return reduced(x, window, result_sizes(x.shape[x.ndim - len(window.sizes) :], window))
 
-    return run
+    return fresh(run)
 
 
 class _Pass(NamedTuple):
