@@ -237,6 +237,9 @@ class Op:
         bodies: the input types that its subgraphs must have for such operands:
             `(operand_types, **attributes)` -> types by attribute name. Resizing retypes them so.
         moves: whether it does nothing but move elements, and how; None where it computes.
+        follow: how the structure of what it computes is that of its subgraphs:
+            `(operands, inside, **attributes)` -> what each result depends on, or None where `axes`
+            must do. See `pullback_graph.sparsity.bodies`.
         graphs: names of the attributes that hold subgraphs.
     """
 
@@ -254,6 +257,7 @@ class Op:
     mapping: MappingRule | None = None
     bodies: Callable[..., Mapping[str, Sequence[ArrayType]]] | None = None
     moves: Moves | None = None
+    follow: Callable[..., Any] | None = None
     doc: str = ""
     graphs: tuple[str, ...] = field(init=False, default=())
 

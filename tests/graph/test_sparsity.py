@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pullback_graph.builder import Builder
+from pullback_graph.builder import Builder, copy_values
 from pullback_graph.derivative import jacobian
 from pullback_graph.graph import Graph
 from pullback_graph.pattern import Pattern, pattern_of
@@ -17,10 +17,11 @@ from pullback_graph.ref import Ref, do
 from pullback_graph.sparsity import TooDense, coloured, star_coloured, structure
 from pullback_graph.sparsity.star import readable, symmetric_part
 from pullback_graph.table import OPS
-from pullback_graph.types import FLOAT64, INT64, ArrayType
+from pullback_graph.types import BOOL, FLOAT64, INT64, ArrayType
 from pullback_worker.numpy_executor import fold
 from tests.graph.drawing import Case, NDArray, cases, draw, spread
 from tests.graph.interpreter import evaluate
+from tests.graph.loops import bodies
 from tests.graph.random_graphs import graphs, operands
 from tests.graph.row_derivatives import differentiable_cases, differentiable_operands, row_graph
 
@@ -175,6 +176,122 @@ def test_a_structure_past_the_limit_is_refused() -> None:
     graph = of_vector(50, lambda x: do.cumsum(x, axis=0))
     with pytest.raises(TooDense):
         structure(graph, [0], [1], fold, limit=2000)
+
+
+# --- loops and branches ---------------------------------------------------------------------------
+
+
+def looped(body: Graph, steps: int, *, reverse: bool) -> Graph:
+    """All that a scan of a body of `tests.graph.loops` gives."""
+    builder = Builder()
+    refs = inputs_of_a_loop(builder, steps)
+    results = builder.add("scan", *refs, body=body, consts=1, carries=2, sums=1, reverse=reverse)
+    return builder.build({f"r{i}": ref for i, ref in enumerate(results)})
+
+
+def written_step_by_step(body: Graph, steps: int, *, reverse: bool) -> Graph:
+    """The same without a loop."""
+    builder = Builder()
+    a, h, c, xs = inputs_of_a_loop(builder, steps)
+    entries: list[Ref] = [xs] * steps
+    total = None
+    for k in reversed(range(steps)) if reverse else range(steps):
+        x = do.reshape(do.slice(xs, starts=(k, 0), stops=(k + 1, 3), steps=(1, 1)), shape=(3,))
+        values = copy_values(builder, body, [a, h, c, x])
+        h, c, entries[k], term = (values[output.value] for output in body.outputs)
+        total = term if total is None else total + term
+    assert total is not None
+    stacked = do.stack(*entries, axis=0)
+    return builder.build({"r0": h, "r1": c, "r2": stacked, "r3": total})
+
+
+def inputs_of_a_loop(builder: Builder, steps: int) -> list[Ref]:
+    """A constant, two carries, and entries."""
+    shapes: list[tuple[int, ...]] = [(), (3,), (), (steps, 3)]
+    return [
+        builder.input(name, ArrayType(FLOAT64, shape))
+        for name, shape in zip(("a", "h", "c", "xs"), shapes, strict=True)
+    ]
+
+
+@given(bodies(), st.integers(1, 4), st.booleans())
+def test_a_loop_is_followed_step_by_step(body: Graph, steps: int, reverse: bool) -> None:
+    """The structure of a scan is that of its steps written out."""
+    loop = whole_structure(looped(body, steps, reverse=reverse))
+    plain = whole_structure(written_step_by_step(body, steps, reverse=reverse))
+    np.testing.assert_array_equal(written_out(loop), written_out(plain))
+
+
+def smoothing(size: int) -> Graph:
+    """A step of diffusion along a line."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (size,)))
+    zero = builder.constant(np.array(0.0))
+    wide = do.pad(x, zero, low=(1,), high=(1,))
+    return builder.build({"x": part(wide, 0, size) + part(wide, 2, size + 2) - x})
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_steps_of_diffusion_widen_the_band(steps: int) -> None:
+    """After n steps an element depends on n neighbours to each side."""
+
+    def diffused(x: Ref) -> Ref:
+        z: Ref = x.builder.add("scan", x, body=smoothing(9), consts=0, carries=1, length=steps)
+        return z
+
+    i, j = np.indices((9, 9))
+    places = written_out(whole_structure(of_vector(9, diffused)))
+    np.testing.assert_array_equal(places, abs(i - j) <= steps)
+
+
+def test_a_loop_of_too_many_steps_is_left_to_its_axes() -> None:
+    """What would take too long to follow is dense, but for the axes that its body keeps."""
+
+    def diffused(x: Ref) -> Ref:
+        z: Ref = x.builder.add("scan", x, body=smoothing(9), consts=0, carries=1, length=100_000)
+        return z
+
+    assert written_out(whole_structure(of_vector(9, diffused))).all()
+
+
+def test_a_branch_may_be_any_of_them() -> None:
+    """What one of the branches depends on; a loop without a bound, what it comes to depend on."""
+
+    def chosen(x: Ref) -> Ref:
+        branches = (of_vector(4, do.sin), of_vector(4, lambda x: do.flip(x, axes=(0,))))
+        choice = x.builder.input("choice", ArrayType(BOOL, ()))
+        z: Ref = x.builder.add("cond", choice, x, branches=branches)
+        return z
+
+    def spread_out(x: Ref) -> Ref:
+        cond = of_vector(4, lambda x: do.less(do.sum(x, axes=(0,), keepdims=False), 9.0))
+        body = of_vector(4, lambda x: do.maximum(x, do.roll(x, shifts=(2,), axes=(0,))) + 1.0)
+        z: Ref = x.builder.add(
+            "while_loop", x, cond=cond, body=body, consts=0, max_steps=0, keep=False
+        )
+        return z
+
+    i, j = np.indices((4, 4))
+    graph = of_vector(4, chosen)
+    places = written_out(structure(graph, [0], [graph.outputs[0].value], fold))
+    np.testing.assert_array_equal(places, (i == j) | (i + j == 3))
+    np.testing.assert_array_equal(
+        written_out(whole_structure(of_vector(4, spread_out))), (i - j) % 2 == 0
+    )
+
+
+def test_a_given_tangent_says_the_structure() -> None:
+    """Of a graph with a tangent of its own, what that depends on counts."""
+    inner = Builder()
+    x, dx = (inner.input(name, ArrayType(FLOAT64, (4,))) for name in ("x", "dx"))
+    jvp = inner.build({"dz": do.flip(dx, axes=(0,)) * x})
+
+    def custom(x: Ref) -> Ref:
+        z: Ref = x.builder.add("custom", x, forward=of_vector(4, do.square), jvp=jvp)
+        return z
+
+    places = written_out(whole_structure(of_vector(4, custom)))
+    np.testing.assert_array_equal(places, np.eye(4, dtype=bool)[::-1])
 
 
 # --- colourings -----------------------------------------------------------------------------------

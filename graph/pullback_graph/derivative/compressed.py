@@ -14,15 +14,20 @@ import numpy as np
 from pullback_graph.builder import Builder
 from pullback_graph.derivative.blocks import Pair, Problem
 from pullback_graph.derivative.draft import Draft
+from pullback_graph.derivative.forward import push
 from pullback_graph.derivative.linear_part import LinearPart
-from pullback_graph.derivative.many_seeds import apply_to_many
+from pullback_graph.derivative.many_seeds import Seeds, apply_to_many, check_passes
 from pullback_graph.derivative.positions import taken_at
+from pullback_graph.derivative.reverse import pull
 from pullback_graph.ops.leading import reshaped
 from pullback_graph.pattern import Indices, Pattern, pattern_of
 from pullback_graph.ref import Ref, do
 from pullback_graph.sparsity import Colouring, coloured, star_coloured
 from pullback_graph.sparsity.star import readable, symmetric_part
 from pullback_graph.types import ArrayType
+
+MANY_SEEDS = 4
+"""Colours from which on one mapped pass takes them all."""
 
 CLEAR = 8
 """How many times as many colours make a mode the dearer one without a look at the passes."""
@@ -109,8 +114,33 @@ class Compression:
                 for colours, type in zip(own, types, strict=True)
             ]
 
-        images = apply_to_many(self.part, draft.values, count, seeds)
+        if count < MANY_SEEDS:
+            images = self._one_by_one(draft, seeds)
+        else:
+            images = apply_to_many(self.part, draft.values, count, seeds)
         return _in_a_row(draft, self.part, images, count)
+
+    def _one_by_one(self, draft: Draft, seeds: Seeds) -> list[Ref | None]:
+        """The images of a few seeds, which share what they can, stacked."""
+        part = self.part
+        check_passes(self.colouring.count, len(draft.graph.nodes))
+        columns: list[list[Ref | None]] = [[] for _ in part.results]
+        for colour in range(self.colouring.count):
+            own = {
+                number: reshaped(seed, seed.shape[1:])
+                for number, seed in zip(part.seeds, seeds(colour, colour + 1), strict=True)
+            }
+            found = self._swept(draft, own)
+            for column, image in zip(columns, found, strict=True):
+                column.append(image)
+        return [_stacked(column) for column in columns]
+
+    def _swept(self, draft: Draft, seeds: Mapping[int, Ref]) -> list[Ref | None]:
+        """The images of one seed for each value that takes one."""
+        if self.forward:
+            tangents = push(draft.builder, draft.graph, draft.values, seeds)
+            return [tangents[number] for number in self.part.results]
+        return pull(draft.builder, draft.graph, draft.values, seeds, self.part.results)
 
     def _positions(self, sizes: Sequence[int]) -> Indices:
         """Where in the flat images each place is read."""
@@ -120,6 +150,16 @@ class Compression:
         count = self.colouring.count
         positions: Indices = firsts * count + self.colours * own + self.elements - firsts
         return positions
+
+
+def _stacked(images: Sequence[Ref | None]) -> Ref | None:
+    """Images along a new leading axis; one is zero, by structure, only where all are."""
+    given = [image for image in images if image is not None]
+    assert len(given) in (0, len(images)), "all seeds go into the same values"
+    if len(given) < 2:
+        return reshaped(given[0], (1, *given[0].shape)) if given else None
+    stacked: Ref = do.stack(*given, axis=0)
+    return stacked
 
 
 def _in_a_row(

@@ -100,6 +100,7 @@ COND = Op(
     scratch=_scratch,
     bodies=_bodies,
     mapping=deferred("vmap.bodies", "map_cond"),
+    follow=deferred("sparsity.bodies", "cond"),
     domain=Domain(
         (Interval(-1, 4, integer=True), Interval(), Interval()),
         (

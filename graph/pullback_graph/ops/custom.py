@@ -138,6 +138,7 @@ CUSTOM = Op(
     scratch=_scratch,
     bodies=_bodies,
     mapping=deferred("vmap.bodies", "map_custom"),
+    follow=deferred("sparsity.bodies", "custom"),
     domain=Domain(
         (Interval(-2.0, 2.0), Interval(0.5, 1.0)),
         (

@@ -235,6 +235,7 @@ SCAN = Op(
     scratch=_scratch,
     bodies=_bodies,
     mapping=deferred("vmap.bodies", "map_scan"),
+    follow=deferred("sparsity.bodies", "scan"),
     domain=Domain(
         (Interval(),),
         (

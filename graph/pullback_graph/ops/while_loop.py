@@ -132,6 +132,7 @@ WHILE_LOOP = Op(
     scratch=_scratch,
     bodies=_bodies,
     mapping=deferred("vmap.bodies", "map_while"),
+    follow=deferred("sparsity.bodies", "while_loop"),
     domain=Domain(
         (Interval(0.5, 2.0), Interval(0.5, 1.5), Interval(0.0, 0.4)),
         (

@@ -17,6 +17,7 @@ from pullback_graph.graph import Graph, Node
 from pullback_graph.memory import last_uses
 from pullback_graph.op import Axes, Zero
 from pullback_graph.pattern import Pattern, pattern_of
+from pullback_graph.sparsity.bodies import Given
 from pullback_graph.sparsity.relation import MOVEMENTS, Evaluate, Known, Relation, kept
 from pullback_graph.sparsity.sets import Dependence, Members, Sets, TooDense, union
 from pullback_graph.types import ArrayType
@@ -28,6 +29,8 @@ MAX_KNOWN_ELEMENTS = 1 << 24
 """Elements of what is computed ahead to learn where a row moves elements."""
 MAX_KNOWN_NODES = 1000
 """Nodes that are run for it."""
+MAX_VISITED_NODES = 20_000
+"""Nodes of bodies that are followed, counted at every step of a loop."""
 
 
 def structure(
@@ -45,7 +48,7 @@ def structure(
     Raises:
         TooDense: some value's sets hold more than `limit` entries.
     """
-    found = _Propagation(graph, evaluate, limit)
+    found = _Propagation(graph, evaluate, limit, [MAX_VISITED_NODES])
     first = 0
     for number in inputs:
         size = graph.types[number].size
@@ -72,13 +75,20 @@ def _pattern(parts: Sequence[Dependence], columns: int, limit: int) -> Pattern:
 
 
 class _Propagation:
-    """The dependence of every value so far that depends on an input; those used up are dropped."""
+    """The dependence of every value so far that depends on an input; those used up are dropped.
 
-    def __init__(self, graph: Graph, evaluate: Evaluate | None, limit: int) -> None:
+    Args:
+        visits: how many nodes of bodies may still be followed: one number, shared with them.
+    """
+
+    def __init__(
+        self, graph: Graph, evaluate: Evaluate | None, limit: int, visits: list[int]
+    ) -> None:
         self.graph = graph
         self.of: dict[int, Dependence] = {}
         self._evaluate = evaluate
         self._limit = limit
+        self._visits = visits
         self._known: dict[int, Any] = dict(enumerate(graph.constants, len(graph.inputs)))
         self._maker = {
             first + k: position
@@ -109,6 +119,12 @@ class _Propagation:
 
     def _node(self, first: int, node: Node) -> None:
         types = [self.graph.types[i] for i in node.operands]
+        if node.op.follow is not None:
+            found = node.op.follow(self._given(node, types), self, **node.attributes)
+            if found is not None:
+                own = {first + k: one for k, one in enumerate(found) if one is not None}
+                self.of.update(own)
+                return
         active = [i in self.of for i in node.operands]
         moved = self._moved(node, types, active)
         axes = None if moved else node.op.axes(types, node.types, **node.attributes)
@@ -121,6 +137,45 @@ class _Propagation:
                     relation = moved[k] if moved else _by_axes(axes, k, place, types[k], made)
                     parts.append(self._members(self.of[number], relation, made.size))
             self.of[first + place] = union(parts, made.size, self._limit)
+
+    def _given(self, node: Node, types: Sequence[ArrayType]) -> list[Given]:
+        """The operands of a row with bodies; arrays of those that may be indices there."""
+        return [
+            Given(
+                type,
+                self.of.get(i) if type.is_floating else None,
+                None if type.is_floating or self._evaluate is None else self._known_value(i),
+            )
+            for i, type in zip(node.operands, types, strict=True)
+        ]
+
+    # --- what a rule of a row with bodies may ask -------------------------------------------------
+
+    def body(self, graph: Graph, operands: Sequence[Given]) -> list[Dependence | None]:
+        """What the outputs of a body depend on."""
+        inner = _Propagation(graph, self._evaluate, self._limit, self._visits)
+        for number, operand in enumerate(operands):
+            if operand.dependence is not None:
+                inner.of[number] = operand.dependence
+            if operand.array is not None:
+                inner._known[number] = operand.array
+        wanted = [output.value for output in graph.outputs]
+        inner.run(wanted)
+        return [inner.of.get(value) for value in wanted]
+
+    def may_visit(self, nodes: int) -> bool:
+        """Whether so many nodes of bodies may still be followed; they count from then on."""
+        if nodes > self._visits[0]:
+            return False
+        self._visits[0] -= nodes
+        return True
+
+    def joined(self, parts: Sequence[Members], count: int) -> Dependence | None:
+        """The union of members; None where it is of nothing."""
+        found = union(parts, count, self._limit)
+        return found if found.numbers.any() else None
+
+    # --- rows without bodies ----------------------------------------------------------------------
 
     def _moved(
         self, node: Node, types: Sequence[ArrayType], active: Sequence[bool]
