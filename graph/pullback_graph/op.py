@@ -151,6 +151,9 @@ class Moves(Enum):
     """Each element of the result is a copy of one element of a floating operand, or a fill."""
     PLACES = "places"
     """Each element of a floating operand is added to one element of the result."""
+    WEIGHS = "weighs"
+    """Each element of the result is a sum of elements of the first operand, times elements of the
+    second: at most one for each position of the second's axes but the first."""
 
 
 # --- cost -----------------------------------------------------------------------------------------

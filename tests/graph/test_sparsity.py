@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pullback_graph.builder import Builder, copy_values
 from pullback_graph.derivative import jacobian
 from pullback_graph.graph import Graph
+from pullback_graph.op import Moves
 from pullback_graph.pattern import Pattern, pattern_of
 from pullback_graph.ref import Ref, do
 from pullback_graph.sparsity import TooDense, coloured, star_coloured, structure
@@ -36,9 +37,9 @@ def written_out(pattern: Pattern) -> NDArray:
 
 
 def with_known_indices(case: Case, arrays: Sequence[NDArray]) -> Graph:
-    """The graph of one row whose operands that carry no derivative are constants."""
+    """The graph of one row whose operands that carry no derivative, or weigh, are constants."""
     builder = Builder()
-    moving = differentiable_operands(case)
+    moving = differentiable_operands(case)[: 1 if case.op.moves is Moves.WEIGHS else None]
     refs = [
         builder.input(f"x{i}", ArrayType(FLOAT64, x.shape)) if i in moving else builder.constant(x)
         for i, x in enumerate(arrays)
@@ -176,6 +177,28 @@ def test_a_structure_past_the_limit_is_refused() -> None:
     graph = of_vector(50, lambda x: do.cumsum(x, axis=0))
     with pytest.raises(TooDense):
         structure(graph, [0], [1], fold, limit=2000)
+
+
+def stencil(x: Ref, weights: NDArray) -> Ref:
+    """A convolution of a 5 by 5 image with a kernel of 3 by 3."""
+    image = do.reshape(x, shape=(1, 1, 5, 5))
+    kernel = x.builder.constant(weights.reshape(1, 1, 3, 3))
+    ones = (1, 1)
+    window = {"strides": ones, "low": ones, "high": ones, "lhs_dilation": ones}
+    z: Ref = do.convolution(image, kernel, **window, rhs_dilation=ones)
+    return z
+
+
+@pytest.mark.parametrize("corners", [0.0, 0.5])
+def test_a_stencil_written_as_a_convolution_is_followed(corners: float) -> None:
+    """Neighbours along the axes, and the corners too unless their weights are known to be zero."""
+    weights = np.full((3, 3), corners)
+    weights[1, :] = weights[:, 1] = 1.0
+    graph = of_vector(25, lambda x: stencil(x, weights))
+    i, j = np.divmod(np.arange(25), 5)
+    apart = abs(i[:, None] - i), abs(j[:, None] - j)
+    expected = apart[0] + apart[1] <= 1 if not corners else np.maximum(*apart) <= 1
+    np.testing.assert_array_equal(written_out(whole_structure(graph)), expected)
 
 
 # --- loops and branches ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 from pullback_graph.attributes import Attribute, Kind, Lead, unchanged
 from pullback_graph.errors import AttributeFault, ShapeError
-from pullback_graph.op import Axes, Cost, Example, Factors, Op, Transpose
+from pullback_graph.op import Axes, Cost, Example, Factors, Moves, Op, Transpose
 from pullback_graph.ops.rules import NUMERIC, check_kind, check_same_dtype, moved_bytes, reals
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType, Shape
@@ -292,6 +292,7 @@ _CONVOLUTION = Op(
     ),
     scratch=_scratch,
     mapping=_mapping,
+    moves=Moves.WEIGHS,
     doc="Windows of the array (N, C, spatial) contracted with the kernel (O, C / groups, spatial), "
     "which is not flipped: (N, O, spatial). Padding may be negative; the array's elements lie "
     "`lhs_dilation` apart, the kernel's `rhs_dilation`. Channels and kernel may fall into "

@@ -18,7 +18,7 @@ from pullback_graph.memory import last_uses
 from pullback_graph.op import Axes, Zero
 from pullback_graph.pattern import Pattern, pattern_of
 from pullback_graph.sparsity.bodies import Given
-from pullback_graph.sparsity.relation import MOVEMENTS, Evaluate, Known, Relation, kept
+from pullback_graph.sparsity.relation import MOVEMENTS, Evaluate, Known, Relation, Relations, kept
 from pullback_graph.sparsity.sets import Dependence, Members, Sets, TooDense, union
 from pullback_graph.types import ArrayType
 
@@ -122,20 +122,22 @@ class _Propagation:
         if node.op.follow is not None:
             found = node.op.follow(self._given(node, types), self, **node.attributes)
             if found is not None:
-                own = {first + k: one for k, one in enumerate(found) if one is not None}
-                self.of.update(own)
+                self.of.update({first + k: x for k, x in enumerate(found) if x is not None})
                 return
         active = [i in self.of for i in node.operands]
         moved = self._moved(node, types, active)
-        axes = None if moved else node.op.axes(types, node.types, **node.attributes)
+        relations: Relations = moved or [None] * len(types)
+        axes = node.op.axes(types, node.types, **node.attributes) if None in relations else None
         for place, made in enumerate(node.types):
             if not made.is_floating:
                 continue
             parts: list[Members] = []
             for k, number in enumerate(node.operands):
                 if active[k]:
-                    relation = moved[k] if moved else _by_axes(axes, k, place, types[k], made)
-                    parts.append(self._members(self.of[number], relation, made.size))
+                    own = relations[k]
+                    if own is None:
+                        own = [_by_axes(axes, k, place, types[k], made)]
+                    parts += [self._members(self.of[number], one, made.size) for one in own]
             self.of[first + place] = union(parts, made.size, self._limit)
 
     def _given(self, node: Node, types: Sequence[ArrayType]) -> list[Given]:
@@ -179,7 +181,7 @@ class _Propagation:
 
     def _moved(
         self, node: Node, types: Sequence[ArrayType], active: Sequence[bool]
-    ) -> list[Relation] | None:
+    ) -> Relations | None:
         if node.op.moves is None or self._evaluate is None:
             return None
         known: Known = self._known_value

@@ -26,6 +26,12 @@ Evaluate: TypeAlias = Callable[
 Known: TypeAlias = Callable[[int], "np.ndarray[Any, Any] | None"]
 """The array of a value that does not depend on inputs, by number; None where it does."""
 
+Relations: TypeAlias = "list[list[Relation] | None]"
+"""Per operand its relations to the result; None where `axes` says them."""
+
+MAX_WEIGHED_ELEMENTS = 1 << 26
+"""Elements that a row that weighs is run on, position after position."""
+
 _FIRST_NUMBER = 1 << 40
 """Of the elements that a row is run on: no fill of a row is as large."""
 
@@ -46,8 +52,8 @@ class Relation(NamedTuple):
 
 def copied(
     node: Node, types: Sequence[ArrayType], active: Sequence[bool], known: Known, evaluate: Evaluate
-) -> list[Relation] | None:
-    """Of a row that copies: a relation per operand; None where a place is not known ahead."""
+) -> Relations | None:
+    """Of a row that copies; None where a place is not known ahead."""
     arrays: list[Any] = []
     firsts, number = [], _FIRST_NUMBER
     for operand, type, is_active in zip(node.operands, types, active, strict=True):
@@ -64,17 +70,17 @@ def copied(
     if any([array is None for array in arrays]):
         return None
     sources = np.asarray(evaluate(node.op, arrays, node.attributes)[0]).reshape(-1)
-    relations = []
+    relations: Relations = []
     for type, first, is_active in zip(types, firsts, active, strict=True):
         own = sources - first
         own[(own < 0) | (own >= type.size * is_active)] = -1
-        relations.append(Relation(None, own, type.size))
+        relations.append([Relation(None, own, type.size)])
     return relations
 
 
 def placed(
     node: Node, types: Sequence[ArrayType], active: Sequence[bool], known: Known, evaluate: Evaluate
-) -> list[Relation] | None:
+) -> Relations | None:
     """Of a row that places: where its transpose takes each operand's elements from."""
     arrays: list[Any] = [
         np.zeros(type.shape) if type.is_floating else known(operand)
@@ -90,18 +96,39 @@ def placed(
     cotangents = _pulled(node, g, operands)
     moved = {i: ref for i, ref in enumerate(cotangents) if ref is not None and active[i]}
     if not moved:
-        return [Relation(None, np.full(size, -1), type.size) for type in types]
+        return [[] for _ in types]
     graph = builder.build([(str(i), ref) for i, ref in moved.items()])
     numbers = np.arange(size, dtype=np.float64).reshape(node.types[0].shape)
     found = _run(graph, [*arrays, numbers], evaluate)
     targets = {
         i: np.asarray(x).reshape(-1).astype(np.int64) for i, x in zip(moved, found, strict=True)
     }
-    nothing = np.full(size, -1)
-    return [
-        Relation(targets[i], None, size) if i in targets else Relation(None, nothing, type.size)
-        for i, type in enumerate(types)
-    ]
+    return [[Relation(targets[i], None, size)] if i in targets else [] for i in range(len(types))]
+
+
+def weighed(
+    node: Node, types: Sequence[ArrayType], active: Sequence[bool], known: Known, evaluate: Evaluate
+) -> Relations | None:
+    """Of a row that weighs: what it copies with each weight alone; the weights go by axes.
+
+    Weights that are known to be zero let nothing through.
+    """
+    x, w = types
+    lanes = w.size // max(w.shape[0], 1)
+    if lanes * (x.size + node.types[0].size) > MAX_WEIGHED_ELEMENTS or not active[0]:
+        return None
+    given = None if active[1] else known(node.operands[1])
+    weights = np.ones(w.shape) if given is None else (given != 0).astype(FLOAT64)
+    numbers = np.arange(1, x.size + 1, dtype=FLOAT64).reshape(x.shape)
+    relations = []
+    for lane in range(lanes):
+        alone = np.zeros((w.shape[0], lanes))
+        alone[:, lane] = weights.reshape(w.shape[0], lanes)[:, lane]
+        if alone.any():
+            found = evaluate(node.op, [numbers, alone.reshape(w.shape)], node.attributes)[0]
+            sources = np.rint(np.asarray(found).reshape(-1)).astype(np.int64) - 1
+            relations.append(Relation(None, sources, x.size))
+    return [relations, None]
 
 
 def _pulled(node: Node, g: Ref, operands: Sequence[Ref]) -> Sequence[Ref | None]:
@@ -119,7 +146,7 @@ def _run(graph: Graph, arrays: Sequence[Any], evaluate: Evaluate) -> list[Any]:
     return [values[output.value] for output in graph.outputs]
 
 
-MOVEMENTS = {Moves.COPIES: copied, Moves.PLACES: placed}
+MOVEMENTS = {Moves.COPIES: copied, Moves.PLACES: placed, Moves.WEIGHS: weighed}
 """How a row that moves is followed."""
 
 
