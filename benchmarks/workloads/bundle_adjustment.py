@@ -94,6 +94,12 @@ def case(sizes: Sizes) -> Case:
                 rival._replace(name=rival.name.replace(OURS, f"{OURS} vmap of jacobian"))
                 for rival in ours.rivals(_mapped, arguments)
             ],
+            *[
+                rival._replace(
+                    name=rival.name.replace(OURS, f"{OURS} sparse Jacobian"), arrange=_blocks_of
+                )
+                for rival in ours.rivals(_sparse, arguments)
+            ],
             *jax_peer.rivals(_jax("jacfwd"), arguments, "JAX jit, vmap of jacfwd"),
             *jax_peer.rivals(_jax("jacrev"), arguments, "JAX jit, vmap of jacrev"),
             *build,
@@ -138,6 +144,19 @@ def _mapped(service: pb.LocalService, **options: Any) -> Function:
     """The Jacobian of one observation, mapped over all."""
     vmap: Any = getattr(pb, "vmap")  # noqa: B009  (it says so where it is missing)
     return service.value(vmap(pb.jacobian(write(ours.words()))), **options)  # type: ignore[no-any-return]
+
+
+def _sparse(service: pb.LocalService, **options: Any) -> Function:
+    """The whole Jacobian as one sparse matrix, which nobody told that it is made of blocks."""
+    return service.jacobian(write(ours.words()), sparse=True, **options)  # type: ignore[no-any-return]
+
+
+def _blocks_of(matrix: Any) -> NDArray:
+    """The blocks (p, 2, 15) of such a matrix."""
+    blocks = np.zeros((matrix.shape[0], PARAMETERS))
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    blocks[rows, matrix.indices % PARAMETERS] = matrix.data
+    return blocks.reshape(-1, 2, PARAMETERS)
 
 
 def _stacked(rows: list[NDArray]) -> NDArray:

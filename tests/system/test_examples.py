@@ -24,6 +24,7 @@ PRINTS = {
     "per_example_gradients": ("100 gradients of 65 numbers", "the mean of the clipped: 0."),
     "remote_gradient": ("w = [ 2.  -1.   0.5]",),
     "scipy_lbfgs": ("test accuracy 9",),
+    "sparse_least_squares": ("1000 x 600: 4000 places, csr_array", "mode sparse", "e-"),
     "stubs_only": ("y = 14.0", "dy/dx = 2.0 4.0 6.0"),
     "theory": ("d/dx = 8.0", "0.66666667 0.66666667 0.66666667", "d/dx1 = 4.0", "d/dx3 = 5.0"),
     "vjp_jvp_hessian": ("Hessian @ gradient", "Jacobian by r: [0. 1.]"),
