@@ -241,7 +241,8 @@ def test_every_row_has_a_function():
     inner |= {"custom"}  # custom_derivative
     inner |= {"lu", "triangular_solve"}  # lu_factor and solve_triangular, after SciPy
     inner |= {"complex"}  # x + 1j * y
-    inner |= {"gammainc_derivative", "betainc_derivative"}
+    inner |= {"gammainc_derivative", "betainc_derivative", "betainc_slopes"}
+    inner |= {"gamma_density", "beta_density"}
     inner |= {"convolution", "random_bits", "random_fold_in"}  # their namespaces are being written
     others = ("linalg", "special", "lax", "nn", "random")
     namespaces = [pnp, *[getattr(pb, name) for name in others if hasattr(pb, name)]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import scipy.special as theirs
@@ -176,6 +177,47 @@ def test_tails_keep_their_relative_accuracy():
     a, step = 2.0, 1e-4
     slope = (theirs.gammaincc(a + step, 60.0) - theirs.gammaincc(a - step, 60.0)) / (2 * step)
     np.testing.assert_allclose(gradient, slope, rtol=1e-6)
+
+
+def _stencil(function: Callable[[Any], Any], at: Any, step: Any) -> Any:
+    """The derivative by central differences of order eight."""
+    weights = [4 / 5, -1 / 5, 4 / 105, -1 / 280]
+    pairs = [(k, w) for k, w in enumerate(weights, 1)]
+    return sum([w * (function(at + k * step) - function(at - k * step)) for k, w in pairs]) / step
+
+
+def _check_parameter(name: str, executor: str, position: int, *args: Any) -> None:
+    """The derivative in one argument against differences of SciPy's values, to eight digits."""
+    ours_of, theirs_of, at = getattr(ours, name), getattr(theirs, name), args[position]
+
+    def moved(value: Any) -> Any:
+        return theirs_of(*args[:position], value, *args[position + 1 :])
+
+    gradient = pb.local().grad(
+        lambda *args: pnp.sum(ours_of(*args)), wrt=position, executor=executor
+    )
+    step = 0.03 * np.minimum(at, np.sqrt(at))
+    np.testing.assert_allclose(gradient(*args), _stencil(moved, at, step), rtol=1e-7, atol=1e-11)
+
+
+@pytest.mark.parametrize("executor", ["numpy", "xla"])
+def test_parameters_by_differences(executor: str):
+    """At ordinary parameters and extreme ones, on either side of the mean, by each executor."""
+    a, ratio = np.meshgrid([0.02, 0.7, 1.0, 3.0, 40.0, 3e4], [0.3, 0.95, 1.0, 1.05, 3.0])
+    _check_parameter("gammainc", executor, 0, a, a * ratio)
+    _check_parameter("gammaincc", executor, 0, a, a * ratio)
+    p, q, x = np.meshgrid([0.3, 5.0], [0.05, 1.0, 7.0, 900.0], [0.001, 0.2, 0.5, 0.9])
+    _check_parameter("betainc", executor, 0, p, q, x)
+    _check_parameter("betainc", executor, 1, p, q, x)
+
+
+def test_parameters_against_jax():
+    """JAX has the derivative of gammainc in its parameter."""
+    a, x = np.meshgrid([0.3, 2.0, 30.0], [0.1, 1.0, 25.0, 80.0])
+    with jax.enable_x64(True):
+        wanted = jax.grad(lambda a: jax.scipy.special.gammainc(a, x).sum())(a)
+    found = pb.grad(lambda a: pnp.sum(ours.gammainc(a, x)))(a)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_outside_the_domain():

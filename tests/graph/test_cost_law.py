@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,25 @@ def test_a_gradient_costs_at_most_five_forward_passes(graph: Graph) -> None:
     lowered = lower(graph, Gradient(graph.input_names), fold=fold).graph
     assert lowered.cost.flops <= 5 * graph.cost.flops
     assert lowered.cost.size_bytes <= 5 * graph.cost.size_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "operands"), [("gammainc", 2), ("gammaincc", 2), ("betainc", 3)], ids=str
+)
+@pytest.mark.parametrize("inner", [None, "sin"])
+def test_what_has_no_closed_derivative_keeps_the_law(
+    name: str, operands: int, inner: str | None
+) -> None:
+    """Derivatives in all operands, by quadrature where they must be, within five forward passes."""
+    builder = Builder()
+    inputs = [builder.input(f"x{i}", ArrayType(FLOAT64, (SIZE,))) for i in range(operands)]
+    value = getattr(do, name)(*inputs)
+    graph = builder.build({"y": _total(value if inner is None else getattr(do, inner)(value))})
+    lowered = lower(graph, Gradient(graph.input_names), fold=fold).graph
+    assert lowered.cost.flops <= 5 * graph.cost.flops
+    assert lowered.cost.size_bytes <= 5 * graph.cost.size_bytes
+    quadratures = [node for node in lowered.nodes if "_density" not in node.op.name]
+    assert len([node for node in quadratures if node.op.name.startswith(name[:7])]) == 2
 
 
 def _sliced(count: int, width: int) -> Graph:

@@ -20,6 +20,7 @@ from pullback_graph.ops import (
     exponential,
     factorization,
     incomplete,
+    incomplete_beta,
     indexing,
     joining,
     matrix,
@@ -70,7 +71,7 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "determinant": determinant.ROWS,
     "exponential": exponential.ROWS,
     "bessel": bessel.ROWS,
-    "incomplete": incomplete.ROWS,
+    "incomplete": (*incomplete.ROWS, *incomplete_beta.ROWS),
     "random": random.ROWS,
 }
 """The rows by family; a new family is a file and a line here."""
