@@ -38,12 +38,18 @@ class RunningServer:
         http: of `/metrics` and the live page, `host:port`.
         started_s: from the start of the process until it listened.
         pid: of the front end, the server's first process.
+        mark: what its processes carry in their environment.
     """
 
     address: str
     http: str
     started_s: float
     pid: int
+    mark: str = ""
+
+    def processes(self) -> dict[int, str]:
+        """Command lines of its living processes, by process id."""
+        return left_behind(self.mark)
 
     def get(self, path: str) -> str:
         """The text of a page of the HTTP port, such as `/metrics`."""
@@ -79,7 +85,7 @@ def running_server(*flags: str) -> Iterator[RunningServer]:
         log = Path(folder) / "server.log"
         process = _start(flags, mark, log)
         try:
-            yield _listening(process, log)
+            yield _listening(process, log, mark)
             _stop(process)
             _check_nothing_left(mark)
         except BaseException as error:
@@ -134,7 +140,7 @@ def _start(flags: Sequence[str], mark: str, log: Path) -> subprocess.Popen[bytes
         )
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path) -> RunningServer:
+def _listening(process: subprocess.Popen[bytes], log: Path, mark: str) -> RunningServer:
     """The server, once it has printed where it listens."""
     start = time.monotonic()
     found: list[re.Match[str]] = []
@@ -146,7 +152,8 @@ def _listening(process: subprocess.Popen[bytes], log: Path) -> RunningServer:
         return bool(found)
 
     _poll(is_there, START_S, "pullback serve does not listen")
-    return RunningServer(found[0][1], found[0][2], time.monotonic() - start, process.pid)
+    listened_s = time.monotonic() - start
+    return RunningServer(found[0][1], found[0][2], listened_s, process.pid, mark)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
