@@ -177,7 +177,7 @@ def test_a_chain_has_no_branches() -> None:
 def test_more_branches_than_parts_are_refused() -> None:
     """The message says how many there are."""
     with pytest.raises(RequestError, match="5 independent parts; use fewer branches"):
-        _planned(ensemble(5), Gradient(("w0",)), Split("branch", 6))
+        _planned(ensemble(5), Gradient(("w0", "w1", "w2", "w3", "w4")), Split("branch", 6))
     with pytest.raises(RequestError, match="use fewer branches"):
         _planned(ensemble(5), Gradient(("w0",)), Split("branch", (1 << 32) - 1))
 

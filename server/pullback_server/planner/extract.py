@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from pullback_graph.attributes import resized
@@ -29,26 +29,40 @@ class Piece:
     Attributes:
         nodes: positions of its nodes, ascending.
         boundary: values it reads from outside, in the order of its graph's inputs.
+        gathered: values it reads all of although it may read a block of them too, behind those.
         exports: values it gives, in the order of its graph's outputs.
     """
 
     nodes: tuple[int, ...]
     boundary: tuple[int, ...]
     exports: tuple[int, ...]
+    gathered: tuple[int, ...] = ()
 
 
-def piece(graph: Graph, nodes: Sequence[int], exports: Sequence[int]) -> Piece:
-    """The piece of the given nodes; constants come along and are no boundary."""
+def piece(
+    graph: Graph,
+    nodes: Sequence[int],
+    exports: Sequence[int],
+    gathered_operands: Sequence[Set[int]] | None = None,
+) -> Piece:
+    """The piece of the given nodes; constants come along and are no boundary.
+
+    Args:
+        gathered_operands: per node of the graph, the positions of operands to be read whole.
+    """
     held = range(len(graph.inputs), len(graph.inputs) + len(graph.constants))
     inside: set[int] = set()
     boundary: dict[int, None] = {}
+    gathered: dict[int, None] = {}
     for position in nodes:
-        node, first = graph.nodes[position], graph.first_results[position]
-        for i in node.operands:
-            if i not in inside and i not in held:
+        whole = gathered_operands[position] if gathered_operands is not None else ()
+        for k, i in enumerate(graph.nodes[position].operands):
+            if k in whole and i not in held:
+                gathered[i] = None
+            elif i not in inside and i not in held:
                 boundary[i] = None
-        inside.update(range(first, first + len(node.types)))
-    return Piece(tuple(nodes), tuple(boundary), tuple(exports))
+        inside.update(results_of(graph, position))
+    return Piece(tuple(nodes), tuple(boundary), tuple(exports), tuple(gathered))
 
 
 def results_of(graph: Graph, position: int) -> range:
@@ -98,10 +112,11 @@ def cut(graph: Graph, labels: Labels, part: Piece, block: Range) -> Graph:
     for value in part.boundary:
         type = block_type(graph, labels, value, block)
         refs[value] = builder.input(f"v{len(refs)}", type)
+    whole = {v: builder.input(f"w{k}", graph.types[v]) for k, v in enumerate(part.gathered)}
     for position in part.nodes:
         node, first = graph.nodes[position], graph.first_results[position]
         operands = [
-            _operand(builder, graph, labels, refs, position, k, block)
+            _operand(builder, graph, labels, (refs, whole), position, k, block)
             for k in range(len(node.operands))
         ]
         attributes = dict(node.attributes)
@@ -125,41 +140,45 @@ def depends_on_position(graph: Graph, labels: Labels, part: Piece) -> bool:
     return any(
         labels.sharded_nodes[position]
         and any(
-            _needs_cut(graph, labels, position, k)
+            _cut_axis(graph, labels, position, k) is not None
             for k in range(len(graph.nodes[position].operands))
         )
         for position in part.nodes
     )
 
 
-def _needs_cut(graph: Graph, labels: Labels, position: int, k: int) -> bool:
-    """Whether operand `k` of a sharded node is there whole and the node wants a block of it."""
-    value = graph.nodes[position].operands[k]
-    if labels.values[value].kind is Kind.SHARDED:
-        return len(graph.inputs) <= value < len(graph.inputs) + len(graph.constants)
-    return k in labels.cut_operands[position]
+def _cut_axis(graph: Graph, labels: Labels, position: int, k: int) -> int | None:
+    """The axis along which a sharded node wants a block of operand `k`, which is there whole."""
+    value, axis = graph.nodes[position].operands[k], labels.cut_operands[position].get(k)
+    if axis is not None or k in labels.gathered_operands[position]:
+        return axis
+    held = range(len(graph.inputs), len(graph.inputs) + len(graph.constants))
+    label = labels.values[value]
+    return label.axis if value in held and label.kind is Kind.SHARDED else None
 
 
 def _operand(
     builder: Builder,
     graph: Graph,
     labels: Labels,
-    refs: dict[int, Ref],
+    refs: tuple[dict[int, Ref], dict[int, Ref]],
     position: int,
     k: int,
     block: Range,
 ) -> Ref:
-    """Operand `k` of a node: a value of the piece, a constant, or a block of either."""
+    """Operand `k` of a node: a value of the piece, a gathered one, a constant, or a block of one.
+
+    Args:
+        refs: the values of the piece, and those that were gathered for it.
+    """
     value = graph.nodes[position].operands[k]
-    ref = refs.get(value)
-    if ref is None:
-        ref = builder.constant(graph.constants[value - len(graph.inputs)])
-        refs[value] = ref
-    if not labels.sharded_nodes[position]:
-        return ref
-    if not _needs_cut(graph, labels, position, k):
-        return ref
-    return _block_of(builder, ref, labels.group_axes[value], labels.length, block)
+    own = refs[k in labels.gathered_operands[position]]
+    if value not in own:
+        own[value] = builder.constant(graph.constants[value - len(graph.inputs)])
+    axis = _cut_axis(graph, labels, position, k) if labels.sharded_nodes[position] else None
+    return (
+        own[value] if axis is None else _block_of(builder, own[value], axis, labels.length, block)
+    )
 
 
 def _block_of(builder: Builder, ref: Ref, axis: int, length: int, block: Range) -> Ref:

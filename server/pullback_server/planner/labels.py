@@ -7,12 +7,13 @@ result is *partial* until a reduce joins the shards; a node that blocks the axis
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 
 from pullback_graph.axis_groups import AxisGroups, AxisOf
 from pullback_graph.graph import Graph
-from pullback_graph.op import Axes
+from pullback_graph.op import Axes, Factors
 
 
 class Kind(Enum):
@@ -41,120 +42,155 @@ class Labels:
         values: a label per value.
         sharded_nodes: per node, whether it runs once a shard.
         node_rounds: per node, the round it runs in.
-        gathered: values that some whole node needs joined end to end.
-        cut_operands: per node, the positions of whole operands it wants a block of: those whose
-            axis in the group is the factor it runs along. A whole operand that it blocks or
-            contracts otherwise stays whole.
-        group_axes: per value, its axis in the group or -1.
+        gathered: values that some node needs joined end to end.
+        gathered_operands: per node, the positions of operands that it needs so: sharded ones that
+            it blocks, or meets along another factor than the one it runs along.
+        cut_operands: per node, the positions of whole operands it wants a block of, with the axis:
+            those with an axis in the group that is the factor it runs along. A whole operand that
+            it blocks or contracts otherwise stays whole.
     """
 
     values: tuple[Label, ...]
     sharded_nodes: tuple[bool, ...]
     node_rounds: tuple[int, ...]
     gathered: frozenset[int]
-    cut_operands: tuple[frozenset[int], ...]
-    group_axes: tuple[int, ...]
+    gathered_operands: tuple[frozenset[int], ...]
+    cut_operands: tuple[Mapping[int, int], ...]
     length: int
 
 
 def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels | None:
-    """Labels for the group of `root`; None where the group cannot be cut.
+    """Labels for the group of `root`; None where sizes are no multiple of `length`.
 
-    It cannot when a value has two axes in it, when sizes are no multiple of `length`, or when one
-    node meets it along two different factors.
+    A value is cut along one axis, even if the group holds two of its own: similarities of all pairs
+    are rows by whole, and what is met along the other axis is gathered. Values that nodes without
+    operands make (unit seeds, say) are whole, and the nodes that read them take the shard's block.
     """
     axes = _axes_in_group(graph, groups, root, length)
     if axes is None:
         return None
-    labels: list[Label] = []
-    for value in range(len(graph.inputs) + len(graph.constants)):
-        labels.append(_given(axes[value]))
-    sharded, rounds, gathered, cuts = [], [], set(), []
+    given = len(graph.inputs) + len(graph.constants)
+    labels = [_given(axes[value]) for value in range(given)]
+    made: set[int] = set()
+    sharded, rounds, gathered, whole, cuts = [], [], set(), [], []
     for first, node, node_axes in zip(graph.first_results, graph.nodes, groups.axes, strict=True):
-        factors = _factors(node.operands, axes, labels, node_axes)
-        if len(factors - {None}) > 1:
-            return None
-        blocked = None in factors
-        factor = next(iter(factors - {None}), None)
-        runs_sharded = not blocked and (factor is not None or _creates(first, node_axes, axes))
-        joined = {i for i in node.operands if blocked and labels[i].kind is Kind.SHARDED}
-        if joined and factor is not None:
-            return None
-        gathered |= joined
-        round = max((_ready_round(labels[i], i in joined) for i in node.operands), default=0)
-        for offset in range(len(node.types)):
-            axis = axes[first + offset]
-            own = node_axes.results[offset][axis] if axis >= 0 else None
-            along = own is not None and (factor is None or own == factor)
-            labels.append(_result(axis if along else -1, node_axes, factor, round, runs_sharded))
+        met = _met(node.operands, axes, labels, node_axes, made)
+        factor = _factor(met, node_axes)
+        results = range(first, first + len(node.types))
+        creates = not met and _created(axes, results, node_axes) is not None
+        runs_sharded = factor is not None or creates
+        if not node.operands and not runs_sharded:
+            made.update(results)
+        joined = frozenset(k for k, own in met.items() if factor is None or own != factor)
+        waits = [
+            _ready_round(labels[i], k in joined and i >= given) for k, i in enumerate(node.operands)
+        ]
+        round = max(waits, default=0)
+        for offset, value in enumerate(results):
+            own_axes = node_axes.results[offset]
+            along = [a for a in axes[value] if factor is not None and own_axes[a] == factor]
+            if creates:
+                along = _created_axes(axes[value], own_axes, node_axes)
+            axis = along[0] if along else -1
+            labels.append(_result(axis, node_axes, factor, round, runs_sharded))
+        gathered |= {node.operands[k] for k in joined}
         sharded.append(runs_sharded)
         rounds.append(round)
-        cuts.append(_cut_operands(node.operands, axes, labels, node_axes, factor))
+        whole.append(joined)
+        cuts.append(_cut_operands(node.operands, axes, labels, node_axes, factor, joined))
     return Labels(
         tuple(labels),
         tuple(sharded),
         tuple(rounds),
         frozenset(gathered),
+        tuple(whole),
         tuple(cuts),
-        tuple(axes),
         length,
     )
 
 
-def _axes_in_group(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> list[int] | None:
-    """Per value, its one axis in the group or -1; None where there are two or sizes do not fit."""
+def _axes_in_group(
+    graph: Graph, groups: AxisGroups, root: AxisOf, length: int
+) -> list[tuple[int, ...]] | None:
+    """Per value, its axes in the group; None where sizes do not fit."""
     result = []
     for value, type in enumerate(graph.types):
-        own = [a for a in range(type.rank) if groups.root(AxisOf(value, a)) == root]
-        if len(own) > 1 or any(type.shape[a] % length for a in own):
+        own = tuple([a for a in range(type.rank) if groups.root(AxisOf(value, a)) == root])
+        if any(type.shape[a] % length for a in own):
             return None
-        result.append(own[0] if own else -1)
+        result.append(own)
     return result
 
 
-def _given(axis: int) -> Label:
+def _given(axes: Sequence[int]) -> Label:
     """The label of an input or a constant."""
-    return Label(Kind.WHOLE, 0) if axis < 0 else Label(Kind.SHARDED, 0, axis)
+    return Label(Kind.SHARDED, 0, axes[0]) if axes else Label(Kind.WHOLE, 0)
 
 
-def _factors(
-    operands: tuple[int, ...], axes: list[int], labels: list[Label], node_axes: Axes
-) -> set[int | None]:
-    """The factors along which the node meets sharded operands (None: it blocks one)."""
-    met = {
-        own[axes[i]]
-        for i, own in zip(operands, node_axes.operands, strict=True)
-        if labels[i].kind is Kind.SHARDED
-    }
+def _met(
+    operands: tuple[int, ...],
+    axes: Sequence[Sequence[int]],
+    labels: Sequence[Label],
+    node_axes: Axes,
+    made: Set[int],
+) -> dict[int, int | None]:
+    """Per position of a sharded operand, the factor the node meets it along; None if it blocks it.
+
+    What nodes without operands `made` is whole: meeting it along a factor counts, blocking it not.
+    """
     kept = {factor for own in node_axes.results for factor in own}
-    return {f if f in kept or f in node_axes.reduce else None for f in met}
+    found: dict[int, int | None] = {}
+    for k, (i, own) in enumerate(zip(operands, node_axes.operands, strict=True)):
+        if labels[i].kind is Kind.SHARDED:
+            factor = own[labels[i].axis]
+            found[k] = factor if factor in kept or factor in node_axes.reduce else None
+        elif i in made:
+            runs = [f for f in (own[a] for a in axes[i]) if f in kept or f in node_axes.reduce]
+            if runs and runs[0] is not None:
+                found[k] = runs[0]
+    return found
+
+
+def _factor(met: Mapping[int, int | None], node_axes: Axes) -> int | None:
+    """The factor a node runs along: of those it meets, the first that a result keeps, or any."""
+    factors = [factor for factor in met.values() if factor is not None]
+    kept = {factor for own in node_axes.results for factor in own}
+    return next((f for f in factors if f in kept), factors[0] if factors else None)
 
 
 def _cut_operands(
     operands: tuple[int, ...],
-    axes: list[int],
-    labels: list[Label],
+    axes: Sequence[Sequence[int]],
+    labels: Sequence[Label],
     node_axes: Axes,
     factor: int | None,
-) -> frozenset[int]:
-    """Positions of the whole operands whose axis in the group is the factor the node runs along."""
-    return frozenset(
-        k
-        for k, i in enumerate(operands)
-        if factor is not None
-        and labels[i].kind is not Kind.SHARDED
-        and axes[i] >= 0
-        and node_axes.operands[k][axes[i]] == factor
-    )
+    joined: Set[int],
+) -> Mapping[int, int]:
+    """Positions of operands that are there whole and have the factor the node runs along: where."""
+    cut: dict[int, int] = {}
+    for k, i in enumerate(operands):
+        if factor is not None and (labels[i].kind is not Kind.SHARDED or k in joined):
+            for axis in axes[i]:
+                if node_axes.operands[k][axis] == factor:
+                    cut.setdefault(k, axis)
+    return cut
 
 
-def _creates(first: int, node_axes: Axes, axes: list[int]) -> bool:
-    """Whether the node makes the group's axis itself, its content the same at every position."""
-    kept = {factor for own in node_axes.operands for factor in own} | {None}
-    return any(
-        axes[first + k] >= 0 and own[axes[first + k]] not in kept
-        for k, own in enumerate(node_axes.results)
-    )
+def _created(axes: Sequence[Sequence[int]], results: range, node_axes: Axes) -> int | None:
+    """The first result with an axis of the group that the node makes itself, or None.
+
+    Its content is the same at every position of such an axis.
+    """
+    for offset, value in enumerate(results):
+        if _created_axes(axes[value], node_axes.results[offset], node_axes):
+            return value
+    return None
+
+
+def _created_axes(axes: Sequence[int], own: Factors, node_axes: Axes) -> list[int]:
+    """Of a result's axes in the group, those that no operand has."""
+    kept = {factor for operand in node_axes.operands for factor in operand} | {None}
+    return [axis for axis in axes if own[axis] not in kept]
 
 
 def _ready_round(label: Label, gathered: bool) -> int:

@@ -15,7 +15,7 @@ from pullback_graph.job import Options, Split
 from pullback_server.planner.branch import branch_split
 from pullback_server.planner.cost_table import COST_TABLE, Estimate, estimate
 from pullback_server.planner.groups import tasks_of
-from pullback_server.planner.parts import LANES, Parts, find_parts
+from pullback_server.planner.parts import CLEARLY, LANES, Parts, find_parts
 from pullback_server.planner.phases import forward_nodes, phase_of
 from pullback_server.planner.plan import JobInput, Plan, Source, TaskOutput
 from pullback_server.planner.predict import makespan_s
@@ -41,8 +41,6 @@ WORTH_TASKS = 2
 """A micro-batch of a stage takes at least as long as the overhead of this many tasks."""
 MICRO_BATCHES = 4
 """Micro-batches per stage: then all stages work for four fifths of the time."""
-CLEARLY = 0.8
-"""A dearer kind of split is taken when it is predicted to take at most this part of the time."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,10 @@ def _forced_shard(joint: Joint, count: int) -> Plan:
             "branch or stage",
             field="options.split",
         )
-    return sharded(joint, joint.axis, forced_count(joint.axis, count))
+    axis = joint.axis
+    if axis.labels.length < count:
+        axis = best_of(candidates(joint.graph, count)) or axis
+    return sharded(joint, axis, forced_count(axis, count))
 
 
 def _forced_branch(joint: Joint, count: int) -> Plan:

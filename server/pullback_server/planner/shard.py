@@ -112,11 +112,13 @@ class ShardSplit:
         for stage, own in sorted(by_stage.items()):
             read = {i for position in own for i in self.graph.nodes[position].operands}
             along = needed(self.graph, repeated, read)
-            part = piece(self.graph, sorted([*along, *own]), self._read_outside(own, ()))
+            whole = self.labels.gathered_operands
+            part = piece(self.graph, sorted([*along, *own]), self._read_outside(own, ()), whole)
             parts.append((stage, part, phase_of(own, self.forward), self._cutter(part)))
         for shard, block in enumerate(self.ranges):
             for stage, part, phase, make in parts:
                 operands = [self._block_source(value, shard, block) for value in part.boundary]
+                operands += [self._whole_source(value) for value in part.gathered]
                 home = shard if self.stages is None else self.stages.homes[stage]
                 task = self.made.add(make(block), operands, phase, home)
                 for output, value in enumerate(part.exports):

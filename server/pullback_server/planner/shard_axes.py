@@ -39,13 +39,17 @@ class Candidate:
         return self.sharded_s / max(self.sharded_s + self.whole_s, 1e-12)
 
 
-def candidates(graph: Graph) -> list[Candidate]:
-    """The groups of axes that hold an input's axis and can be cut, the best among them."""
+def candidates(graph: Graph, least: int = 2) -> list[Candidate]:
+    """The groups of axes that begin with an input, or with what is made here, and can be cut.
+
+    Args:
+        least: how long the axis is to be.
+    """
     groups = AxisGroups(graph)
     members: dict[AxisOf, list[AxisOf]] = {}
-    for index, item in enumerate(graph.inputs):
-        for axis in range(item.type.rank):
-            member = AxisOf(index, axis)
+    for value in _sources(graph):
+        for axis in range(graph.types[value].rank):
+            member = AxisOf(value, axis)
             members.setdefault(groups.root(member), []).append(member)
     found = []
     most = max(4, min(MOST_CANDIDATES, MOST_LABELLED_NODES // max(len(graph.nodes), 1)))
@@ -55,18 +59,31 @@ def candidates(graph: Graph) -> list[Candidate]:
         if touched.get(root, 0.0) <= best_s:
             break  # nothing from here on can be better
         length = min(graph.types[m.value].shape[m.axis] for m in own)
-        if length < 2:
+        if length < least:
             continue
         labels = label(graph, groups, root, length)
         if labels is not None and any(labels.sharded_nodes):
-            title = ", ".join(_titled(graph, member) for member in own[:8])
+            title = ", ".join(dict.fromkeys(_titled(graph, member) for member in own[:8]))
             found.append(_candidate(graph, labels, title))
             best_s = max(best_s, found[-1].sharded_s - found[-1].whole_s)
     return found
 
 
+def _sources(graph: Graph) -> list[int]:
+    """Values that depend on none: inputs, constants, what nodes without operands make."""
+    made = [
+        first + k
+        for first, node in zip(graph.first_results, graph.nodes, strict=True)
+        if not node.operands
+        for k in range(len(node.types))
+    ]
+    return [*range(len(graph.inputs) + len(graph.constants)), *made]
+
+
 def _titled(graph: Graph, member: AxisOf) -> str:
-    return f"axis {member.axis} of {graph.inputs[member.value].name[:80]!r}"
+    if member.value < len(graph.inputs):
+        return f"axis {member.axis} of {graph.inputs[member.value].name[:80]!r}"
+    return f"axis {member.axis} of seeds and constants made in the graph"
 
 
 def _touched_s(graph: Graph, groups: AxisGroups) -> dict[AxisOf, float]:
