@@ -1,4 +1,4 @@
-"""One sharded gradient job on one and two workers, beside hand-written Ray actors with NumPy.
+"""One sharded gradient job on one and two workers, beside hand-written Ray and other peers.
 
 The same mathematics on the same shards, one BLAS thread a task, and the data resident with whoever
 computes; what is timed is weights in, value and gradient out, in the calling process.
@@ -10,25 +10,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from statistics import median
-from typing import TypeAlias
 
 import numpy as np
 
 import pullback as pb
 from benchmarks.classifier import NAMES, NDArray, Sizes, loss
-from benchmarks.hand_written_ray import Group, ray_of, shards_of
+from benchmarks.hand_written_ray import Group, Shard, ray_of, shards_of
 from benchmarks.report import Figure, Goal, Report, Request
+from benchmarks.shard_peers import Gradient, shard_peers
 from benchmarks.timing import Samples, interleaved
 from examples.server_process import running_server
 
 WORKERS = (1, 2)
 SHARDS = 4
-SPEED_UP = Goal("at_least", 0.95)
-OVERHEAD = Goal("at_most", 10.0)
+SPEED_UP = Goal("at_least", 0.97)
+OVERHEAD = Goal("at_most", 5.0)
+GOALS = {"Dask distributed": Goal("at_most", 1.0)}
 OURS, THEIRS = "Pullback", "hand-written Ray"
-
-Gradient: TypeAlias = Callable[[Sequence[NDArray]], "tuple[float, Sequence[NDArray]]"]
-"""Weights -> value and gradient."""
 
 
 def run(request: Request) -> Report:
@@ -37,7 +35,10 @@ def run(request: Request) -> Report:
     rounds = 1 if request.quick else 9
     with ExitStack() as stack:
         rivals = {f"{OURS}, {n} worker(s)": _ours(stack, n, sizes) for n in WORKERS}
-        rivals |= _theirs(stack, sizes)
+        shards = shards_of(*sizes.data(), SHARDS)
+        rivals |= _theirs(stack, shards)
+        peers, left_out = shard_peers(stack, max(WORKERS), shards)
+        rivals |= peers
         _compare(rivals, sizes.weights(0))
         seeds = count(1)
         calls = {name: _call(rival, sizes, seeds, rounds + 1) for name, rival in rivals.items()}
@@ -49,7 +50,7 @@ def run(request: Request) -> Report:
         "task; results equal to 1e-9 before they were timed",
         f"{rounds} round(s) interleaved after a warm-up; medians, ratios within rounds",
     ]
-    return Report("shard", "", workload, _figures(samples))
+    return Report("shard", "", workload, _figures(samples, tuple(peers)), left_out)
 
 
 def _ours(stack: ExitStack, workers: int, sizes: Sizes) -> Gradient:
@@ -70,10 +71,9 @@ def _ours(stack: ExitStack, workers: int, sizes: Sizes) -> Gradient:
     return gradient
 
 
-def _theirs(stack: ExitStack, sizes: Sizes) -> dict[str, Gradient]:
+def _theirs(stack: ExitStack, shards: Sequence[Shard]) -> dict[str, Gradient]:
     """The hand-written groups, in a Ray of their own."""
-    stack.enter_context(ray_of(sum(WORKERS)))
-    shards = shards_of(*sizes.data(), SHARDS)
+    stack.enter_context(ray_of(sum(WORKERS) + max(WORKERS)))  # those of the ActorPool too
     groups = {n: Group(n, shards) for n in WORKERS}
     return {f"{THEIRS}, {n} worker(s)": group.value_and_gradient for n, group in groups.items()}
 
@@ -93,7 +93,7 @@ def _call(rival: Gradient, sizes: Sizes, seeds: Iterator[int], calls: int) -> Ca
     return lambda: rival(next(weights))
 
 
-def _figures(samples: Samples) -> list[Figure]:
+def _figures(samples: Samples, peers: Sequence[str]) -> list[Figure]:
     one, two = WORKERS
     figures = [Figure(name, 1e3 * samples.median_s(name), "ms") for name in samples.names]
     speed_ups = {
@@ -104,6 +104,9 @@ def _figures(samples: Samples) -> list[Figure]:
         figures.append(Figure(f"{who}: speed-up from {one} to {two}", median(ratios), "x"))
     relative = median(a / b for a, b in zip(*speed_ups.values(), strict=True))
     figures.append(Figure(f"speed-up over {THEIRS}'s", relative, "x", SPEED_UP))
+    for name in peers:
+        ratio = samples.ratio(f"{OURS}, {two} worker(s)", name)
+        figures.append(Figure(f"{OURS} on {two} workers over {name}", ratio, "x", GOALS.get(name)))
     for n in WORKERS:
         more = samples.ratio(f"{OURS}, {n} worker(s)", f"{THEIRS}, {n} worker(s)") - 1.0
         figures.append(Figure(f"overhead on {n} worker(s)", 100.0 * more, "%", OVERHEAD))
