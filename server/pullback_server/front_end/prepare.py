@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from threading import Lock
@@ -19,13 +19,13 @@ from pullback_graph.builder import Check
 from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import LimitExceeded, UnsupportedError
 from pullback_graph.graph import Graph
-from pullback_graph.job import Options
+from pullback_graph.job import Options, Split
 from pullback_graph.recompute.loops import lower_within
 from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.want import Want
 from pullback_server.front_end.stores import graph_bytes
-from pullback_server.planner import COST_TABLE, Plan, assign, make_plan
-from pullback_server.planner.fit_memory import fit_memory
+from pullback_server.planner import COST_TABLE, Plan, assign
+from pullback_server.planner.plan_within import Cap, Fitted, plan_within
 from pullback_worker.choice import Choice, Running
 from pullback_worker.chooser import Chooser, steadiness
 from pullback_worker.executors import Executors, check_asked
@@ -150,7 +150,7 @@ class Preparer:
         )
         lowered, loops_factor = lower_within(graph, self._allowed_bytes(options), lowering)
         _check_results(lowered)
-        plan, factor = self._fitted(self._planned(lowered, options), options)
+        plan, factor = self._planned(lowered, options)
         factor = max(factor, 1.0) * loops_factor if loops_factor else factor
         is_capped = options.memory_cap_bytes is not None or factor > 0.0
         steady = steadiness(options.reproducible, is_capped)
@@ -186,7 +186,13 @@ class Preparer:
                 _, dropped = self._kept.popitem(last=False)
                 self._kept_bytes -= dropped.size_bytes
 
-    def _planned(self, lowered: Lowered, options: Options) -> Plan:
+    def _planned(self, lowered: Lowered, options: Options) -> Fitted:
+        """The plan within what a task may take of memory.
+
+        Raises:
+            RequestError: a split was forced that the graph, or this server, does not have.
+            LimitExceeded: a task cannot be made to fit.
+        """
         if not self._cluster:
             kind = options.split.kind
             if kind not in ("auto", "none"):
@@ -194,8 +200,10 @@ class Preparer:
                     f"split {kind!r} needs workers, and this server was started with --workers 0",
                     field="options.split",
                 )
-            options = Options(split=type(options.split)("none"))
-        return make_plan(lowered.graph, options, values=lowered.value_count)
+            options = replace(options, split=Split("none"))
+        allowed = self._allowed_bytes(options)
+        flag = "--memory-bytes" if allowed == self._memory_bytes else "memory_cap_bytes"
+        return plan_within(lowered.graph, options, lowered.value_count, Cap(allowed, flag))
 
     def _is_local(self, plan: Plan) -> bool:
         if len(plan.tasks) > 1:
@@ -208,24 +216,6 @@ class Preparer:
         """The memory of one task: the server's limit or the job's own, whichever is less."""
         cap_bytes = options.memory_cap_bytes
         return self._memory_bytes if cap_bytes is None else min(self._memory_bytes, cap_bytes)
-
-    def _fitted(self, plan: Plan, options: Options) -> tuple[Plan, float]:
-        """The plan within what it may take of memory, and the factor of work that costs.
-
-        Raises:
-            LimitExceeded: a task cannot be made to fit.
-        """
-        allowed = self._allowed_bytes(options)
-        try:
-            return fit_memory(plan, allowed)
-        except LimitExceeded as error:
-            flag = "--memory-bytes" if allowed == self._memory_bytes else "memory_cap_bytes"
-            needed = max(task.peak_bytes for task in plan.tasks)
-            raise LimitExceeded(
-                f"a task is estimated to need {needed} bytes, {flag} allows {allowed}: "
-                f"{error.message}",
-                field="options.memory_cap_bytes",
-            ) from None
 
 
 def _asked(options: Options, recompute_factor: float) -> str:
