@@ -271,6 +271,12 @@ def _graph_of(job: Job) -> Graph:
 
 
 def _check_options(job: Job, points_at_once: int | None) -> None:
+    if job.want.features:
+        raise RequestError(
+            "a sparse derivative is a matrix for each point, and no array holds them all; ask for "
+            "it with map, or without sparse",
+            field="want.sparse",
+        )
     if job.options.certificate:
         raise RequestError(
             "a certificate is for one point; ask for it with evaluate", field="certificate"

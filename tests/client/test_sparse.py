@@ -12,7 +12,7 @@ import scipy.sparse
 
 import pullback as pb
 import pullback.numpy as pnp
-from pullback_graph.errors import InputError
+from pullback_graph.errors import InputError, RequestError
 
 X = np.linspace(0.5, 1.5, 12)
 
@@ -114,6 +114,22 @@ def test_a_sparse_derivative_inside_a_trace_is_refused() -> None:
     """What no array can hold cannot go into a graph; the error says what to do."""
     with pytest.raises(InputError, match="without sparse=True"):
         pb.trace(pb.jacobian(neighbours, sparse=True), X)
+
+
+def test_many_points_have_no_sparse_derivatives() -> None:
+    """A matrix for each point fits no array: an error that says where to have them."""
+    graph = pb.trace(neighbours, X)
+    with pytest.raises(RequestError, match="ask for it with map"):
+        pb.local().evaluate_many(
+            graph, {"x": np.stack([X, X])}, want=pb.Jacobian(("x",), sparse=True)
+        )
+    jobs = [(graph, {"x": x}, pb.Jacobian(("x",), sparse=True)) for x in (X, 2 * X)]
+    found = [
+        outcome.jacobians["result", "x"].toarray()
+        for outcome in pb.local().map(jobs)
+        if isinstance(outcome, pb.Result)
+    ]
+    np.testing.assert_array_equal(2 * found[0], found[1])
 
 
 def test_tapes_answer_too() -> None:

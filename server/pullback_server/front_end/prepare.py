@@ -73,8 +73,9 @@ class Prepared:
 
     @property
     def size_bytes(self) -> int:
-        """About what keeping it takes: two graphs, the plan's tasks and the program's steps."""
-        return graph_bytes(self.graph) + 3 * graph_bytes(self.lowered.graph)
+        """About what keeping it takes: graphs, patterns, the plan's tasks, the program's steps."""
+        graphs = graph_bytes(self.graph) + 3 * graph_bytes(self.lowered.graph)
+        return graphs + _pattern_bytes(self.lowered)
 
     @property
     def nodes(self) -> int:
@@ -243,6 +244,11 @@ def _digest(graph: Graph, want: Want, plan: Plan) -> str:
     return hashlib.sha256(job.encode()).hexdigest()[:16]
 
 
+def _pattern_bytes(lowered: Lowered) -> int:
+    """Bytes of the patterns of sparse derivatives, which go with every reply."""
+    return sum([pattern.size_bytes for pattern in lowered.patterns])
+
+
 def _check_results(lowered: Lowered) -> None:
     """Refuse results that no reply could carry.
 
@@ -251,6 +257,7 @@ def _check_results(lowered: Lowered) -> None:
     """
     graph = lowered.graph
     result_bytes = sum(graph.types[item.value].size_bytes for item in graph.outputs)
+    result_bytes += _pattern_bytes(lowered)
     if result_bytes > RESULT_BYTES:
         raise LimitExceeded(
             f"the results take {result_bytes} bytes, a reply carries {RESULT_BYTES}; "
