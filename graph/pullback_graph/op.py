@@ -154,6 +154,9 @@ class Moves(Enum):
     WEIGHS = "weighs"
     """Each element of the result is a sum of elements of the first operand, times elements of the
     second: at most one for each position of the second's axes but the first."""
+    MULTIPLIES = "multiplies"
+    """Each element of the result is a sum of products of an element of each operand, which `axes`
+    brings together; so a zero lets nothing of the others through."""
 
 
 # --- cost -----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -26,7 +26,12 @@ from tests.graph.loops import bodies
 from tests.graph.random_graphs import graphs, operands
 from tests.graph.row_derivatives import differentiable_cases, differentiable_operands, row_graph
 
-MOVING = [case for op in OPS.values() if op.moves for case in cases(op)]
+MOVING = [
+    case
+    for op in OPS.values()
+    if op.moves and op.moves is not Moves.MULTIPLIES
+    for case in cases(op)
+]
 
 
 def written_out(pattern: Pattern) -> NDArray:
@@ -179,6 +184,37 @@ def test_a_structure_past_the_limit_is_refused() -> None:
         structure(graph, [0], [1], fold, limit=2000)
 
 
+PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Callable[[Ref, Ref], Ref]]] = {
+    "elementwise": ((3, 4), (3, 4), lambda a, x: a * x),
+    "broadcast": ((4,), (3, 4), lambda a, x: a * x),
+    "spread": ((3, 1), (1, 4), lambda a, x: x * a),
+    "matrix @ vector": ((3, 4), (4,), lambda a, x: a @ x),
+    "matrix @ matrix": ((3, 4), (4, 2), lambda a, x: a @ x),
+    "batch @ matrix": ((4, 5), (2, 3, 4), lambda a, x: x @ a),
+    "batches": ((2, 3, 4), (2, 4, 5), lambda a, x: a @ x),
+    "einsum": ((3, 4), (4, 5, 3), lambda a, x: do.einsum(a, x, subscripts="ij,jki->kj")),
+    "summed": ((3,), (4, 3), lambda a, x: do.einsum(a, x, subscripts="i,ji->")),
+    "diagonal": ((3,), (3, 3), lambda a, x: do.einsum(a, x, subscripts="i,ii->i")),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_known_zeros_let_nothing_through(name: str) -> None:
+    """A product with a constant has places where the constant is not zero, and covers the rest."""
+    shape, other, function = PRODUCTS[name]
+    random = np.random.default_rng(len(name))
+    weights = random.normal(size=shape) * (random.uniform(size=shape) < 0.35)
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, other))
+    graph = builder.build({"y": function(builder.constant(weights), x)})
+    places = written_out(whole_structure(graph))
+    nonzero = dense(graph, [np.ones(other)]) != 0
+    if name == "diagonal":
+        assert places[nonzero].all()
+    else:
+        np.testing.assert_array_equal(places, nonzero)
+
+
 def stencil(x: Ref, weights: NDArray) -> Ref:
     """A convolution of a 5 by 5 image with a kernel of 3 by 3."""
     image = do.reshape(x, shape=(1, 1, 5, 5))
@@ -265,6 +301,23 @@ def test_steps_of_diffusion_widen_the_band(steps: int) -> None:
     i, j = np.indices((9, 9))
     places = written_out(whole_structure(of_vector(9, diffused)))
     np.testing.assert_array_equal(places, abs(i - j) <= steps)
+
+
+def test_a_loop_knows_what_it_is_given() -> None:
+    """Indices and matrices from around a loop are known inside it."""
+    inner = Builder()
+    types = ArrayType(INT64, (5,)), ArrayType(FLOAT64, (5, 5)), ArrayType(FLOAT64, (5,))
+    index, matrix, x = (inner.input(f"x{i}", type) for i, type in enumerate(types))
+    body = inner.build({"x": matrix @ do.sin(do.take(x, index, axis=0))})
+
+    def looped_twice(x: Ref) -> Ref:
+        constant = x.builder.constant
+        given = constant(np.array([1, 2, 3, 4, 0])), constant(np.eye(5))
+        z: Ref = x.builder.add("scan", *given, x, body=body, consts=2, carries=1, length=2)
+        return z
+
+    places = written_out(whole_structure(of_vector(5, looped_twice)))
+    np.testing.assert_array_equal(places, np.roll(np.eye(5, dtype=bool), 2, axis=1))
 
 
 def test_a_loop_of_too_many_steps_is_left_to_its_axes() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pullback_graph.kernels import Kernels
-from pullback_graph.op import Op, Partials, Zero
+from pullback_graph.op import Moves, Op, Partials, Zero
 from pullback_graph.ops.domains import between
 from pullback_graph.ops.rules import (
     INEXACT,
@@ -164,6 +164,7 @@ ROWS: tuple[Op, ...] = (
         reals(2, special=(0.0,)),
         "x y. Integers wrap around.",
         type=_numeric,
+        moves=Moves.MULTIPLIES,
     ),
     elementwise_row(
         "divide",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pullback_graph.attributes import Attribute, Kind, Lead
 from pullback_graph.errors import ArityError, AttributeFault, ShapeError
-from pullback_graph.op import VARIADIC, Axes, Both, Cost, Example, Factors, Op
+from pullback_graph.op import VARIADIC, Axes, Both, Cost, Example, Factors, Moves, Op
 from pullback_graph.ops.rules import NUMERIC, check_kind, check_same_dtype, moved_bytes, reals
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType, Shape
@@ -227,6 +227,7 @@ _EINSUM = Op(
         ],
     ),
     scratch=_scratch,
+    moves=Moves.MULTIPLIES,
     doc="Einstein summation of up to 64 operands, contracted from left to right.",
 )
 

@@ -151,6 +151,7 @@ _MATMUL = Op(
     derivative=Transpose(_matmul_x, _matmul_y),
     axes=_matmul_axes,
     mapping=map_matmul,
+    moves=Moves.MULTIPLIES,
     cost=_matmul_cost,
     domain=reals(
         2,

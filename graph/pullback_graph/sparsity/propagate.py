@@ -9,6 +9,7 @@ Source: Griewank & Walther 2008, section 7.1 (index domains).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pullback_graph.memory import last_uses
 from pullback_graph.op import Axes, Zero
 from pullback_graph.pattern import Pattern, pattern_of
 from pullback_graph.sparsity.bodies import Given
+from pullback_graph.sparsity.products import Pairs
 from pullback_graph.sparsity.relation import MOVEMENTS, Evaluate, Known, Relation, Relations, kept
 from pullback_graph.sparsity.sets import Dependence, Members, Sets, TooDense, union
 from pullback_graph.types import ArrayType
@@ -141,12 +143,12 @@ class _Propagation:
             self.of[first + place] = union(parts, made.size, self._limit)
 
     def _given(self, node: Node, types: Sequence[ArrayType]) -> list[Given]:
-        """The operands of a row with bodies; arrays of those that may be indices there."""
+        """The operands of a row with bodies."""
         return [
             Given(
                 type,
                 self.of.get(i) if type.is_floating else None,
-                None if type.is_floating or self._evaluate is None else self._known_value(i),
+                None if i in self.of or self._evaluate is None else self._known_value(i),
             )
             for i, type in zip(node.operands, types, strict=True)
         ]
@@ -187,8 +189,10 @@ class _Propagation:
         known: Known = self._known_value
         return MOVEMENTS[node.op.moves](node, types, active, known, self._evaluate)
 
-    def _members(self, own: Dependence, relation: Relation, size: int) -> Members:
+    def _members(self, own: Dependence, relation: Relation | Pairs, size: int) -> Members:
         """What an operand brings to each element of a result."""
+        if isinstance(relation, Pairs):
+            return Members(relation.targets, own.numbers[relation.elements], own.sets)
         of_operand, of_result, count = relation
         if of_result is None:
             targets = np.arange(size) if of_operand is None else of_operand
@@ -201,6 +205,8 @@ class _Propagation:
     def _known_value(self, value: int) -> Any | None:
         """The array of a value that depends on no input, computed once; None where it does."""
         if value not in self._known:
+            if self.graph.types[value].size > MAX_KNOWN_ELEMENTS or not self._is_fixed[value]:
+                return None
             positions = self._needed(value)
             self._known[value] = None
             for position in positions or ():
@@ -210,6 +216,16 @@ class _Propagation:
                 found = self._evaluate(node.op, arrays, node.attributes)
                 self._known.update(enumerate(found, first))
         return self._known[value]
+
+    @cached_property
+    def _is_fixed(self) -> list[bool]:
+        """Per value, whether it follows from constants and known arrays alone."""
+        fixed = [number in self._known for number in range(len(self.graph.inputs))]
+        fixed += [True] * len(self.graph.constants)
+        for node in self.graph.nodes:
+            own = all([fixed[i] for i in node.operands]) and not node.op.graphs
+            fixed += [own] * len(node.types)
+        return fixed
 
     def _needed(self, value: int) -> list[int] | None:
         """The nodes to run for a value, in order; None where it takes an input, or too much."""

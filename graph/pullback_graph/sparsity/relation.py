@@ -17,6 +17,7 @@ from pullback_graph.graph import Graph, Node
 from pullback_graph.op import Axes, Moves, Op
 from pullback_graph.pattern import Indices
 from pullback_graph.ref import Ref
+from pullback_graph.sparsity.products import Pairs, pairs
 from pullback_graph.types import FLOAT64, ArrayType, Shape
 
 Evaluate: TypeAlias = Callable[
@@ -26,7 +27,7 @@ Evaluate: TypeAlias = Callable[
 Known: TypeAlias = Callable[[int], "np.ndarray[Any, Any] | None"]
 """The array of a value that does not depend on inputs, by number; None where it does."""
 
-Relations: TypeAlias = "list[list[Relation] | None]"
+Relations: TypeAlias = "list[list[Relation | Pairs] | None]"
 """Per operand its relations to the result; None where `axes` says them."""
 
 MAX_WEIGHED_ELEMENTS = 1 << 26
@@ -120,7 +121,7 @@ def weighed(
     given = None if active[1] else known(node.operands[1])
     weights = np.ones(w.shape) if given is None else (given != 0).astype(FLOAT64)
     numbers = np.arange(1, x.size + 1, dtype=FLOAT64).reshape(x.shape)
-    relations = []
+    relations: list[Relation | Pairs] = []
     for lane in range(lanes):
         alone = np.zeros((w.shape[0], lanes))
         alone[:, lane] = weights.reshape(w.shape[0], lanes)[:, lane]
@@ -129,6 +130,24 @@ def weighed(
             sources = np.rint(np.asarray(found).reshape(-1)).astype(np.int64) - 1
             relations.append(Relation(None, sources, x.size))
     return [relations, None]
+
+
+def multiplied(
+    node: Node, types: Sequence[ArrayType], active: Sequence[bool], known: Known, evaluate: Evaluate
+) -> Relations | None:
+    """Of a row that multiplies two operands, one of which is known: what its zeros leave."""
+    if len(types) != 2 or active[0] == active[1]:
+        return None
+    other = 1 if active[0] else 0
+    weights = known(node.operands[other]) if types[other].size > 1 else None
+    if weights is None:
+        return None
+    axes = node.op.axes(types, node.types, **node.attributes)
+    found = pairs(axes, other, weights, types[1 - other], node.types[0])
+    if found is None:
+        return None
+    relations: Relations = [[found], [found]]
+    return relations
 
 
 def _pulled(node: Node, g: Ref, operands: Sequence[Ref]) -> Sequence[Ref | None]:
@@ -146,7 +165,12 @@ def _run(graph: Graph, arrays: Sequence[Any], evaluate: Evaluate) -> list[Any]:
     return [values[output.value] for output in graph.outputs]
 
 
-MOVEMENTS = {Moves.COPIES: copied, Moves.PLACES: placed, Moves.WEIGHS: weighed}
+MOVEMENTS = {
+    Moves.COPIES: copied,
+    Moves.PLACES: placed,
+    Moves.WEIGHS: weighed,
+    Moves.MULTIPLIES: multiplied,
+}
 """How a row that moves is followed."""
 
 
