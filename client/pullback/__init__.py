@@ -13,7 +13,7 @@ In short:
         value, gradient = service.value_and_grad(loss, wrt="w")(w, x, y)
 """
 
-from pullback import lax, linalg, nn, numpy, random, special
+from pullback import fft, lax, linalg, nn, numpy, random, special
 from pullback.connection import aconnect, connect
 from pullback.functions import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from pullback.gradient_check import GradientMismatch, GradientReport, check_gradient
@@ -108,6 +108,7 @@ __all__ = [
     "aconnect",
     "check_gradient",
     "connect",
+    "fft",
     "grad",
     "hessian",
     "hvp",

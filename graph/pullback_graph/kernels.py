@@ -112,6 +112,10 @@ class Kernels(Protocol):
         """The special functions (`scipy.special` or `jax.scipy.special`)."""
 
     @property
+    def fft(self) -> Any:
+        """Fourier transforms that keep the precision (`scipy.fft` or `jax.numpy.fft`)."""
+
+    @property
     def linalg(self) -> LinearAlgebra:
         """Factorisations and solutions."""
 

@@ -244,7 +244,7 @@ def test_every_row_has_a_function():
     inner |= {"gammainc_derivative", "betainc_derivative", "betainc_slopes"}
     inner |= {"gamma_density", "beta_density"}
     inner |= {"convolution", "random_bits", "random_fold_in"}  # their namespaces are being written
-    others = ("linalg", "special", "lax", "nn", "random")
+    others = ("fft", "linalg", "special", "lax", "nn", "random")
     namespaces = [pnp, *[getattr(pb, name) for name in others if hasattr(pb, name)]]
     missing = [
         name

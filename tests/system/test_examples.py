@@ -22,6 +22,7 @@ PRINTS = {
     "errors": ("TraceError", "ShapeError", "InputError", "NonFiniteError"),
     "local_without_server": ("energy of four atoms -6.0000",),
     "per_example_gradients": ("100 gradients of 65 numbers", "the mean of the clipped: 0."),
+    "phase_retrieval": ("the field of 64 points is right to ", "e-1"),
     "remote_gradient": ("w = [ 2.  -1.   0.5]",),
     "scipy_lbfgs": ("test accuracy 9",),
     "sparse_least_squares": ("1000 x 600: 4000 places, csr_array", "mode sparse", "e-"),

@@ -59,6 +59,11 @@ class JaxKernels:
         return jax.scipy.special
 
     @property
+    def fft(self) -> Any:
+        """`jax.numpy.fft`."""
+        return jnp.fft
+
+    @property
     def linalg(self) -> LinearAlgebra:
         """Factorisations by `jax.lax.linalg`."""
         return JaxLinearAlgebra()

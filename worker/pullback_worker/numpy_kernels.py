@@ -41,6 +41,13 @@ class NumpyKernels:
         return scipy.special
 
     @property
+    def fft(self) -> Any:
+        """`scipy.fft`, imported when a program first needs it."""
+        import scipy.fft  # noqa: PLC0415  (as above)
+
+        return scipy.fft
+
+    @property
     def linalg(self) -> LinearAlgebra:
         """Factorisations by NumPy and LAPACK, imported when a program first needs them."""
         from pullback_worker.numpy_linalg import NumpyLinearAlgebra  # noqa: PLC0415  (as above)

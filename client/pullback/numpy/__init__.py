@@ -14,7 +14,7 @@ from math import e, inf, nan, pi
 
 from numpy import euler_gamma, newaxis
 
-from pullback.numpy import linalg
+from pullback.numpy import fft, linalg
 from pullback.numpy.complex_numbers import (
     angle,
     conj,
@@ -305,24 +305,24 @@ __all__ = [
     "count_nonzero", "cross", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "deg2rad",
     "degrees", "diag", "diagonal", "diff", "digamma", "divide", "divmod", "dot", "dstack",
     "dynamic_slice", "dynamic_update_slice", "e", "einsum", "empty", "empty_like", "equal", "erf",
-    "erfc", "euler_gamma", "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "finfo", "fix",
-    "flip", "fliplr", "flipud", "float32", "float64", "floor", "floor_divide", "fmax", "fmin",
-    "full", "full_like", "greater", "greater_equal", "heaviside", "hsplit", "hstack", "hypot",
-    "identity", "iinfo", "imag", "inf", "inner", "int8", "int16", "int32", "int64", "invert",
-    "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite", "isinf", "isnan", "isreal",
-    "isrealobj", "kron", "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p",
-    "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "matmul", "matrix_transpose",
-    "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "moveaxis", "multiply",
-    "nan", "nan_to_num", "nanmax", "nanmean", "nanmin", "nansum", "ndim", "negative", "newaxis",
-    "not_equal", "one_hot", "ones", "ones_like", "outer", "pad", "percentile", "permute_dims", "pi",
-    "polyval", "positive", "pow", "power", "prod", "ptp", "quantile", "rad2deg", "radians", "ravel",
-    "real", "reciprocal", "relu", "remainder", "repeat", "reshape", "result_type", "rint", "roll",
-    "rot90", "round", "scatter_add", "select", "shape", "sigmoid", "sign", "signbit", "sin", "sinc",
-    "sinh", "size", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack",
-    "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot",
-    "tile", "trace", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint8",
-    "uint16", "uint32", "uint64", "unstack", "var", "vdot", "vecdot", "vsplit", "vstack", "where",
-    "xlogy", "zeros", "zeros_like",
+    "erfc", "euler_gamma", "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "fft", "finfo",
+    "fix", "flip", "fliplr", "flipud", "float32", "float64", "floor", "floor_divide", "fmax",
+    "fmin", "full", "full_like", "greater", "greater_equal", "heaviside", "hsplit", "hstack",
+    "hypot", "identity", "iinfo", "imag", "inf", "inner", "int8", "int16", "int32", "int64",
+    "invert", "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite", "isinf", "isnan",
+    "isreal", "isrealobj", "kron", "less", "less_equal", "lgamma", "linalg", "linspace", "log",
+    "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "matmul",
+    "matrix_transpose", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod",
+    "moveaxis", "multiply", "nan", "nan_to_num", "nanmax", "nanmean", "nanmin", "nansum", "ndim",
+    "negative", "newaxis", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad",
+    "percentile", "permute_dims", "pi", "polyval", "positive", "pow", "power", "prod", "ptp",
+    "quantile", "rad2deg", "radians", "ravel", "real", "reciprocal", "relu", "remainder", "repeat",
+    "reshape", "result_type", "rint", "roll", "rot90", "round", "scatter_add", "select", "shape",
+    "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "size", "softmax", "softplus", "sort",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take",
+    "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "trapezoid",
+    "tril", "triu", "true_divide", "trunc", "uint8", "uint16", "uint32", "uint64", "unstack", "var",
+    "vdot", "vecdot", "vsplit", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

@@ -38,13 +38,17 @@ RUNNING: Mapping[str, Callable[..., Any]] = {
 """What `ufunc.accumulate` is."""
 
 
-def _named(home: Any, names: Sequence[str]) -> dict[Any, Callable[..., Any]]:
-    """Functions of a NumPy module with ours of the same name."""
-    ours = namespace.linalg if home is np.linalg else namespace
-    return {getattr(home, name): getattr(ours, name) for name in names if hasattr(home, name)}
+_OURS: Mapping[Any, Any] = {np: namespace, np.linalg: namespace.linalg, np.fft: namespace.fft}
+"""NumPy's modules, and where our functions of the same names stand."""
 
 
-_ALIKE = {**_named(np, namespace.__all__), **_named(np.linalg, namespace.linalg.__all__)}
+_ALIKE: Mapping[Any, Any] = {
+    getattr(home, name): getattr(ours, name)
+    for home, ours in _OURS.items()
+    for name in ours.__all__
+    if hasattr(home, name)
+}
+"""NumPy's functions with ours of the same name."""
 UFUNCS: Mapping[str, Callable[..., Any]] = {
     **SPECIAL,
     **{theirs.__name__: ours for theirs, ours in _ALIKE.items() if isinstance(theirs, np.ufunc)},
