@@ -170,7 +170,7 @@ def phases(count: int, size: int, stride: int, low: int, lhs: int, rhs: int) -> 
 
 
 def all_meet(shape: Sequence[int], window: Window) -> bool:
-    """Whether every place of the window meets an element: no result is of padding alone."""
+    """Whether it is certain that each place of the window meets an element, not padding alone."""
     sizes = result_sizes(shape, window)
     rows = zip(shape, sizes, *window, strict=True)
     return all(
@@ -183,28 +183,16 @@ def all_meet(shape: Sequence[int], window: Window) -> bool:
 
 @lru_cache(maxsize=4096)
 def _all_meet(n: int, count: int, size: int, stride: int, low: int, lhs: int, rhs: int) -> bool:
+    """As said of one axis: a window that steps over no `n` elements meets one from end to end."""
     found = phases(count, size, stride, low, lhs, rhs)
-    return count == sum([_meeting(n, phase) for phase in found])
-
-
-def _meeting(n: int, phase: Phase) -> int:
-    """How many results of a phase meet one of `n` elements."""
-    met = [
-        start
-        for start in range(phase.results)
-        if _first_tap(start, phase) < phase.taps and _reach(start, phase) < n
-    ]
-    return len(met)
-
-
-def _first_tap(start: int, phase: Phase) -> int:
-    """The first place of the window that is not before the array."""
-    return max(0, -((phase.stride * start - phase.low) // phase.dilation))
-
-
-def _reach(start: int, phase: Phase) -> int:
-    """The element that place meets."""
-    return phase.stride * start - phase.low + phase.dilation * _first_tap(start, phase)
+    return count == sum([phase.results for phase in found]) and all(
+        [
+            phase.dilation <= n
+            and phase.dilation * (phase.taps - 1) >= phase.low
+            and phase.stride * (phase.results - 1) - phase.low < n
+            for phase in found
+        ]
+    )
 
 
 def check_room(shape: Sequence[int], window: Window) -> None:

@@ -7,23 +7,40 @@ one for each result, where those are fewer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pullback_graph.types import INT64, DType, Shape
+from pullback_graph.types import DTYPES, INT64, DType, Shape
 from pullback_graph.windows import Phase, Window, phases, result_sizes
 from pullback_worker.buffer_reuse import fresh
 
 Array: TypeAlias = Any
+INT32 = DTYPES["int32"]
+_MANY = np.iinfo(INT32).max
+"""Elements whose places narrower integers hold, which are less to move."""
+
+
+_BLOCK_BYTES = 1 << 18
+"""Bytes of an array reduced at a time: what is made of them on the way stays in a core's cache."""
 
 
 def reduce_window(reducer: str, window: Window) -> Callable[[Array], Array]:
     """The function that reduces windows of an array's last axes: `sum`, `max` or `argmax`."""
     reduced = _REDUCERS[reducer]
+    rank = len(window.sizes)
 
     def run(x: Array) -> Array:
-        return reduced(x, window, result_sizes(x.shape[x.ndim - len(window.sizes) :], window))
+        lead, shape = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
+        sizes = result_sizes(shape, window)
+        z = np.empty((*lead, *sizes), INT64 if reducer == "argmax" else x.dtype)
+        images, results = x.reshape(prod(lead), *shape), z.reshape(prod(lead), *sizes)
+        step = max(_BLOCK_BYTES // max(prod(shape) * x.itemsize, 1), 1)
+        for start in range(0, len(images) if z.size else 0, step):
+            block = slice(start, start + step)
+            results[block] = reduced(images[block], window, sizes)
+        return z
 
     return fresh(run)
 
@@ -51,7 +68,7 @@ def _argmax(x: Array, window: Window, sizes: Shape) -> Array:
     """The last axis first, so that what comes first in row-major order wins every tie."""
     rank = len(sizes)
     shape = x.shape[x.ndim - rank :]
-    places = np.arange(np.prod(shape, dtype=INT64)).reshape(shape)
+    places = np.arange(prod(shape), dtype=INT32 if prod(shape) <= _MANY else INT64).reshape(shape)
     places = np.broadcast_to(places, x.shape)
     for axis, count, found in reversed(list(_axes(x, window, sizes))):
         x, places = _searched(x, places, axis, count, found)
@@ -86,12 +103,20 @@ def _least(dtype: DType) -> Any:
 
 
 def _by_taps(n: int, phase: Phase) -> Iterator[_Pass]:
-    """A pass for each place of the window."""
+    """A pass for each place of the window that meets an element."""
     for k in range(phase.taps):
-        first, last, start = _meets(n, phase.results, phase.dilation * k - phase.low, phase.stride)
-        if last >= first:
-            stop = start + phase.stride * (last - first) + 1
-            yield _Pass(slice(first, last + 1), slice(start, stop, phase.stride))
+        own, met = _tap(n, phase, k)
+        if own.stop > own.start:
+            yield _Pass(own, met)
+
+
+def _tap(n: int, phase: Phase, k: int) -> _Pass:
+    """The results that meet an element at place k of the window, and those elements."""
+    first, last, start = _meets(n, phase.results, phase.dilation * k - phase.low, phase.stride)
+    if last < first:
+        return _Pass(slice(0, 0), slice(0, 0))
+    stop = start + phase.stride * (last - first) + 1
+    return _Pass(slice(first, last + 1), slice(start, stop, phase.stride))
 
 
 def _by_results(n: int, phase: Phase) -> Iterator[_Pass]:
@@ -144,50 +169,48 @@ def _searched(
     x: Array, places: Array, axis: int, count: int, found: tuple[tuple[int, Phase], ...]
 ) -> tuple[Array, Array]:
     """One axis searched for its first largest elements: these, and where they stand."""
-    shape = _shaped(x.shape, axis, count)
-    best, chosen = np.empty(shape, x.dtype), np.empty(shape, INT64)
-    filled = _is_filled(count, found)
-    if not filled:
-        best.fill(_least(x.dtype))
-        chosen.fill(-1)
+    best = _reduced(np.maximum, x, axis, count, found, _least(x.dtype))
+    chosen = np.full(best.shape, -1, places.dtype)
     for n, phase in found:
-        parts = best[_at(axis, phase.own)], chosen[_at(axis, phase.own)]
-        if phase.taps > phase.results:
-            for own, met in _by_results(n, phase):
-                taken = x[_at(axis, met)]
-                index = taken.argmax(axis, keepdims=True)
-                parts[0][_at(axis, own)] = np.take_along_axis(taken, index, axis)
-                from_places = places[_at(axis, met)]
-                parts[1][_at(axis, own)] = np.take_along_axis(from_places, index, axis)
+        part = chosen[_at(axis, phase.own)]
+        if phase.taps <= phase.results:
+            part[...] = _first_equal(x, best[_at(axis, phase.own)], places, axis, n, phase)
             continue
-        for position, (own, met) in enumerate(_by_taps(n, phase)):
-            here, taken = _at(axis, own), _at(axis, met)
-            _improve(
-                parts[0][here],
-                parts[1][here],
-                x[taken],
-                places[taken],
-                unknown=not filled,
-                first=position == 0,
-            )
+        for own, met in _by_results(n, phase):
+            index = x[_at(axis, met)].argmax(axis, keepdims=True)
+            part[_at(axis, own)] = np.take_along_axis(places[_at(axis, met)], index, axis)
     return best, chosen
 
 
-def _improve(
-    best: Array, chosen: Array, x: Array, places: Array, *, unknown: bool, first: bool
-) -> None:
-    """Take what is larger, in place; of NaNs the first; what meets nothing yet takes all."""
-    if first:
-        best[...], chosen[...] = x, places
-        return
-    better = np.less_equal(x, best)
-    np.logical_not(better, out=better)
-    if x.dtype.kind == "f":
-        better &= best == best  # not NaN
-    if unknown:
-        better |= chosen < 0
-    np.copyto(best, x, where=better)
-    np.copyto(chosen, places, where=better)
+def _first_equal(x: Array, best: Array, places: Array, axis: int, n: int, phase: Phase) -> Array:
+    """Where the first element stands that is the largest of its window; -1 of an empty one."""
+    missed = np.ones(best.shape, bool)
+    steps = np.zeros(best.shape, np.min_scalar_type(phase.taps))
+    nan = np.isnan(best) if best.dtype.kind == "f" else None
+    nan = nan if nan is not None and nan.any() else None
+    for k in range(phase.taps):
+        own, met = _tap(n, phase, k)
+        here, taken = _at(axis, own), x[_at(axis, met)]
+        differs = taken != best[here]
+        if nan is not None:
+            differs &= ~(nan[here] & np.isnan(taken))
+        missed[here] &= differs
+        steps += missed
+    first = np.arange(phase.results, dtype=places.dtype) * phase.stride - phase.low
+    elements = steps.astype(places.dtype)
+    if phase.dilation > 1:
+        elements *= phase.dilation
+    elements += first.reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+    lost = missed.any()
+    if lost:
+        elements[missed] = 0
+    if axis == x.ndim - 1:  # places are still those of the array, one after the other
+        z = np.add(elements, places[..., :1], out=elements)
+    else:
+        z = np.take_along_axis(places, elements, axis)
+    if lost:
+        z[missed] = -1
+    return z
 
 
 def _is_filled(count: int, found: tuple[tuple[int, Phase], ...]) -> bool:

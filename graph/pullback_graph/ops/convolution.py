@@ -230,6 +230,8 @@ def _cost(
     """A multiplication and an addition wherever the window meets an element of the array."""
     x, w = operands
     batch, outputs, *sizes = results[0].shape
+    if 0 in results[0].shape or 0 in w.shape:
+        return Cost(0.0, moved_bytes(operands, results))
     met = meetings(x.shape[2:], window_of(w.shape, **own), sizes)
     return Cost(2.0 * batch * outputs * w.shape[1] * met, moved_bytes(operands, results))
 

@@ -87,6 +87,8 @@ def _cost_of(each: float) -> Any:
     """So many operations wherever a window meets an element, an axis after the other."""
 
     def rule(operands: Sequence[ArrayType], results: Sequence[ArrayType], **own: Any) -> Cost:
+        if 0 in results[0].shape or 0 in operands[0].shape:
+            return Cost(0.0, moved_bytes(operands, results))
         met = sum([met for met, _ in _passes(operands[0], Window(**own))])
         return Cost(each * met, moved_bytes(operands, results))
 
