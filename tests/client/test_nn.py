@@ -320,6 +320,9 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "mask": (lambda: nn.scaled_dot_product_attention(Q, Q, Q, X), pb.DTypeError, "bool"),
     "vectors": (lambda: nn.scaled_dot_product_attention(X[0], X, X), pb.ShapeError, "queries"),
     "heads": (lambda: nn.dot_product_attention(Q, K[:, :, :3], V), pb.ShapeError, "multiple"),
+    "complex": (lambda: nn.layer_norm(X * 1j), pb.DTypeError, "take real, imag or abs"),
+    "complex loss": (lambda: nn.mse_loss(X, X * 1j), pb.DTypeError, "needs real numbers"),
+    "complex relu": (lambda: nn.relu(X * 1j), pb.DTypeError, "needs real numbers"),
     "dropout key": (lambda: nn.dropout(X, 0.5, 3), pb.ShapeError, "make one with key"),
     "dropout keys": (
         lambda: nn.dropout(X, 0.5, pb.random.split(pb.random.key(0), 7)), pb.ShapeError, "keys"),

@@ -250,6 +250,42 @@ def test_windows_by_their_definition(n, size, stride, dilation, low, high, value
     np.testing.assert_allclose(nn.avg_pool(finite, (size,), **options) * size, sums, atol=1e-12)
 
 
+# --- mapped, and complex --------------------------------------------------------------------------
+
+
+def test_mapped_over_images_and_kernels():
+    """A convolution and a pooling mapped over an axis are those of each, derivatives too."""
+    x, w = RNG.normal(size=(3, 2, 3, 6, 6)), RNG.normal(size=(3, 4, 3, 3, 3))
+
+    def pooled(x: Any, w: Any) -> Any:
+        return nn.avg_pool(nn.max_pool(nn.conv(x, w, padding=1), 2), 2, 1)
+
+    def gradient(x: Any, w: Any) -> Any:
+        return pb.grad(lambda w: pnp.sum(pooled(x, w) ** 2))(w)
+
+    for function in (pooled, gradient):
+        each = np.stack([function(*pair) for pair in zip(x, w, strict=True)])
+        np.testing.assert_allclose(pb.vmap(function)(x, w), each, rtol=1e-10, atol=1e-12)
+
+
+def test_conv_of_complex_numbers():
+    """Complex arrays and kernels have JAX's values and derivatives."""
+    x, w, options = CONVOLUTIONS["groups"]
+    arrays = [RNG.normal(size=shape) + 1j * RNG.normal(size=shape) for shape in (x, w)]
+    found = nn.conv(*arrays, **options)
+    np.testing.assert_allclose(found, _their_conv(*arrays, **options), rtol=1e-10)
+    gradients = pb.grad(
+        lambda *args: pnp.sum(pnp.real(nn.conv(*args, **options) * (1 + 2j))), wrt=(0, 1)
+    )(*arrays)
+    wanted = jax.grad(
+        lambda *args: jnp.sum((_their_conv(*args, **options) * (1 + 2j)).real), argnums=(0, 1)
+    )(*arrays)
+    for one, other in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+    with pytest.raises(pb.DTypeError, match="real"):
+        nn.max_pool(arrays[0], 2)
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 X, W = np.ones((2, 4, 5, 5)), np.ones((3, 4, 2, 2))

@@ -251,6 +251,17 @@ def test_each_of_many_keys_draws_its_own(name: str):
     np.testing.assert_array_equal(random.randint(keys, (4,), 0, 99), integers)
 
 
+def test_mapped_draws_are_those_of_each_key():
+    """A function mapped over keys draws what it draws for each of them."""
+    keys = random.split(KEY, 5)
+
+    def drawn(key: Any) -> Any:
+        order = random.permutation(key, 6)
+        return order + random.randint(key, 6, 0, 9) * random.choice(key, 4, (6,), p=CHANCES[:4])
+
+    np.testing.assert_array_equal(pb.vmap(drawn)(keys), np.stack([drawn(key) for key in keys]))
+
+
 def test_traced_and_plain_are_the_same():
     """A traced draw is the plain one, for a key that is an input or a constant."""
     x = np.ones(4)
@@ -270,6 +281,7 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "dtype": (lambda: random.normal(KEY, 3, "int32"), pb.DTypeError, "float32 or float64"),
     "integer dtype": (lambda: random.randint(KEY, 3, 0, 5, "float64"), pb.DTypeError, "integers"),
     "bound": (lambda: random.randint(KEY, 3, 0.5, 5), pb.DTypeError, "bounds are integers"),
+    "complex": (lambda: random.uniform(KEY, 3, minval=1j), pb.DTypeError, "needs real numbers"),
     "parameters": (lambda: random.bernoulli(KEY, np.ones(3), 4), pb.ShapeError, "broadcast"),
     "too small": (lambda: random.bernoulli(KEY, np.ones((2, 3)), 3), pb.ShapeError, "larger"),
     "no shape": (

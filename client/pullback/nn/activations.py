@@ -11,7 +11,7 @@ from typing import Any
 import pullback.numpy as pnp
 from pullback.special.rows import erfc
 from pullback.tracing.apply import Value
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 
 sigmoid, softplus, log_sigmoid = pnp.sigmoid, pnp.softplus, pnp.log_sigmoid
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -124,7 +124,7 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 
 def _float(x: Any) -> Value:
-    return promoted(floating, (x,))[0]
+    return promoted(real_floating, (x,))[0]
 
 
 def _not_above(value: Value) -> Any:

@@ -11,7 +11,7 @@ import pullback.numpy as pnp
 from pullback import random
 from pullback.nn.shares import softmax
 from pullback.tracing.apply import Value, as_value
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.errors import AttributeFault, DTypeError, ShapeError
 
 
@@ -41,7 +41,7 @@ def scaled_dot_product_attention(
         ShapeError: the shapes do not fit.
         DTypeError: the mask is not bool.
     """
-    queries, keys, values = promoted(floating, (query, key, value))
+    queries, keys, values = promoted(real_floating, (query, key, value))
     if min(queries.ndim, keys.ndim, values.ndim) < 2:
         raise ShapeError(
             "attention needs queries (..., L, E), keys (..., S, E), values (..., S, V)"
@@ -78,7 +78,7 @@ def dot_product_attention(
         ShapeError: the shapes do not fit.
         DTypeError: the mask is not bool.
     """
-    queries, keys, values = promoted(floating, (query, key, value))
+    queries, keys, values = promoted(real_floating, (query, key, value))
     heads = queries.shape[-2:-1]
     if not 3 <= queries.ndim == keys.ndim == values.ndim or heads[0] % max(keys.shape[-2], 1):
         raise ShapeError(
@@ -112,7 +112,7 @@ def dropout(x: Any, rate: float, key: Any) -> Any:
         AttributeFault: the rate is no share.
         ShapeError: there are keys for other axes than the first.
     """
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     if not 0.0 <= rate <= 1.0:
         raise AttributeFault(f"rate is {rate}; give the share to leave out, from 0 to 1")
     if rate in (0.0, 1.0):

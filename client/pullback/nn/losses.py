@@ -12,7 +12,7 @@ import numpy as np
 import pullback.numpy as pnp
 from pullback.numpy.axes import one_axis
 from pullback.tracing.apply import Value, as_value
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.errors import AttributeFault, ShapeError
 
 
@@ -36,7 +36,7 @@ def cross_entropy(
         ShapeError: the labels have neither shape.
         AttributeFault: the smoothing is not in [0, 1], or there is no such reduction.
     """
-    (scores,), target = promoted(floating, (logits,)), as_value(labels)
+    (scores,), target = promoted(real_floating, (logits,)), as_value(labels)
     along = one_axis(axis, scores.ndim)
     if not 0.0 <= label_smoothing <= 1.0:
         raise AttributeFault(f"label_smoothing is {label_smoothing}; give a share from 0 to 1")
@@ -54,7 +54,7 @@ def cross_entropy(
 
 def binary_cross_entropy_with_logits(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     """The cross entropy of labels (0, 1, or between) and sigmoid(logits), element by element."""
-    x, y = promoted(floating, (logits, labels))
+    x, y = promoted(real_floating, (logits, labels))
     hit = pnp.multiply(y, pnp.softplus(pnp.negative(x)))
     missed = pnp.multiply(pnp.subtract(1.0, y), pnp.softplus(x))
     return _reduced(pnp.add(hit, missed), reduction)
@@ -80,7 +80,7 @@ def huber_loss(x: Any, y: Any, *, delta: float = 1.0, reduction: str = "mean") -
 
 def cosine_similarity(x: Any, y: Any, *, axis: int = -1, epsilon: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along an axis; norms count as `epsilon` at least."""
-    first, second = promoted(floating, (x, y))
+    first, second = promoted(real_floating, (x, y))
     product = pnp.sum(pnp.multiply(first, second), axis)
     norms = [
         pnp.sqrt(pnp.maximum(pnp.sum(pnp.square(value), axis), epsilon**2))
@@ -114,7 +114,7 @@ def _of_shares(scores: Value, labels: Value, axis: int, smoothing: float) -> Any
 
 
 def _difference(x: Any, y: Any) -> Any:
-    first, second = promoted(floating, (x, y))
+    first, second = promoted(real_floating, (x, y))
     return pnp.subtract(first, second)
 
 

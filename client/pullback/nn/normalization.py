@@ -10,7 +10,7 @@ from typing import Any
 import pullback.numpy as pnp
 from pullback.numpy.axes import many_axes, one_axis
 from pullback.tracing.apply import Value
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.errors import ShapeError
 from pullback_graph.types import Shape
 
@@ -23,14 +23,14 @@ def layer_norm(
     Args:
         weight, bias: of the shape of those axes.
     """
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     axes = many_axes(axis, value.ndim)
     return _affine(_normalized(value, axes, epsilon), weight, bias, axes)
 
 
 def rms_norm(x: Any, weight: Any = None, *, axis: Any = -1, epsilon: float = 1e-6) -> Any:
     """Over the root of the mean square along axes, no mean taken off (Zhang & Sennrich 2019)."""
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     axes = many_axes(axis, value.ndim)
     square = pnp.mean(pnp.square(value), axes, keepdims=True)
     scaled = pnp.divide(value, pnp.sqrt(pnp.add(square, epsilon)))
@@ -58,21 +58,23 @@ def batch_norm(
     Raises:
         ShapeError: one of mean and var is missing.
     """
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     channel = one_axis(axis, value.ndim)
     if (mean is None) != (var is None):
         raise ShapeError("batch_norm has one of mean and var; give both, or none for the batch's")
     if mean is None:
         others = tuple([i for i in range(value.ndim) if i != channel])
         return _affine(_normalized(value, others, epsilon), weight, bias, (channel,))
-    centre, spread = (_spread(item, value, (channel,)) for item in promoted(floating, (mean, var)))
+    centre, spread = (
+        _spread(item, value, (channel,)) for item in promoted(real_floating, (mean, var))
+    )
     scaled = pnp.divide(pnp.subtract(value, centre), pnp.sqrt(pnp.add(spread, epsilon)))
     return _affine(scaled, weight, bias, (channel,))
 
 
 def batch_statistics(x: Any, *, axis: int = 1) -> tuple[Any, Any]:
     """Mean and variance (C,) of each channel over all other axes."""
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     channel = one_axis(axis, value.ndim)
     others = tuple([i for i in range(value.ndim) if i != channel])
     return pnp.mean(value, others), pnp.var(value, others)
@@ -91,7 +93,7 @@ def group_norm(
     Raises:
         ShapeError: the channels do not fall into so many groups.
     """
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     if value.ndim < 2 or groups < 1 or value.shape[1] % groups:
         raise ShapeError(
             f"shape {value.shape} has no channels (axis 1) that fall into {groups} groups"
@@ -111,9 +113,9 @@ def _normalized(value: Any, axes: Shape, epsilon: float) -> Any:
 def _affine(value: Any, weight: Any, bias: Any, axes: Shape) -> Any:
     """Times the weight plus the bias, each of the shape of `axes`, where given."""
     if weight is not None:
-        value = pnp.multiply(value, _spread(promoted(floating, (weight,))[0], value, axes))
+        value = pnp.multiply(value, _spread(promoted(real_floating, (weight,))[0], value, axes))
     if bias is not None:
-        value = pnp.add(value, _spread(promoted(floating, (bias,))[0], value, axes))
+        value = pnp.add(value, _spread(promoted(real_floating, (bias,))[0], value, axes))
     return value
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import pullback.numpy as pnp
 from pullback import special
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.types import FLOAT64
 
 
@@ -26,7 +26,7 @@ def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     """The logarithm of `softmax`: -infinity for what `where` leaves out."""
     if where is None:
         return pnp.log_softmax(x, axis)
-    (value,) = promoted(floating, (x,))
+    (value,) = promoted(real_floating, (x,))
     total = pnp.logsumexp(pnp.where(where, value, -np.inf), axis, keepdims=True)
     return pnp.where(where, pnp.subtract(value, total), -np.inf)
 
@@ -40,7 +40,7 @@ def logsumexp(
         b: factors that broadcast with x; 1 where None.
         where: which elements there are (bool, broadcasting).
     """
-    chosen = x if where is None else pnp.where(where, promoted(floating, (x,))[0], -np.inf)
+    chosen = x if where is None else pnp.where(where, promoted(real_floating, (x,))[0], -np.inf)
     return special.logsumexp(chosen, axis, b, keepdims)
 
 

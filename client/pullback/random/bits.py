@@ -17,7 +17,7 @@ from pullback.random.keys import (
     split,
 )
 from pullback.tracing.apply import Value, apply, as_value, cast, is_traced
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.errors import DTypeError
 from pullback_graph.types import DTYPES, FLOAT64, INT64, DType, Shape, as_dtype
 
@@ -42,7 +42,7 @@ def uniform(
     unit = _unit(keys, drawn_shape(keys, shape), of)
     if (type(minval), minval, type(maxval), maxval) == (float, 0.0, float, 1.0):
         return unit
-    low, high = (cast(promoted(floating, (end,))[0], of) for end in (minval, maxval))
+    low, high = (cast(promoted(real_floating, (end,))[0], of) for end in (minval, maxval))
     broadcast_shape(keys, shape, low, high)
     scaled = pnp.add(pnp.multiply(unit, pnp.subtract(high, low)), low)
     return pnp.maximum(low, scaled)
@@ -51,7 +51,7 @@ def uniform(
 def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Any:
     """Truth values (bool) that are true with probability p, of p's shape where None."""
     keys = as_key(key)
-    (chance,) = promoted(floating, (p,))
+    (chance,) = promoted(real_floating, (p,))
     whole = broadcast_shape(keys, shape, chance)
     return pnp.less(_unit(keys, whole, chance.dtype), chance)
 

@@ -13,7 +13,7 @@ from pullback.random.bits import bits, randint, uniform
 from pullback.random.continuous import gumbel
 from pullback.random.keys import as_key, split
 from pullback.tracing.apply import Value, apply, as_value
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.errors import ShapeError
 from pullback_graph.types import INT64, Shape
 
@@ -30,7 +30,7 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
         ShapeError: the shape does not end so.
     """
     keys = _one_key("categorical", key)
-    (scores,) = promoted(floating, (logits,))
+    (scores,) = promoted(real_floating, (logits,))
     along = one_axis(axis, scores.ndim) - scores.ndim
     batch = tuple([n for i, n in enumerate(scores.shape, -scores.ndim) if i != along])
     whole = batch if shape is None else as_shape(shape)
@@ -109,7 +109,7 @@ def _order(keys: Value, shape: Shape, axis: int) -> Value:
 
 def _weighted(keys: Value, p: Any, count: int, shape: Shape, replace: bool) -> Any:
     """Positions by probability: all in order of a race where each may come once."""
-    (chances,) = promoted(floating, (p,))
+    (chances,) = promoted(real_floating, (p,))
     if chances.shape != (count,):
         raise ShapeError(
             f"probabilities of shape {chances.shape} for {count} entries; give ({count},)"

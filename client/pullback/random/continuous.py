@@ -16,7 +16,7 @@ from pullback.random.keys import as_key, broadcast_shape, own_shape
 from pullback.special.composed import ndtr
 from pullback.special.rows import erfinv, ndtri
 from pullback.tracing.apply import cast
-from pullback.tracing.promotion import floating, promoted
+from pullback.tracing.promotion import promoted, real_floating
 from pullback_graph.errors import ShapeError
 from pullback_graph.types import FLOAT64, DType
 
@@ -37,7 +37,7 @@ def truncated_normal(
         lower, upper: broadcast with each other, and with the result; derivatives flow through them.
     """
     keys, of = as_key(key), floating_dtype(dtype)
-    low, high = (cast(promoted(floating, (end,))[0], of) for end in (lower, upper))
+    low, high = (cast(promoted(real_floating, (end,))[0], of) for end in (lower, upper))
     whole = broadcast_shape(keys, shape, low, high)
     u = uniform(keys, own_shape(keys, whole), of)
     right = pnp.greater(pnp.add(low, high), 0.0)  # there the other tail is the accurate one
@@ -93,7 +93,7 @@ def multivariate_normal(
         ShapeError: mean and covariance do not fit each other or the shape.
     """
     keys, of = as_key(key), floating_dtype(dtype)
-    centre, spread = (cast(promoted(floating, (item,))[0], of) for item in (mean, cov))
+    centre, spread = (cast(promoted(real_floating, (item,))[0], of) for item in (mean, cov))
     if centre.ndim < 1 or spread.shape[-2:] != centre.shape[-1:] * 2:
         raise ShapeError(
             f"a mean of shape {centre.shape} and a covariance of shape {spread.shape}; give (..., "

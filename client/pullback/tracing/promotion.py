@@ -50,6 +50,18 @@ def floating(*kinds: Kind) -> DType:
     return _exp(common(*kinds))
 
 
+def real_floating(*kinds: Kind) -> DType:
+    """The floating dtype that holds all operands, which must be real.
+
+    Raises:
+        DTypeError: one is complex.
+    """
+    dtype = floating(*kinds)
+    if dtype.kind == "c":
+        raise DTypeError(f"needs real numbers, got {_listed(kinds)}; take real, imag or abs first")
+    return dtype
+
+
 def boolean(*_: Kind) -> DType:
     """bool, whatever the operands are."""
     return BOOL
