@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from pullback_graph.job import Options, Split
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Hvp, Jvp, Value, Want
-from pullback_server.planner import Phase, Plan, TaskOutput, make_plan
+from pullback_server.planner import JobInput, Phase, Plan, TaskOutput, make_plan
+from pullback_server.planner.nested import nested
+from pullback_server.planner.task_list import TaskList
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 from tests.server.plan_interpreter import run_plan
 
@@ -201,3 +205,72 @@ def test_a_forced_split_into_too_much_is_refused() -> None:
     """Stages beyond what any machine could hold are refused before any is made."""
     with pytest.raises(LimitExceeded, match="use fewer stages"):
         _planned(likelihood(), Value(), Split("stage", (1 << 32) - 1))
+
+
+# --- shards within branches -----------------------------------------------------------------------
+
+
+def two_data_sets(first: int, second: int) -> Graph:
+    """Two different likelihoods of shared parameters, each with a batch of its own."""
+    b = Builder()
+    w, shift = _input(b, "w", 8, 8), _input(b, "shift", 8)
+    shared = do.tanh(do.matmul(w, w))
+    x, y = _input(b, "x", first, 8), _input(b, "y", second, 8)
+    one = _sum(do.square(do.matmul(do.tanh(do.matmul(x, shared)), shared)))
+    other = _sum(do.sin(do.matmul(do.sin(do.matmul(y, shared) + shift), shared)))
+    return b.build({"loss": do.log(one / 1e3 + 2.0) + do.tanh(other / 1e3)})
+
+
+def test_branches_with_batches_are_sharded_in_their_turn() -> None:
+    """Each data set along its own batch, and the reason says so."""
+    lowered = lower(two_data_sets(400_000, 300_001), Gradient(("w", "shift")), fold=fold)
+    plan = make_plan(lowered.graph, Options(), values=lowered.value_count)
+    assert plan.split.kind == "branch"
+    assert "shards of length 400000" in plan.reason
+    assert "shards of length 300001" in plan.reason
+
+
+def test_shards_within_branches_give_what_one_task_gives() -> None:
+    """Every task of two lanes that can be sharded is, ragged ends included."""
+    outer, whole, arrays = _planned(
+        two_data_sets(40, 31), Gradient(("w", "shift")), Split("branch", 2)
+    )
+    inner = {}
+    for number, task in enumerate(outer.tasks):
+        with suppress(RequestError):
+            inner[number] = make_plan(task.graph, Options(split=Split("shard", 3)))
+    assert len(inner) >= 4
+    made, results = nested(outer, inner)
+    plan = replace(outer, tasks=tuple(made.tasks), results=results)
+    for one, other in zip(
+        NumpyExecutor().compile(whole)(arrays), run_plan(plan, arrays), strict=True
+    ):
+        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12 * np.abs(one).max(initial=1.0))
+
+
+def test_a_nested_plan_cuts_what_another_task_gave() -> None:
+    """A block of a job's input is a block of it; of a task's result, a slice made once."""
+    b = Builder()
+    x = _input(b, "x", 12, 2)
+    first = b.build({"h": do.sin(x)})
+    b = Builder()
+    h = _input(b, "h", 12, 2)
+    second = b.build({"loss": _sum(do.square(h)), "each": do.cos(h)})
+    tasks = TaskList()
+    made = tasks.add(first, [JobInput(0)], Phase.FORWARD, 0)
+    last = tasks.add(second, [TaskOutput(made, 0)], Phase.FORWARD, 1)
+    results = (TaskOutput(last, 0), TaskOutput(last, 1), JobInput(0))
+    outer = Plan(first.inputs, tuple(tasks.tasks), results, Split("branch", 2), "by hand", 1.0)
+    inner = {
+        number: make_plan(graph, Options(split=Split("shard", 3)))
+        for number, graph in ((made, first), (last, second))
+    }
+    array = np.random.default_rng(0).normal(size=(12, 2))
+    for chosen in ({}, {made: inner[made]}, {last: inner[last]}, inner):
+        flat, sources = nested(outer, chosen)
+        plan = replace(outer, tasks=tuple(flat.tasks), results=sources)
+        loss, each, same = run_plan(plan, [array])
+        np.testing.assert_allclose(loss, np.sum(np.sin(array) ** 2), rtol=1e-13)
+        np.testing.assert_array_equal(each, np.cos(np.sin(array)))
+        assert same is array
+        assert all(getattr(s, "task", -1) < k for k, t in enumerate(plan.tasks) for s in t.operands)

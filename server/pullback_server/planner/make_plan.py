@@ -15,9 +15,10 @@ from pullback_graph.job import Options, Split
 from pullback_server.planner.branch import branch_split
 from pullback_server.planner.cost_table import COST_TABLE, Estimate, estimate
 from pullback_server.planner.groups import tasks_of
+from pullback_server.planner.nested import nested
 from pullback_server.planner.parts import CLEARLY, LANES, Parts, find_parts
 from pullback_server.planner.phases import forward_nodes, phase_of
-from pullback_server.planner.plan import JobInput, Plan, Source, TaskOutput
+from pullback_server.planner.plan import JobInput, Phase, Plan, Source, TaskOutput
 from pullback_server.planner.predict import makespan_s
 from pullback_server.planner.shard import ShardSplit, blocks
 from pullback_server.planner.shard_axes import (
@@ -35,6 +36,8 @@ from pullback_server.planner.task_list import TaskList
 
 FORCED_STAGES = 4
 """Stages of a forced `stage` split without a count, where there is enough to cut."""
+MOST_SHARDED_LANES = 8
+"""Lanes that are sharded in their turn: more are parallel enough by themselves."""
 FORCED_LANES = 4
 """Lanes of a forced `branch` split without a count, for work too small to tell."""
 WORTH_TASKS = 2
@@ -275,9 +278,37 @@ def _chosen_branches(joint: Joint) -> Plan | None:
     return branched(joint, lanes) if lanes > 1 else None
 
 
+def _chosen_branches_in_shards(joint: Joint) -> Plan | None:
+    """Few lanes, each sharded along an axis of its own."""
+    lanes = min(_lanes(joint), MOST_SHARDED_LANES)
+    if lanes < 2 or sum(joint.parts.seconds) < 2 * lanes * COST_TABLE.shard_s:
+        return None
+    return _with_sharded_lanes(joint, branched(joint, lanes))
+
+
+def _with_sharded_lanes(joint: Joint, plan: Plan) -> Plan | None:
+    """The plan with shards for tasks that have an axis to cut; None where none has."""
+    inner: dict[int, Plan] = {}
+    titles: dict[str, None] = {}
+    for number, task in enumerate(plan.tasks):
+        own = Joint(task.graph, len(task.graph.outputs))
+        if task.phase is Phase.REDUCE or own.cost.total_s < 2 * COST_TABLE.shard_s:
+            continue
+        shards = shard_count(own.axis) if own.axis is not None else 0
+        if own.axis is not None and shards > 1:
+            inner[number] = sharded(own, own.axis, shards)
+            titles[f"{shards} shards of length {own.axis.labels.length}"] = None
+    if not inner:
+        return None
+    made, results = nested(plan, inner)
+    reason = f"{plan.reason}; of those, {len(inner)} tasks in {', '.join(titles)}"
+    return joint.plan(made, results, plan.split, reason)
+
+
 _CHOICES: Mapping[str, Callable[[Joint], Plan | None]] = {
     "shard": _chosen_shards,
     "branch": _chosen_branches,
+    "branch with shards": _chosen_branches_in_shards,
 }
 """What is tried where nothing is forced, the simplest first. Stages are for what does not fit."""
 
