@@ -44,7 +44,7 @@ from pullback_graph.tape import Tape, to_graph
 from pullback_graph.timeline import FRONT_END, TaskSpan
 from pullback_graph.want import Want
 from pullback_worker.choice import Choice, run, runner
-from pullback_worker.chooser import Chooser, steadiness
+from pullback_worker.chooser import Chooser, choice_bytes, steadiness
 from pullback_worker.executors import Executors, check_asked
 from pullback_worker.numpy_executor import fold
 from pullback_worker.promoter import Promoter
@@ -60,6 +60,7 @@ class Prepared:
 
     Attributes:
         names: of its outputs: the values', then those that messages give the derivatives.
+        size_bytes: about what it holds.
     """
 
     lowered: Lowered
@@ -67,6 +68,7 @@ class Prepared:
     names: tuple[str, ...]
     nodes: int
     flops: float
+    size_bytes: int
     recompute_factor: float = 0.0
 
     @cached_property
@@ -84,12 +86,16 @@ class LocalService(Transforms[Result]):
 
     Args:
         programs: how many compiled programs it keeps; the least recently used goes first.
+        program_bytes: what they may take together, as estimated; the last one stays in any case.
         promote: whether graphs that are run a lot may move to XLA, compiled in the background, and
             scalar code to the tape machine.
     """
 
-    def __init__(self, programs: int = 256, *, promote: bool = True) -> None:
+    def __init__(
+        self, programs: int = 256, *, program_bytes: int = 1 << 30, promote: bool = True
+    ) -> None:
         self._capacity = programs
+        self._capacity_bytes = program_bytes
         executors = Executors()
         self._promoter = Promoter(executors) if promote else None
         self._chooser = Chooser(executors, self._promoter)
@@ -262,13 +268,27 @@ class LocalService(Transforms[Result]):
         metrics.compiling_s = perf_counter() - started - metrics.planning_s
         graph = lowered.graph
         made = Prepared(
-            lowered, choice, graph.output_names, len(graph.nodes), graph.cost.flops, factor
+            lowered,
+            choice,
+            graph.output_names,
+            len(graph.nodes),
+            graph.cost.flops,
+            choice_bytes(graph, options.executor),
+            factor,
         )
         with self._lock:
             self._kept[key] = made
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+            self._drop_oldest()
         return made
+
+    def _drop_oldest(self) -> None:
+        """Forget the programs used least lately while they are too many, or too large."""
+        size_bytes = sum([kept.size_bytes for kept in self._kept.values()])
+        while len(self._kept) > self._capacity or (
+            size_bytes > self._capacity_bytes and len(self._kept) > 1
+        ):
+            _, gone = self._kept.popitem(last=False)
+            size_bytes -= gone.size_bytes
 
 
 @cache

@@ -106,13 +106,20 @@ def test_the_first_run_of_either_does_not_count():
 
 
 @pytest.mark.parametrize(
-    ("graph", "pays"),
-    [(chain(10), True), (chain(10, size=1), False), (chain(MOST_PROMOTED_NODES), False)],
-    ids=["work", "tiny", "long"],
+    ("graph", "why_not"),
+    [
+        (chain(10), ""),
+        (chain(10, size=1), "about as long as the whole graph"),
+        (chain(MOST_PROMOTED_NODES), "too long to compile"),
+        (chain(10_000), "20000 nodes"),
+    ],
+    ids=["work", "tiny", "long", "very long"],
 )
-def test_prospects(graph: Graph, pays: bool):
-    """Graphs too small to win or too long to compile are never watched."""
-    assert (prospect(graph) is not None) is pays
+def test_prospects(graph: Graph, why_not: str):
+    """Graphs too small to win or too long to compile are never watched, and say so."""
+    found = prospect(graph)
+    assert isinstance(found, str) is bool(why_not)
+    assert why_not in str(found)
 
 
 class PromotionMachine(RuleBasedStateMachine):
@@ -312,8 +319,33 @@ def test_a_full_queue_is_asked_again_later(stand: Stand):
     assert choices[-1].stage is Stage.WATCHED
 
 
+def test_what_xla_is_not_given_runs_on_numpy_and_says_why(stand: Stand):
+    """A graph of ten thousand nodes never meets the compiler, however hot it is."""
+    choice = stand.promoter.choice(on_numpy(chain(10_000, size=100)))
+    heat(choice)
+    assert isinstance(choice, Fixed)
+    assert choice.running.executor == "numpy"
+    assert "too long to compile" in choice.running.reason
+    assert not stand.xla.compiled
+
+
+def test_programs_run_lately_stay_on_xla(stand: Stand):
+    """Of those on XLA, the one that has not run for longest gives way."""
+    graphs = [chain(10), chain(11), chain(12)]
+    stand.promoter._capacity_bytes = 2 * held_bytes(graphs[2])
+    first, second, third = [stand.choice(graph) for graph in graphs]
+    for choice in (first, second):
+        heat(choice)
+        stand.watcher.wait()
+    first.ran(first.running, 0.1)
+    heat(third)
+    stand.watcher.wait()
+    stages = [choice.stage for choice in (first, second, third)]
+    assert stages == [Stage.TRIED, Stage.WATCHED, Stage.TRIED]
+
+
 def test_programs_on_xla_are_bounded(stand: Stand):
-    """Those compiled first give way, and may come back when they are hot again."""
+    """Those that gave way may come back when they are hot again."""
     graphs = [chain(10), chain(11)]
     stand.promoter._capacity_bytes = held_bytes(graphs[0]) + 1
     first, second = [stand.choice(graph) for graph in graphs]

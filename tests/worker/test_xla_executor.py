@@ -31,9 +31,10 @@ from pullback_graph.ref import do
 from pullback_graph.types import FLOAT32, FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Hvp
 from pullback_worker.executor import CancelFlag
+from pullback_worker.executors import Executors, XlaSettings
 from pullback_worker.jax_kernels import JaxKernels
 from pullback_worker.numpy_executor import NumpyExecutor, fold
-from pullback_worker.resident_arrays import LEAST_BYTES
+from pullback_worker.resident_arrays import LEAST_BYTES, ResidentArrays
 from pullback_worker.xla_cache import prune
 from pullback_worker.xla_executor import XlaExecutor
 from pullback_worker.xla_limits import MOST_NODES
@@ -184,6 +185,54 @@ def test_what_cannot_change_stays_on_the_device(xla: XlaExecutor):
     del x
     gc.collect()
     assert kept.size_bytes == before
+
+
+class Copies:
+    """Makes device copies, and counts them."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """A copy."""
+        self.made += 1
+        return array.copy()
+
+
+def test_what_stays_on_the_device_is_bounded():
+    """The copy used least lately goes; what can change, or is read in place, has none."""
+    copies = Copies()
+    kept = ResidentArrays(3 * LEAST_BYTES, copies, lambda _: False)
+    arrays = [np.frombuffer(bytes([k]) * LEAST_BYTES, np.uint8) for k in range(4)]
+    for k in (0, 1, 2, 0, 3):
+        assert kept.of(arrays[k])[0] == k
+        assert kept.size_bytes <= 3 * LEAST_BYTES
+    assert copies.made == 4
+    kept.of(arrays[0])
+    assert copies.made == 4
+    kept.of(arrays[1])
+    assert copies.made == 5
+    own = np.zeros(LEAST_BYTES, np.uint8)
+    assert kept.of(own) is own
+    assert kept.of(read_only(own)) is not None
+    assert copies.made == 5
+    in_place = ResidentArrays(3 * LEAST_BYTES, copies, lambda _: True)
+    assert in_place.of(arrays[0]) is arrays[0]
+    assert not in_place.size_bytes
+
+
+@pytest.mark.parametrize(
+    ("alone", "was_there", "at_once"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_settings_of_jax_are_ours_only_where_nobody_else_uses_it(
+    alone: bool, was_there: bool, at_once: bool
+):
+    """Programs run in the calling thread in a process of ours, unless JAX was loaded before."""
+    seen: list[dict[str, Any]] = []
+    settings = XlaSettings(keep_compiled=False, alone=alone)
+    Executors(settings)._make_xla(lambda _, **options: seen.append(options), was_there)
+    assert seen == [{"threads": 0, "cache": None, "at_once": at_once}]
 
 
 def test_large_constants_are_not_compiled_in(xla: XlaExecutor):

@@ -75,7 +75,7 @@ class WorkerActor:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._limits = threadpool_limits(1)  # also for libraries loaded before the environment
-        executors = Executors(XlaSettings(settings.xla_device, threads=1))
+        executors = Executors(XlaSettings(settings.xla_device, threads=1, alone=True))
         self._executor = executors.numpy.name, executors.numpy.version
         memory = MemoryWatch(int(settings.memory_share * machine_bytes()))
         memory.start()

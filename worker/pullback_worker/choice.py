@@ -80,6 +80,9 @@ class Adaptive:
         running: the NumPy program.
         compile: asked once the graph is hot.
         ended: told when the graph stays where it is.
+
+    Attributes:
+        last_run_s: when it ran last, on the clock of `perf_counter`.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Adaptive:
         self._compile = compile
         self._ended = ended
         self._lock = Lock()
+        self.last_run_s = perf_counter()
 
     @property
     def stage(self) -> Stage:
@@ -106,6 +110,7 @@ class Adaptive:
     def ran(self, running: Running, seconds: float) -> None:
         """Take in a run; when there were enough, have the graph compiled, or decide."""
         promotion = self._promotion
+        self.last_run_s = perf_counter()
         if promotion.stage in SETTLED:
             return
         with self._lock:
@@ -126,6 +131,7 @@ class Adaptive:
 
     def compiled(self, program: Program, version: str) -> None:
         """XLA is done: it is tried from the next run on."""
+        self.last_run_s = perf_counter()
         with self._lock:
             self._promotion.compiled()
             self._xla = Running(program, "xla", version, "")

@@ -47,11 +47,13 @@ class XlaSettings:
         threads: of one program on a CPU: 1, or 0 for as many as there are cores.
         keep_compiled: whether compiled programs are kept on disk; not where JAX was loaded before
             by someone else, whose settings these are then.
+        alone: whether nobody else in this process uses JAX, so that all of its settings are ours.
     """
 
     device: str = ""
     threads: int = 0
     keep_compiled: bool = True
+    alone: bool = False
 
 
 class Executors:
@@ -120,7 +122,12 @@ class Executors:
         if settings.keep_compiled and not was_there:
             module: Any = import_module("pullback_worker.xla_cache")
             cache = Path(module.default_folder())
-        made: Executor = kind(settings.device, threads=settings.threads, cache=cache)
+        made: Executor = kind(
+            settings.device,
+            threads=settings.threads,
+            cache=cache,
+            at_once=settings.alone and not was_there,
+        )
         return made
 
 

@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 MOST_WAITING = 32
 CAPACITY_BYTES = 512 << 20
-"""What programs in use on XLA may take together; those compiled first give way."""
+"""What programs in use on XLA may take together; those run least lately give way."""
 MOST_FAILURES = 4096
 """Graphs remembered not to compile; about a hundred bytes each."""
 NICENESS = 10
@@ -73,8 +73,8 @@ class Promoter:
         """A choice that starts with a NumPy program; one that stays, where XLA can't pay."""
         graph = running.program.graph
         found = prospect(graph)
-        if found is None:
-            return Fixed(running)
+        if isinstance(found, str):
+            return Fixed(running._replace(reason=found))
         with self._lock:
             failure = self._failures.get(graph.fingerprint)
         if failure is not None:
@@ -141,10 +141,11 @@ class Promoter:
             self._watcher.promotion_ended(result)
 
     def _make_room(self, choice: Adaptive, size_bytes: int) -> None:
-        """Count a program in; those compiled first go back to NumPy where there are too many."""
+        """Count a program in; those run least lately go back to NumPy where there are too many."""
         self._in_use = [(known, size) for known, size in self._in_use if _holds_xla(known())]
         self._in_use.append((ref(choice), size_bytes))
         total_bytes = sum(size for _, size in self._in_use)
+        self._in_use.sort(key=_last_run_s)
         while total_bytes > self._capacity_bytes and len(self._in_use) > 1:
             known, size = self._in_use.pop(0)
             total_bytes -= size
@@ -171,6 +172,11 @@ class Promoter:
 
 def _holds_xla(choice: Adaptive | None) -> bool:
     return choice is not None and choice.stage in HOLDS_XLA
+
+
+def _last_run_s(held: tuple[ref[Adaptive], int]) -> float:
+    choice = held[0]()
+    return 0.0 if choice is None else choice.last_run_s
 
 
 def _be_nice() -> None:

@@ -55,14 +55,18 @@ class Prospect(NamedTuple):
     call_s: float
 
 
-def prospect(graph: Graph) -> Prospect | None:
-    """What XLA would cost, or None where it can't pay: too small a graph, or too large a one."""
-    if not 2 <= graph.node_count <= MOST_PROMOTED_NODES:
-        return None
+def prospect(graph: Graph) -> Prospect | str:
+    """What XLA would cost; or in words why it can't pay: too small a graph, or too large a one."""
+    nodes = graph.node_count
+    if nodes > MOST_PROMOTED_NODES:
+        return (
+            f"numpy, as {nodes} nodes, derivatives included, would take xla too long to compile "
+            f"(it is given up to {MOST_PROMOTED_NODES}); write what repeats as a loop"
+        )
     call_s = call_seconds(len(graph.inputs) + len(graph.outputs))
-    if _estimated_s(graph) < LEAST_GAIN * call_s:
-        return None
-    return Prospect(compile_seconds(graph.node_count), call_s)
+    if nodes < 2 or _estimated_s(graph) < LEAST_GAIN * call_s:
+        return "numpy, as a call of xla would take about as long as the whole graph"
+    return Prospect(compile_seconds(nodes), call_s)
 
 
 def _estimated_s(graph: Graph) -> float:

@@ -41,6 +41,8 @@ class XlaExecutor:
         cache: the folder to keep compiled programs in for later processes; None for JAX's own
             settings.
         resident_bytes: what inputs that can't change may take on the device between calls.
+        at_once: run programs on a CPU in the thread that calls them, not in one of JAX's: a call
+            waits for its results anyway. A setting of the whole process, and read but once.
 
     Raises:
         UnsupportedError: there is no such device.
@@ -55,7 +57,11 @@ class XlaExecutor:
         threads: int = 0,
         cache: Path | None = None,
         resident_bytes: int = 256 << 20,
+        at_once: bool = False,
     ) -> None:
+        if at_once:
+            config: Any = jax.config
+            config.update("jax_cpu_enable_async_dispatch", False)
         if threads:
             os.environ.setdefault("PJRT_NPROC", str(threads))  # read when JAX's CPU client starts
         self._cache = keep_compiled(cache) if cache is not None else None
