@@ -49,6 +49,7 @@ from pullback_worker.executors import Executors, check_asked
 from pullback_worker.numpy_executor import fold
 from pullback_worker.promoter import Promoter
 from pullback_worker.result_checks import directions, note_non_finite, without_certificate
+from pullback_worker.side_by_side import own_threads
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,7 +97,7 @@ class LocalService(Transforms[Result]):
     ) -> None:
         self._capacity = programs
         self._capacity_bytes = program_bytes
-        executors = Executors()
+        executors = Executors(numpy_threads=own_threads())
         self._promoter = Promoter(executors) if promote else None
         self._chooser = Chooser(executors, self._promoter)
         self._tapes = LocalTapes(programs, moves=promote)

@@ -39,7 +39,15 @@ def chain(shape: Shape, length: int) -> Graph:
     return builder.build({"z": z})
 
 
-@given(graphs(), st.sampled_from([EAGER, NumpyExecutor(), NumpyExecutor(written_calls=1)]))
+EXECUTORS = [
+    EAGER,
+    NumpyExecutor(),
+    NumpyExecutor(written_calls=1),
+    NumpyExecutor(overwrite_bytes=0, chained_bytes=1, block_elements=3),
+]
+
+
+@given(graphs(), st.sampled_from(EXECUTORS))
 def test_agrees_with_the_plain_interpreter_to_the_bit(graph: Graph, executor: NumpyExecutor):
     """Registers, dropping, overwriting and writing source change no bit, in either of two runs."""
     arrays = operands(graph)
@@ -184,7 +192,8 @@ def test_a_program_stops_between_nodes(polls: int):
 def test_large_nodes_are_polled_for_one_by_one():
     """A program of few but large nodes looks at the flag before each."""
     flag = FlagSetLater(1000)
-    NumpyExecutor().compile(chain((1 << 16,), 10))([np.ones(1 << 16)], flag)
+    executor = NumpyExecutor(chained_bytes=1 << 40)
+    executor.compile(chain((1 << 16,), 10))([np.ones(1 << 16)], flag)
     assert 1000 - flag.left == 10
 
 

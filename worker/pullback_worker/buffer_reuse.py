@@ -25,6 +25,12 @@ def fresh(kernel: Kernel) -> Kernel:
     return kernel
 
 
+def elementwise(kernel: Kernel) -> Kernel:
+    """The kernel, marked `fresh`, and as giving each element from those at its place alone."""
+    kernel.is_elementwise = True  # type: ignore[attr-defined]  # functions take attributes
+    return fresh(kernel)
+
+
 def overwritten(
     graph: Graph,
     functions: Sequence[Callable[..., Any]],

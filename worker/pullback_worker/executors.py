@@ -61,15 +61,19 @@ class Executors:
 
     Args:
         names: those that this process runs; others are another's.
+        numpy_threads: that share long elementwise work on NumPy.
     """
 
     def __init__(
-        self, xla: XlaSettings | None = None, names: Collection[str] = tuple(TABLE)
+        self,
+        xla: XlaSettings | None = None,
+        names: Collection[str] = tuple(TABLE),
+        numpy_threads: int = 1,
     ) -> None:
         self._xla = xla or XlaSettings()
         self._names = names
         self._lock = Lock()
-        self.numpy = NumpyExecutor()
+        self.numpy = NumpyExecutor(threads=numpy_threads)
         self._loaded: dict[str, Executor] = {"numpy": self.numpy}
 
     def get(self, name: str) -> Executor:

@@ -17,7 +17,9 @@ from pullback_graph.errors import Cancelled, ExecutionError, InputError, OutOfMe
 from pullback_graph.graph import Graph
 from pullback_graph.op import Op
 from pullback_worker.buffer_reuse import overwritten
+from pullback_worker.elementwise_chains import Span, chained, within
 from pullback_worker.executor import CancelFlag, NDArray
+from pullback_worker.numpy_blocks import Blocks
 from pullback_worker.numpy_kernels import NUMPY
 from pullback_worker.numpy_source import Polled, written
 from pullback_worker.quiet import quietly
@@ -46,18 +48,32 @@ class NumpyExecutor:
         overwrite_bytes: arrays of at least so many bytes that nothing needs any more are written
             over by the next result of their type; below that, allocating is as fast.
         written_calls: calls after which a graph is written as source; by then that has paid.
+        chained_bytes: elementwise nodes with results of at least so many bytes are run together, a
+            block at a time; below that, whole results stay in the cache as well.
+        block_elements: of such a block; a dozen of them fit into a second-level cache.
+        threads: that share the blocks of such nodes; the bits are the same with any number.
     """
 
     name = "numpy"
     version = f"1/numpy-{np.__version__}"
 
-    def __init__(self, overwrite_bytes: int = 1 << 16, written_calls: int = 64) -> None:
-        self._overwrite_bytes = overwrite_bytes
-        self._written_calls = written_calls
+    def __init__(
+        self,
+        overwrite_bytes: int = 1 << 16,
+        written_calls: int = 64,
+        chained_bytes: int = 1 << 19,
+        block_elements: int = 1 << 14,
+        threads: int = 1,
+    ) -> None:
+        self.overwrite_bytes = overwrite_bytes
+        self.written_calls = written_calls
+        self.chained_bytes = chained_bytes
+        self.block_elements = block_elements
+        self.threads = threads
 
     def compile(self, graph: Graph) -> NumpyProgram:
         """The program of `graph`; time and memory linear in its nodes."""
-        return NumpyProgram(graph, self._overwrite_bytes, self._written_calls)
+        return NumpyProgram(graph, self)
 
 
 class NumpyProgram:
@@ -67,12 +83,25 @@ class NumpyProgram:
     faster than the steps do.
     """
 
-    def __init__(self, graph: Graph, overwrite_bytes: int, written_calls: int) -> None:
+    def __init__(self, graph: Graph, settings: NumpyExecutor) -> None:
         self.graph = graph
         functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
+        graph, functions, spans, order = _in_chains(graph, functions, settings)
         registers = Registers(graph)
-        targets = overwritten(graph, functions, registers, overwrite_bytes)
-        self._segments = _segments(graph, functions, registers, targets)
+        targets = overwritten(graph, functions, registers, settings.overwrite_bytes)
+        chains = {
+            span.start: Blocks(
+                graph,
+                functions,
+                span,
+                registers.last,
+                targets,
+                block_elements=settings.block_elements,
+                threads=settings.threads,
+            )
+            for span in spans
+        }
+        self._segments = _segments(graph, functions, registers, targets, chains, order)
         self._inputs = len(graph.inputs)
         self._flag_register = registers.count
         held = len(graph.inputs) + len(graph.constants)
@@ -81,7 +110,8 @@ class NumpyProgram:
         self._owns_outputs = _owns_outputs(graph, functions)
         types = [graph.types[output.value] for output in graph.outputs]
         self._scalars = self._owns_outputs and all([type.shape == () for type in types])
-        self._calls_to_write = written_calls if len(graph.nodes) <= _WRITTEN_NODES else 0
+        is_written = len(graph.nodes) <= _WRITTEN_NODES and not spans
+        self._calls_to_write = settings.written_calls if is_written else 0
         self._written: Polled | None = None
 
     @cached_property
@@ -180,20 +210,55 @@ def fold(op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, Any]) -> li
     return _fresh(list(results) if isinstance(results, tuple) else [results], arrays)
 
 
+def _in_chains(
+    graph: Graph, functions: list[Callable[..., Any]], settings: NumpyExecutor
+) -> tuple[Graph, list[Callable[..., Any]], Sequence[Span], Sequence[int] | None]:
+    """The graph and functions in an order of chains, these, and where each node stood.
+
+    As they are, without chains, where that order would need more memory.
+    """
+    made = chained(graph, functions, settings.chained_bytes)
+    limit_bytes = memory.peak_bytes(graph) if made is not None else 0
+    if made is None or memory.peak_bytes(made.graph) > limit_bytes:
+        return graph, functions, (), None
+    moved = [functions[position] for position in made.positions]
+    registers = Registers(made.graph)
+    targets = overwritten(made.graph, moved, registers, settings.overwrite_bytes)
+    spans = within(made, targets, limit_bytes)
+    if not spans:
+        return graph, functions, (), None
+    return made.graph, moved, spans, made.positions
+
+
 def _segments(
     graph: Graph,
     functions: Sequence[Callable[..., Any]],
     registers: Registers,
     targets: Sequence[int],
+    chains: Mapping[int, Blocks],
+    order: Sequence[int] | None,
 ) -> list[Segment]:
-    """The steps of all nodes, cut where the time since the last cut may matter to a caller."""
+    """The steps of all nodes, cut where the time since the last cut may matter to a caller.
+
+    Args:
+        chains: nodes that are one step, by the position of the first.
+        order: per node, its number in an error; None where that is its position.
+    """
     segments: list[Segment] = []
     current: Segment = []
     touched, sizes = 0, registers.size_bytes
+    inside = {i for blocks in chains.values() for i in blocks.nodes[1:]}
     for position, node in enumerate(graph.nodes):
-        target = registers.of[targets[position]] if targets[position] >= 0 else None
-        places = registers.places[position]
-        current.append(_step(position, functions[position], places, target, registers.count))
+        if position in inside:
+            continue
+        number = position if order is None else order[position]
+        if position in chains:
+            current.append(_blocks_step(number, chains[position], registers))
+            touched = _SEGMENT_BYTES
+        else:
+            target = registers.of[targets[position]] if targets[position] >= 0 else None
+            places = registers.places[position]
+            current.append(_step(number, functions[position], places, target, registers.count))
         for index in node.operands:
             touched += sizes[index]
         touched += sizes[graph.first_results[position]]
@@ -201,6 +266,18 @@ def _segments(
             segments.append(current)
             current, touched = [], 0
     return [*segments, current] if current else segments
+
+
+def _blocks_step(number: int, blocks: Blocks, registers: Registers) -> Step:
+    """The step of a chain. Its registers are read before any is written."""
+    of = registers.of
+    results = tuple([of[value] for value in blocks.results])
+    dead = [r for i in blocks.nodes for r in registers.places[i].dead]
+    gone = tuple([r for r in dict.fromkeys(dead) if r not in results])
+    operands = (*[of[value] for value in blocks.operands], registers.count)
+    if len(results) == 1:
+        return blocks.polled, operands, GENERAL, results[0], gone, number
+    return blocks.polled, operands, SEVERAL, results, gone, number
 
 
 def _step(

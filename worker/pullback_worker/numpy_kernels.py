@@ -13,7 +13,7 @@ import numpy as np
 from pullback_graph.kernels import ControlFlow, Index, LinearAlgebra, Slices
 from pullback_graph.types import DType, Shape, complex_dtype
 from pullback_graph.windows import Window
-from pullback_worker.buffer_reuse import fresh
+from pullback_worker.buffer_reuse import elementwise, fresh
 from pullback_worker.numpy_convolution import convolution
 from pullback_worker.numpy_einsum import contraction
 from pullback_worker.numpy_random import random_bits, random_fold_in
@@ -77,7 +77,7 @@ class NumpyKernels:
         z.real, z.imag = x, y
         return z
 
-    @fresh
+    @elementwise
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """`x` where `condition` holds, else `y`; all three broadcast."""
         return where(condition, x, y)
