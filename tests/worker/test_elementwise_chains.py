@@ -11,12 +11,13 @@ import pytest
 
 from pullback_graph import memory
 from pullback_graph.builder import Builder
-from pullback_graph.errors import Cancelled, ExecutionError
+from pullback_graph.errors import Cancelled, ExecutionError, PullbackError
 from pullback_graph.graph import Graph
 from pullback_graph.ref import Ref, do
+from pullback_graph.table import OPS
 from pullback_graph.types import FLOAT32, FLOAT64, ArrayType, Shape
 from pullback_worker import numpy_blocks
-from pullback_worker.elementwise_chains import Chained, chained, within
+from pullback_worker.elementwise_chains import Chained, chained, is_elementwise, within
 from pullback_worker.executor import CancelFlag
 from pullback_worker.numpy_executor import NumpyExecutor
 from pullback_worker.numpy_kernels import NUMPY
@@ -92,6 +93,51 @@ def test_blocks_change_no_bit(name: str, threads: int, monkeypatch: pytest.Monke
         for _ in range(2):
             assert [array.tobytes() for array in program(arrays)] == expected
     assert [array.tobytes() for array in arrays] == before
+
+
+def _elementwise_rows() -> list[str]:
+    """Rows that NumPy runs by a function that may be part of a chain."""
+    found = []
+    for op in OPS.values():
+        if not op.attributes and isinstance(op.operands, int) and is_elementwise(op.run(NUMPY)):
+            found.append(op.name)
+    return found
+
+
+@pytest.mark.parametrize("name", _elementwise_rows())
+def test_an_elementwise_function_does_not_look_where_an_element_stands(name: str):
+    """To the bit, of float32 and float64, in blocks of any length, into an array that is there."""
+    op, rng = OPS[name], np.random.default_rng(2)
+    function = op.run(NUMPY)
+    for dtype in (np.float32, np.float64):
+        operands = [rng.uniform(0.1, 1.4, N).astype(dtype) for _ in range(op.operands)]
+        kinds = ("float", "bool", "int64")
+        for kind in kinds:
+            given = [x.astype(dtype if kind == "float" else kind) for x in operands]
+            if name == "where":
+                given = [operands[0] > 0.5, *operands[1:]]
+            with np.errstate(all="ignore"):
+                try:
+                    op.type(*[ArrayType(x.dtype, x.shape) for x in given])
+                except PullbackError:
+                    continue
+                whole = function(*given)
+                for block in (1, 7, 16, 50):
+                    parts = [
+                        function(*[x[k : k + block] for x in given]) for k in range(0, N, block)
+                    ]
+                    assert np.concatenate(parts).tobytes() == whole.tobytes()
+
+
+def test_complex_arrays_are_in_no_chain():
+    """NumPy rounds the last elements of one in another way than the rest."""
+
+    def waves(x: Ref, y: Ref) -> Ref:
+        z = do.complex(x, y)
+        product: Ref = (z * z + z) * z
+        return product
+
+    assert chains_of(graph_of(waves, (N,), (N,))) is None
 
 
 def test_nodes_that_do_not_need_a_chain_stand_before_it():
