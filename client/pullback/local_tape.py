@@ -19,17 +19,22 @@ from pullback.local_inputs import Deadline, bound_arrays
 from pullback_graph.errors import Cancelled, DeadlineExceeded, LimitExceeded, RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
-from pullback_graph.tape import Tape, tape_of
+from pullback_graph.tape import Tape
 from pullback_graph.tape.flops import flops
+from pullback_graph.types import FLOAT64
 from pullback_worker.chooser import ASKED
+from pullback_worker.executor import own_threads
 from pullback_worker.result_checks import non_finite
 from pullback_worker.tape_cache import is_filled
-from pullback_worker.tape_loader import TapeLoader, kind_of, may_move, sweepable, why_tape
+from pullback_worker.tape_loader import Route, TapeLoader, asked_route, may_move, route, sweepable
+from pullback_worker.tape_wants import Mode
 
 LOAD_S, COMPILE_S = 0.05, 5.0
 """So long must graphs have run that the machine would have run sooner, before it is loaded for
 them, and before it is compiled where no process has done so: about a tenth of what that takes."""
 _IS_TAPE = "the job is a tape"
+_NOWHERE = Route(FLOAT64, Mode.NONE)
+_THREADS = own_threads()
 Run: TypeAlias = Callable[[list[NDArray]], Sequence[NDArray]]
 
 
@@ -37,11 +42,13 @@ class Swept(NamedTuple):
     """A job's program on the machine, and why it is there.
 
     Attributes:
-        program: a `pullback_worker.tape_program.TapeProgram`.
+        program: a `pullback_worker.tape_program.TapeProgram`, or a `tape_points.PointsProgram`.
+        way: how it came here, if it was a graph.
     """
 
     program: Any
     reason: str
+    way: Route
     compiling_s: float
     flops: float
 
@@ -65,7 +72,7 @@ class LocalTapes:
         self.loader = TapeLoader()
         self._capacity = programs
         self._moves = moves
-        self._kept: OrderedDict[Any, Swept | str] = OrderedDict()
+        self._kept: OrderedDict[Any, Swept | Route] = OrderedDict()
         self._lock = Lock()
         self._spent_s = 0.0
 
@@ -82,35 +89,35 @@ class LocalTapes:
             self.loader.require()
         if isinstance(job.graph, Tape):
             takes = self.loader.is_offered and sweepable(job.want, job.options, anywhere=True)
-            return (self._made(job, job.graph, _IS_TAPE), False) if takes else None
+            return (self._swept_tape(job, job.graph), False) if takes else None
         if isinstance(job.graph, GraphHash) or not sweepable(job.want, job.options, anywhere=True):
             return None
-        reason = ASKED if asked else self._reason(job, job.graph)
+        way = self._way(job, job.graph)
         kept = self._kept.get(_key(job))
-        if reason and isinstance(kept, Swept):
+        if way is not None and isinstance(kept, Swept):
             return kept, True
         if asked:
-            return self._keep(job, self._made(job, tape_of(job.graph), ASKED)), False
-        if not reason or not self.loader.is_ready(*kind_of(job.graph, job.want)):
+            return self._swept_graph(job, job.graph, asked_route(job.graph, job.want)), False
+        if way is None or not self.loader.is_ready(*way.kind):
             return None
         try:
-            return self._keep(job, self._made(job, tape_of(job.graph), reason)), False
+            return self._swept_graph(job, job.graph, way), False
         except RequestError:  # NumPy runs it, or says what is wrong with it
-            self._keep(job, "")
+            self._keep(job, way._replace(reason=""))
             return None
 
-    def awaits(self, job: Job) -> bool:
-        """Whether a graph's job is to move here once the machine is loaded."""
-        return isinstance(job.graph, Graph) and bool(self._reason(job, job.graph))
+    def awaits(self, job: Job) -> Route | None:
+        """How a graph's job is to move here once the machine is loaded; None if it is not to."""
+        return self._way(job, job.graph) if isinstance(job.graph, Graph) else None
 
     def ran_elsewhere(self, job: Job, seconds: float) -> None:
         """Take in what a job took on NumPy; the machine is loaded where it would have paid."""
-        if not self.awaits(job):
+        way = self.awaits(job)
+        if way is None:
             return
-        assert isinstance(job.graph, Graph), "else it would not await anything"
         self._spent_s += seconds
         if self._spent_s >= LOAD_S and (self._spent_s >= COMPILE_S or self._is_compiled):
-            self.loader.begin(*kind_of(job.graph, job.want))
+            self.loader.begin(*way.kind)
 
     @cached_property
     def _is_compiled(self) -> bool:
@@ -119,27 +126,35 @@ class LocalTapes:
 
     def moving(self, job: Job, run: Run) -> Run:
         """A program for calls like the job: `run`, until the machine is there."""
-        return _Moving(self, replace(job, inputs={}), run) if self.awaits(job) else run
+        way = self.awaits(job)
+        return run if way is None else _Moving(self, replace(job, inputs={}), way, run)
 
-    def _reason(self, job: Job, graph: Graph) -> str:
-        """Why a job's graph should move here; empty where it should not, or may not."""
-        if not (
-            self._moves
-            and self.loader.is_offered
-            and may_move(job.want, job.options, anywhere=True)
-        ):
-            return ""
+    def _way(self, job: Job, graph: Graph) -> Route | None:
+        """How a job's graph should go here, or must; None where it should not, or may not."""
         key = _key(job)
         known = self._kept.get(key)
+        if job.options.executor == "tape":
+            return known.way if isinstance(known, Swept) else None
+        if not (self._moves and self.loader.is_offered):
+            return None
+        if not may_move(job.want, job.options, anywhere=True):
+            return None
         if known is None:
-            known = self._keep(job, why_tape(graph, job.want))
-        return known if isinstance(known, str) else known.reason
+            known = self._keep(job, route(graph, job.want) or _NOWHERE)
+        way = known.way if isinstance(known, Swept) else known
+        return way if way.reason else None
 
-    def _made(self, job: Job, tape: Tape, reason: str) -> Swept:
+    def _swept_graph(self, job: Job, graph: Graph, way: Route) -> Swept:
         started_s = perf_counter()
-        program = self.loader.compile(tape, job.want)
-        work = flops(tape, program.adjoints if program.derivatives else None)
-        return Swept(program, reason, perf_counter() - started_s, work)
+        program = self.loader.compile_graph(graph, job.want, way, _THREADS)
+        reason = ASKED if job.options.executor == "tape" else way.reason
+        made = _swept(program, reason, way, started_s)
+        self._keep(job, made)
+        return made
+
+    def _swept_tape(self, job: Job, tape: Tape) -> Swept:
+        started_s = perf_counter()
+        return _swept(self.loader.compile(tape, job.want), _IS_TAPE, _NOWHERE, started_s)
 
     def _keep(self, job: Job, made: Any) -> Any:
         with self._lock:
@@ -157,10 +172,9 @@ class LocalTapes:
 class _Moving:
     """A program that is NumPy's until the tape machine is loaded."""
 
-    def __init__(self, tapes: LocalTapes, job: Job, run: Run) -> None:
-        assert isinstance(job.graph, Graph), "tapes need not move"
+    def __init__(self, tapes: LocalTapes, job: Job, way: Route, run: Run) -> None:
         self._tapes, self._job, self._run = tapes, job, run
-        self._kind = kind_of(job.graph, job.want)
+        self._kind = way.kind
         self._settled = False
 
     def __call__(self, arrays: list[NDArray]) -> Sequence[NDArray]:
@@ -209,6 +223,11 @@ def run_tape(job: Job, swept: Swept, *, hit: bool) -> Result | None:
     outputs = dict(zip(names[:count], results[:count], strict=True))
     derivatives = dict(zip(program.derivatives, results[count:], strict=True))
     return Result(outputs, derivatives, metrics, job.id)
+
+
+def _swept(program: Any, reason: str, way: Route, started_s: float) -> Swept:
+    work = flops(program.tape, program.adjoints if program.derivatives else None)
+    return Swept(program, reason, way, perf_counter() - started_s, work * program.point_count)
 
 
 def _key(job: Job) -> Any:

@@ -165,6 +165,41 @@ def test_the_machine_is_loaded_once_it_would_have_paid(monkeypatch: pytest.Monke
     assert before == service.value_and_grad(chain, executor="tape")(0.3)
 
 
+WANTS_AT_POINTS: dict[str, Any] = {
+    "value": {},
+    "gradient": {"gradient": ["x", "y"]},
+    "hessian": {"want": Hessian(("x", "y"))},
+    "hvp": {"want": Hvp(("x",), (("x",),)), "seeds": [{"x": np.array(2.0)}]},
+    "vjp": {"want": Vjp(("y",), (("result",),)), "seeds": [{"result": np.array(3.0)}]},
+    "jvp": {"want": Jvp((("x",),)), "seeds": [{"x": np.array(2.0)}]},
+}
+
+
+@pytest.mark.parametrize("name", WANTS_AT_POINTS)
+def test_a_tape_runs_at_many_points(name: str) -> None:
+    """Every want but a Jacobian of vectors; the machine runs one point's tape at all of them."""
+    tape = pb.Tape.record(lambda x, y: (x * y).sin() + x * x * y, 0.5, 1.0)
+    points = {"x": np.linspace(-1, 1, 150), "y": np.linspace(2, 3, 150)}
+    how = WANTS_AT_POINTS[name]
+    swept = tape.at(points, service=SERVICE, executor="tape", **how)
+    usual = tape.at(points, service=SERVICE, executor="numpy", **how)
+    assert (swept.metrics.executor, usual.metrics.executor) == ("tape", "numpy")
+    assert list(swept.derivatives) == list(usual.derivatives)
+    np.testing.assert_allclose(swept.outputs["result"], usual.outputs["result"], 1e-13)
+    for key, array in usual.derivatives.items():
+        np.testing.assert_allclose(swept.derivatives[key], array, 1e-12, 1e-12)
+
+
+def test_many_points_move_by_themselves() -> None:
+    """Once the kernels for points are loaded; the reason says how many points there are."""
+    service = pb.LocalService()
+    graph, points = pb.trace(chain, 0.3), {"x": np.linspace(-1, 1, 320)}
+    assert service.evaluate_many(graph, points, gradient="x").metrics.executor == "numpy"
+    service._tapes.loader.load(FLOAT64, Mode.POINTS)
+    moved = service.evaluate_many(graph, points, gradient="x").metrics
+    assert (moved.executor, "at 320 points" in moved.executor_reason) == ("tape", True)
+
+
 def test_a_wrong_want_of_scalar_code_has_the_graphs_own_error() -> None:
     """What moves by itself changes no error."""
     graph = pb.trace(chain, 0.3)

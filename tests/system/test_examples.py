@@ -24,6 +24,7 @@ PRINTS = {
     "per_example_gradients": ("100 gradients of 65 numbers", "the mean of the clipped: 0."),
     "phase_retrieval": ("the field of 64 points is right to ", "e-1"),
     "remote_gradient": ("w = [ 2.  -1.   0.5]",),
+    "scalar_tapes": ("1500 nodes: ends at -0.4917", "d end / d start = -0.9668"),
     "scipy_lbfgs": ("test accuracy 9",),
     "sparse_least_squares": ("1000 x 600: 4000 places, csr_array", "mode sparse", "e-"),
     "stubs_only": ("y = 14.0", "dy/dx = 2.0 4.0 6.0"),

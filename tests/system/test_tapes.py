@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
+import pullback as pb
 from examples.server_process import RunningServer, running_server
 from pullback_graph import ArrayType, Builder
 from pullback_graph.codec import decode_result, encode_job, status_to_error
@@ -280,6 +281,19 @@ def test_scalar_code_moves_to_the_tape_and_may_be_named(channel: grpc.Channel) -
     np.testing.assert_allclose(stays.gradients["x0"], first.gradients["x0"], 1e-12)
     hessian = evaluate(channel, replace(job, want=Hessian(("x0",), "y")))
     assert hessian.metrics.executor in ("numpy", "tape")  # as its kernels are loaded by now or not
+
+
+def test_many_points_of_one_graph_reach_the_tape(server: RunningServer) -> None:
+    """Over the wire: one point's tape runs at all points of a block."""
+    graph = long_chain(30).graph
+    assert isinstance(graph, Graph)
+    points = {"x0": np.linspace(-1, 1, 100)}
+    with pb.connect(server.address) as service:
+        swept = service.evaluate_many(graph, points, gradient="x0", executor="tape")
+        usual = service.evaluate_many(graph, points, gradient="x0", executor="numpy")
+    assert (swept.metrics.executor, usual.metrics.executor) == ("tape", "numpy")
+    np.testing.assert_allclose(swept.gradients["x0"], usual.gradients["x0"], 1e-12)
+    assert swept.gradients["x0"].shape == (100,)
 
 
 def test_a_server_says_that_it_has_the_tape(channel: grpc.Channel) -> None:

@@ -5,6 +5,7 @@ Executors are interchangeable, and each is the oracle of the others.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -52,3 +53,8 @@ class Executor(Protocol):
 
     def compile(self, graph: Graph) -> Program:
         """The program of `graph`."""
+
+
+def own_threads() -> int:
+    """As many threads as this process may use at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pullback_graph.graph import Graph
-from pullback_graph.tape import tape_of
 from pullback_graph.tape.rows import NDArray
 from pullback_graph.want import DerivativeKey, Names, Value, Want
 from pullback_worker.executor import CancelFlag
+from pullback_worker.tape_loader import TapeLoader, asked_route
 from pullback_worker.tape_numba import VERSION
+from pullback_worker.tape_points import PointsProgram
 from pullback_worker.tape_program import TapeProgram
+
+_LOADER = TapeLoader()
 
 
 class TapeExecutor:
@@ -52,7 +55,9 @@ class TapeGraphProgram:
 
     def __init__(self, graph: Graph, want: Want) -> None:
         self.graph = graph
-        self._program = TapeProgram(tape_of(graph), want)
+        self._program: TapeProgram | PointsProgram = _LOADER.compile_graph(
+            graph, want, asked_route(graph, want)
+        )
         self.value_count = self._program.value_count
         self.derivatives: tuple[DerivativeKey, ...] = self._program.derivatives
         self.independent: Names = self._program.independent

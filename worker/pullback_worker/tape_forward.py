@@ -68,28 +68,32 @@ def _case(row: Row, parts: tuple[str, ...]) -> str:
     return given + "".join(f"            {target} = {text}\n" for target, text in lines if text)
 
 
-def _names() -> dict[str, Any]:
+def names() -> dict[str, Any]:
     """What the rows' expressions may speak of."""
     libm = "acosh asin acos asinh atan atan2 atanh cos cosh erf erfc exp expm1 fabs hypot"
     libm += " log log10 log1p log2 sin sinh sqrt tan tanh"
-    names: dict[str, Any] = {name: getattr(math, name) for name in libm.split()}
-    names |= {
+    found: dict[str, Any] = {name: getattr(math, name) for name in libm.split()}
+    found |= {
         name: value for name, value in vars(tape_functions).items() if hasattr(value, "py_func")
     }
-    names |= {"round_down": np.floor, "round_up": np.ceil}
-    names |= {"round_even": np.rint, "round_to_zero": np.trunc}
-    names |= {"prefetch": prefetch, "AHEAD": _AHEAD}
-    names |= {"INF": math.inf, "NAN": math.nan}
-    names |= {"PER_LOG_2": 1.0 / math.log(2.0), "PER_LOG_10": 1.0 / math.log(10.0)}
-    names |= {name.upper(): CODES[name] for group in GROUPS for name in group}
-    return names | {"LOG_SLOPE_OF_ERF": math.log(2.0 / math.sqrt(math.pi))}
+    found |= {"round_down": np.floor, "round_up": np.ceil}
+    found |= {"round_even": np.rint, "round_to_zero": np.trunc}
+    found |= {"prefetch": prefetch, "AHEAD": _AHEAD}
+    found |= {"INF": math.inf, "NAN": math.nan}
+    found |= {"PER_LOG_2": 1.0 / math.log(2.0), "PER_LOG_10": 1.0 / math.log(10.0)}
+    found |= {name.upper(): CODES[name] for group in GROUPS for name in group}
+    return found | {"LOG_SLOPE_OF_ERF": math.log(2.0 / math.sqrt(math.pi))}
+
+
+def kernel(name: str, source: str, file: str) -> Kernel:
+    """The kernel of a text of this package's own, compiled; numba finds it in `file`."""
+    space = {**names(), "__name__": __name__}
+    exec(compile(source, file, "exec"), space)
+    return jit(space[name])
 
 
 def _kernel(name: str, *parts: str) -> Kernel:
-    """The kernel, which numba finds in this file: text of this package's own, compiled."""
-    space = {**_names(), "__name__": __name__}
-    exec(compile(_source(name, parts), __file__, "exec"), space)
-    return jit(space[name])
+    return kernel(name, _source(name, parts), __file__)
 
 
 evaluate = _kernel("evaluate")

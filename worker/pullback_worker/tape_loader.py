@@ -9,21 +9,34 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from collections import Counter
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from pullback_graph.errors import UnsupportedError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options
-from pullback_graph.tape import Tape, estimate, tape_dtype
+from pullback_graph.tape import (
+    Estimate,
+    Pointwise,
+    Tape,
+    estimate,
+    estimate_points,
+    pointwise,
+    tape_dtype,
+    tape_of,
+    tape_of_point,
+)
 from pullback_graph.types import DType
-from pullback_graph.want import Want
+from pullback_graph.want import Value, Want
 from pullback_worker.executors import is_installed, needs
 from pullback_worker.tape_wants import Mode, mode_of
 
 LOG = logging.getLogger(__name__)
 EXIT_WAIT_S = 30.0
 """A process that ends waits so long for a compilation, which nothing can stop."""
+LEAST_POINTS = 4
+"""Fewer are not worth a look."""
 
 
 class TapeLoader:
@@ -78,6 +91,25 @@ class TapeLoader:
             LOG.exception("the tape machine could not be loaded; graphs stay on numpy")
             self.is_offered = False
 
+    def compile_graph(self, graph: Graph, want: Want, way: Route, threads: int = 1) -> Any:
+        """The program of a graph's job on its way: of tape_program's, or of tape_points'.
+
+        Args:
+            threads: most that share points.
+
+        Raises:
+            UnsupportedError: a node is no scalar code; the message names the first that is none.
+            LimitExceeded: it has too many scalars.
+            InputError, NotDifferentiable: the want does not fit.
+        """
+        if way.points is not None and isinstance(want, Value):
+            one = tape_of_point(graph, way.points)
+            if one is not None:
+                self.load(*way.kind)
+                points: Any = import_module("pullback_worker.tape_points")
+                return points.PointsProgram(graph, way.points, one, want, threads)
+        return self.compile(tape_of(graph), want)
+
     def compile(self, tape: Tape, want: Want) -> Any:
         """A `pullback_worker.tape_program.TapeProgram`, its kernels loaded now if need be.
 
@@ -109,17 +141,63 @@ def may_move(want: Want, options: Options, *, anywhere: bool = False) -> bool:
     return free and options.memory_cap_bytes is None and sweepable(want, options, anywhere=anywhere)
 
 
-def why_tape(graph: Graph, want: Want) -> str:
-    """Why a graph had better run as a tape; empty where it had not."""
+class Route(NamedTuple):
+    """How a graph's job goes through the machine.
+
+    Attributes:
+        dtype, mode: the kernels it needs.
+        reason: why it goes there; empty where it had better not.
+        points: how the graph is pointwise, where one point's tape is to run at all points.
+    """
+
+    dtype: DType
+    mode: Mode
+    reason: str = ""
+    points: Pointwise | None = None
+
+    @property
+    def kind(self) -> tuple[DType, Mode]:
+        """What a `TapeLoader` loads."""
+        return self.dtype, self.mode
+
+
+def route(graph: Graph, want: Want) -> Route | None:
+    """How a graph's job would go, with a reason if it had better; None where it cannot."""
     found = estimate(graph, want)
-    if found is None or not found.suits:
+    if found is None:
+        return None
+    dtype = graph.inputs[0].type.dtype
+    points = pointwise(graph) if _may_be_pointwise(graph, want) else None
+    if points is None:
+        return Route(dtype, mode_of(graph, want), _reason(found, "scalar code"))
+    what = f"the same scalar code at {points.count} points"
+    return Route(dtype, Mode.POINTS, _reason(estimate_points(graph, points), what), points)
+
+
+def asked_route(graph: Graph, want: Want) -> Route:
+    """How the job of a graph that asks for the machine goes.
+
+    Raises:
+        UnsupportedError: its inputs and outputs are not of one floating dtype.
+    """
+    dtype = tape_dtype(graph)
+    found = route(graph, want)
+    return Route(dtype, mode_of(graph, want)) if found is None else found
+
+
+def _reason(found: Estimate, what: str) -> str:
+    if not found.suits:
         return ""
     return (
-        f"scalar code: estimated {found.tape_s * 1e6:.3g} µs a run as a tape, "
+        f"{what}: estimated {found.tape_s * 1e6:.3g} µs a run as a tape, "
         f"{found.numpy_s * 1e6:.3g} µs on numpy"
     )
 
 
-def kind_of(graph: Graph, want: Want) -> tuple[DType, Mode]:
-    """Which kernels a job on a graph needs."""
-    return tape_dtype(graph), mode_of(graph, want)
+def _may_be_pointwise(graph: Graph, want: Want) -> bool:
+    """Whether a second, closer look at a graph may pay: most of its values have a common length."""
+    if not isinstance(want, Value):
+        return False
+    lengths = [node.types[0].shape[:1] for node in graph.nodes]
+    common, times = Counter(lengths).most_common(1)[0] if lengths else ((), 0)
+    return bool(common) and common[0] >= LEAST_POINTS and 2 * times > len(lengths)

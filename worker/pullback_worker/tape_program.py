@@ -45,7 +45,10 @@ class TapeProgram:
         derivatives: what each further result is.
         independent: names in `wrt` that nothing wanted depends on; their derivatives are zeros.
         adjoints: how many adjoints of nodes its reverse sweeps finish.
+        point_count: at how many points it runs at once.
     """
+
+    point_count = 1
 
     def __init__(self, tape: Tape, want: Want) -> None:
         self.tape = tape

@@ -49,6 +49,8 @@ class Mode(Enum):
     REVERSE = "reverse"
     FORWARD = "forward"
     SECOND = "second"
+    POINTS = "points"
+    """Values alone, at many points."""
 
 
 def mode_of(graph: Graph | Tape, want: Want) -> Mode:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.types import FLOAT64, DType
-from pullback_worker import tape_forward, tape_linking, tape_sweeps
+from pullback_worker import tape_forward, tape_lanes, tape_linking, tape_sweeps
 from pullback_worker.tape_numba import ready
 from pullback_worker.tape_wants import Mode
 
@@ -69,9 +69,19 @@ def _second(dtype: DType) -> None:
     ready(tape_sweeps.reverse_twice, _WORDS, _WORDS, 0, v, v, lanes, v, lanes)
 
 
+def _points(dtype: DType) -> None:
+    lanes, table = np.empty((0, tape_lanes.LANES), dtype), np.empty((0, 0), dtype)
+    columns = np.empty(0, np.uint32)
+    ready(
+        tape_lanes.evaluate_points,
+        *(_MARKS, _WORDS, 0, columns, table, columns, lanes, table),
+    )
+
+
 _KERNELS: dict[Mode, Callable[[DType], Any]] = {
     Mode.NONE: _values,
     Mode.REVERSE: _adjoints,
     Mode.FORWARD: _tangents,
     Mode.SECOND: _second,
+    Mode.POINTS: _points,
 }

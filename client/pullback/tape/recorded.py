@@ -118,11 +118,18 @@ class Tape:
 
     def evaluate(self, inputs: Mapping[str, Any], *, service: Any = None, **how: Any) -> Result:
         """Run it: `service.evaluate(self, inputs, ...)`, in this process if no service is given."""
-        if service is None:
-            from pullback.local_service import local  # noqa: PLC0415  (which imports this)
+        result: Result = _or_local(service).evaluate(self, inputs, **how)
+        return result
 
-            service = local()
-        result: Result = service.evaluate(self, inputs, **how)
+    def at(self, points: Mapping[str, Any], *, service: Any = None, **how: Any) -> Result:
+        """Run it at many points: `service.evaluate_many(self, points, ...)`.
+
+        Args:
+            points: inputs, each with a leading axis of points, or common to all of them.
+            service: this process if none is given.
+            **how: what is wanted and how, as `evaluate_many` takes it: `gradient="x"`.
+        """
+        result: Result = _or_local(service).evaluate_many(self, points, **how)
         return result
 
     # --- recording --------------------------------------------------------------------------------
@@ -211,6 +218,15 @@ class Tape:
         if len(self) > _SHOWN_NODES or not (self._finished or self._outputs):
             return repr(self)
         return to_text(self.to_graph())
+
+
+def _or_local(service: Any) -> Any:
+    """The service, or that of this process."""
+    if service is None:
+        from pullback.local_service import local  # noqa: PLC0415  (which imports tapes)
+
+        return local()
+    return service
 
 
 def _function(row: int, operands: int) -> Callable[..., Scalar]:

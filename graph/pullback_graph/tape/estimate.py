@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from typing import NamedTuple
 
 from pullback_graph.graph import Graph, Node
+from pullback_graph.tape.flops import ROW_FLOPS
 from pullback_graph.tape.of_graph import ROWS
+from pullback_graph.tape.points import Pointwise
 from pullback_graph.tape.rows import ROW_NUMBERS
 from pullback_graph.types import BOOL, FLOAT32, FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Names, Value, Vjp, Want
@@ -17,6 +20,12 @@ _NUMPY_NODE_S = 0.8e-6
 _NUMPY_ELEMENT_S = 1e-9
 _LEAST_GAIN = 1.5
 """A tape must be estimated to be so many times faster: estimates are rough."""
+
+
+_ARITHMETIC_FLOPS = 4.0
+_LANE_S = {"moves": 0.0, "arithmetic": 0.2e-9, "function": 5e-9}
+_VECTOR_S = {"moves": 0.5e-9, "arithmetic": 0.35e-9, "function": 2.5e-9}
+"""Of a node and point, on the tape machine's lanes and in NumPy's vectors."""
 
 
 class Sweeps(NamedTuple):
@@ -71,6 +80,27 @@ def estimate(graph: Graph, want: Want) -> Estimate | None:
     elements = sum([node.types[0].size for node in graph.nodes])
     calls_s = len(graph.nodes) * _NUMPY_NODE_S + elements * sweeps.lanes * _NUMPY_ELEMENT_S
     return Estimate(CALL_S + nodes * NODE_S * sweeps.tape, sweeps.calls * calls_s)
+
+
+def estimate_points(graph: Graph, points: Pointwise) -> Estimate:
+    """What a pointwise graph's values would cost, one point's tape run at all points, and on NumPy.
+
+    It has a tape: as `estimate` found.
+    """
+    count, kinds = points.count, Counter([_kind(node) for node in graph.nodes])
+    lane_s = sum([_LANE_S[kind] * number for kind, number in kinds.items()])
+    element_s = sum([_VECTOR_S[kind] * number for kind, number in kinds.items()])
+    nodes = len(graph.nodes)
+    tape_s = 2.0 * CALL_S + (nodes * NODE_S if count else 0.0) + count * lane_s
+    return Estimate(tape_s, nodes * _NUMPY_NODE_S + count * element_s)
+
+
+def _kind(node: Node) -> str:
+    """Whether a row moves elements, does arithmetic on them, or calls a function for each."""
+    row = ROW_NUMBERS.get(node.op.name)
+    if row is None:
+        return "moves"
+    return "arithmetic" if ROW_FLOPS[row] <= _ARITHMETIC_FLOPS else "function"
 
 
 def suits(graph: Graph, want: Want) -> bool:

@@ -17,7 +17,7 @@ from pullback_graph.codec.tapes import NAMED_BYTES, tape_digest
 from pullback_graph.errors import LimitExceeded, NotFoundError, RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Options, Result
-from pullback_graph.tape import CALL_S, NODE_S, Tape, tape_of, to_graph
+from pullback_graph.tape import CALL_S, NODE_S, Tape, to_graph
 from pullback_graph.tape.flops import flops
 from pullback_graph.want import Want
 from pullback_server.front_end.arrivals import Answer, Arrival
@@ -27,10 +27,12 @@ from pullback_server.front_end.stores import ContentStore
 from pullback_server.front_end.tape_machine import TapeMachine
 from pullback_worker.chooser import ASKED
 from pullback_worker.result_checks import non_finite
-from pullback_worker.tape_loader import kind_of, may_move, sweepable, why_tape
+from pullback_worker.tape_loader import Route, asked_route, may_move, route, sweepable
 
 WHOLE = "a tape runs whole, on one thread"
 CHOSEN = "the job is a tape"
+_LANES = 10.0
+"""Points that take together, side by side, about what one takes alone."""
 _OBJECTS_BYTES = 8192
 """Of a program of few nodes: its arrays and objects."""
 
@@ -40,8 +42,7 @@ class PreparedTape:
     """A tape linked for a want.
 
     Attributes:
-        program: a `pullback_worker.tape_program.TapeProgram`.
-        planning_s: what making the tape of a graph took.
+        program: a `pullback_worker.tape_program.TapeProgram`, or a `tape_points.PointsProgram`.
         fingerprint: of the graph it was made of; empty where the job brought a tape.
         fastest_s: the program's fastest run here so far; estimates can be wrong.
     """
@@ -51,7 +52,6 @@ class PreparedTape:
     flops: float
     digest: str
     reason: str = CHOSEN
-    planning_s: float = 0.0
     fingerprint: str = ""
     fastest_s: float = inf
 
@@ -64,8 +64,9 @@ class PreparedTape:
     @property
     def estimated_s(self) -> float:
         """Estimated seconds of a run."""
-        nodes: int = len(self.program.tape) + self.program.adjoints
-        return CALL_S + NODE_S * nodes
+        program = self.program
+        sweeps: int = (len(program.tape) + program.adjoints) * program.point_count
+        return CALL_S + NODE_S * sweeps / (1.0 if program.point_count == 1 else _LANES)
 
     @property
     def runs_inline(self) -> bool:
@@ -76,7 +77,6 @@ class PreparedTape:
         """Metrics that follow from what was prepared."""
         program = self.program
         return Metrics(
-            planning_s=0.0 if hit else self.planning_s,
             compiling_s=0.0 if hit else self.compiling_s,
             nodes=len(program.tape),
             adjoint_evaluations=program.adjoints,
@@ -170,12 +170,8 @@ class TapeJobs:
 
     def awaits(self, graph: Graph, job: Job) -> bool:
         """Whether a graph that runs elsewhere is to move here once the machine is loaded."""
-        loader = self.machine.loader
-        if not (
-            loader.is_offered and may_move(job.want, job.options) and why_tape(graph, job.want)
-        ):
-            return False
-        return not loader.is_ready(*kind_of(graph, job.want))
+        way = self._way(graph, job)
+        return way is not None and not self.machine.loader.is_ready(*way.kind)
 
     def prepare_graph(self, graph: Graph, job: Job) -> PreparedTape | None:
         """A graph's job made ready for the machine: one that asks for it, or is cheaper so.
@@ -187,33 +183,31 @@ class TapeJobs:
             RequestError: it asks, and the want does not fit, or it would take too much memory.
         """
         if job.options.executor == "tape":
-            return self._of_graph(graph, job, ASKED) if self.takes(job.want, job.options) else None
-        reason = self._why(graph, job) if may_move(job.want, job.options) else ""
-        if not reason:
+            if not self.takes(job.want, job.options):
+                return None
+            return self._of_graph(graph, job, asked_route(graph, job.want), ASKED)
+        way = self._way(graph, job)
+        if way is None:
+            return None
+        if not self.machine.loader.is_ready(*way.kind):
+            self.machine.loader.begin(*way.kind)
             return None
         with suppress(RequestError):
-            return self._of_graph(graph, job, reason)
+            return self._of_graph(graph, job, way, way.reason)
         return None
 
-    def _why(self, graph: Graph, job: Job) -> str:
-        """Why a graph is to move here now; empty where it isn't. Kernels it needs are loaded."""
-        loader = self.machine.loader
-        reason = why_tape(graph, job.want) if loader.is_offered else ""
-        if not reason:
-            return ""
-        kind = kind_of(graph, job.want)
-        if not loader.is_ready(*kind):
-            loader.begin(*kind)
-            return ""
-        return reason
+    def _way(self, graph: Graph, job: Job) -> Route | None:
+        """How a graph is to move here by itself; None where it is not to."""
+        if not (self.machine.is_offered and may_move(job.want, job.options)):
+            return None
+        way = route(graph, job.want)
+        return way if way is not None and way.reason else None
 
-    def _of_graph(self, graph: Graph, job: Job, reason: str) -> PreparedTape:
+    def _of_graph(self, graph: Graph, job: Job, way: Route, reason: str) -> PreparedTape:
         started_s = perf_counter()
-        tape = tape_of(graph)
-        planning_s = perf_counter() - started_s
-        prepared = self._compiled(tape, job.want)
-        prepared.reason, prepared.planning_s = reason, planning_s
-        prepared.fingerprint = graph.fingerprint
+        program = self.machine.loader.compile_graph(graph, job.want, way)
+        prepared = self._prepared(program, started_s)
+        prepared.reason, prepared.fingerprint = reason, graph.fingerprint
         self._check_memory(prepared, job.options)
         with suppress(LimitExceeded):
             self._programs.put(_graph_key(job), prepared)
@@ -233,8 +227,7 @@ class TapeJobs:
         metrics = prepared.metrics(hit=hit)
         metrics.graph_cache_hit = isinstance(job.graph, GraphHash)
         metrics.tensor_cache_hits = tensor_hits
-        before_s = metrics.planning_s + metrics.compiling_s
-        metrics.queued_s = max(0.0, started_s - arrival.received_s - before_s)
+        metrics.queued_s = max(0.0, started_s - arrival.received_s - metrics.compiling_s)
         arrival.state = "running"
         results = self._run(arrival, prepared, arrays, metrics)
         if not self._note_non_finite(job, prepared, arrays, results, metrics):
@@ -280,11 +273,13 @@ class TapeJobs:
 
     def _compiled(self, tape: Tape, want: Want) -> PreparedTape:
         started_s = perf_counter()
-        program = self.machine.loader.compile(tape, want)
+        return self._prepared(self.machine.loader.compile(tape, want), started_s)
+
+    def _prepared(self, program: Any, started_s: float) -> PreparedTape:
         compiling_s = perf_counter() - started_s
-        work = flops(tape, program.adjoints if program.derivatives else None)
-        digest = f"{tape_digest(tape, want)}/tape-{self.machine.version}"
-        return PreparedTape(program, compiling_s, work, digest)
+        work = flops(program.tape, program.adjoints if program.derivatives else None)
+        digest = f"{tape_digest(program.tape, program.want)}/tape-{self.machine.version}"
+        return PreparedTape(program, compiling_s, work * program.point_count, digest)
 
     def _run(
         self, arrival: Arrival, prepared: PreparedTape, arrays: list[NDArray], metrics: Metrics
