@@ -11,7 +11,7 @@ from examples.server_process import any_server
 
 
 def pendulum(angle: Any, speed: Any, steps: int) -> Any:
-    """The angle of a pendulum after some steps of leapfrog, from floats or from recorded scalars."""
+    """The angle of a pendulum after some steps of leapfrog; of floats, or of recorded scalars."""
     for _ in range(steps):
         speed = speed - 0.01 * numpy.sin(angle)
         angle = angle + 0.01 * speed
