@@ -23,12 +23,13 @@ def main() -> None:
     tape = pb.Tape.record(pendulum, 0.5, 0.0, 300)
     with any_server() as address, pb.connect(address) as service:
         one = tape.evaluate({"angle": 0.5, "speed": 0.0}, service=service, gradient="angle")
-        starts = {"angle": numpy.linspace(-3.0, 3.0, 1001), "speed": 0.0}
-        many = tape.at(starts, service=service, gradient="angle")
+        angles = numpy.linspace(-3.0, 3.0, 1001)
+        points = {"angle": angles, "speed": 0.0}
+        many = tape.at(points, service=service, gradient="angle")
     print(f"{len(tape)} nodes: ends at {float(one.outputs['result']):.4f}")
     print(f"d end / d start = {float(one.gradients['angle']):.4f}")
     steepest = numpy.abs(many.gradients["angle"]).argmax()
-    print(f"of 1001 starts, the most sensitive is {starts['angle'][steepest]:+.3f}")
+    print(f"of 1001 starts, the most sensitive is {angles[steepest]:+.3f}")
 
 
 if __name__ == "__main__":
