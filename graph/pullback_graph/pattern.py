@@ -47,6 +47,11 @@ class Pattern:
         """Bytes of the two arrays."""
         return int(self.starts.nbytes + self.columns.nbytes)
 
+    def same_places(self, other: Pattern) -> bool:
+        """Whether another pattern has these places, and no others."""
+        alike = self.shape == other.shape and np.array_equal(self.starts, other.starts)
+        return alike and np.array_equal(self.columns, other.columns)
+
     def transposed(self) -> tuple[Pattern, Indices]:
         """The pattern by columns, and which place of this one each of its places is."""
         order = np.argsort(self.columns, kind="stable")

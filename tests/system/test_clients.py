@@ -76,6 +76,18 @@ def test_sparse_derivatives_travel_with_their_pattern(service: Service):
     np.testing.assert_array_equal(jacobian.toarray(), np.diag(np.cos(x)))
 
 
+def test_the_async_client_gives_sparse_matrices(server: RunningServer):
+    """The same from a coroutine."""
+
+    async def ask() -> Any:
+        async with pb.aconnect(server.address) as service:
+            return await service.hessian(lambda x: pnp.sum(x**3), sparse=True)(np.arange(3.0))
+
+    matrix = asyncio.run(ask())
+    assert matrix.nnz == 3
+    np.testing.assert_allclose(matrix.diagonal(), [0.0, 6.0, 12.0])
+
+
 def test_large_inputs_are_named(service: Service):
     """An optimiser's data travels once: later calls find it by its hash."""
     x = np.arange(100_000.0)

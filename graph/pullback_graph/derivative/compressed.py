@@ -220,13 +220,24 @@ def compression(
     if symmetric:
         return _symmetric(problem, pattern, most)
     by_column = coloured(pattern, most)
-    by_row = coloured(pattern.transposed()[0], most)
+    by_row = _coloured_rows(pattern, by_column, most)
     choices = [
         make(problem, pattern, colouring)
         for make, colouring, other in ((_ahead, by_column, by_row), (_back, by_row, by_column))
         if colouring is not None and not _is_dear(colouring, other)
     ]
     return min(choices, key=lambda choice: choice.work, default=None)
+
+
+def _coloured_rows(
+    pattern: Pattern, by_column: Colouring | None, most: int | None
+) -> Colouring | None:
+    """The same of rows, unless it takes so many colours that columns are the choice."""
+    transposed, _ = pattern.transposed()
+    if transposed.same_places(pattern):
+        return by_column
+    limits = [most] if by_column is None else [most, max(by_column.count, 1) * CLEAR]
+    return coloured(transposed, min([n for n in limits if n is not None], default=None))
 
 
 def _is_dear(colouring: Colouring, other: Colouring | None) -> bool:

@@ -143,7 +143,8 @@ def _compression(problem: Problem, search: Search) -> Compression:
     except TooDense:
         raise LimitExceeded(
             f"of the Jacobian's {problem.rows} x {problem.columns} places over {MAX_ENTRIES} may "
-            "differ from zero; ask for fewer outputs or inputs at once, or for a vjp or jvp"
+            "differ from zero; ask for fewer outputs or inputs at once, or for a vjp or jvp, and "
+            "make indices constants: those that are inputs leave an axis dense"
         ) from None
     assert found is not None, "without a limit there is a colouring"
     return found

@@ -69,21 +69,16 @@ def _greedy(by_column: Pattern, order: Indices, most: int) -> Colouring | None:
         forbidden = 0
         for row in own:
             forbidden |= taken[row]
-        colour = lowest_free(forbidden)
+        bit = ~forbidden & (forbidden + 1)  # the lowest that is not set
+        colour = bit.bit_length() - 1
         if colour >= most:
             return None
         if own and colour >= count:
             count = colour + 1
         colours[column] = colour
-        bit = 1 << colour
         for row in own:
             taken[row] |= bit
     return Colouring(np.array(colours, np.int64), count)
-
-
-def lowest_free(taken: int) -> int:
-    """The position of the lowest bit that is not set."""
-    return (~taken & (taken + 1)).bit_length() - 1
 
 
 def alone_in_row(pattern: Pattern, colours: Sequence[int] | Indices, count: int) -> Indices:

@@ -12,16 +12,16 @@ from __future__ import annotations
 import numpy as np
 
 from pullback_graph.pattern import Indices, Pattern, pattern_of
-from pullback_graph.sparsity.colouring import Colouring, alone_in_row, lowest_free
+from pullback_graph.sparsity.colouring import Colouring, alone_in_row
 
 
 def symmetric_part(pattern: Pattern) -> Pattern:
     """The places whose mirror images are places too; of a symmetric matrix the others are zero."""
     size = pattern.shape[0]
     mirrored, _ = pattern.transposed()
-    places, images = _numbers(pattern), _numbers(mirrored)
-    if np.array_equal(places, images):
+    if mirrored.same_places(pattern):
         return pattern
+    places, images = _numbers(pattern), _numbers(mirrored)
     both = np.intersect1d(places, images, assume_unique=True)
     return pattern_of(both // size, both % size, pattern.shape)
 
@@ -62,13 +62,13 @@ def _greedy(pattern: Pattern, order: Indices, most: int) -> Colouring | None:
             else:
                 bit = 1 << colour
                 forbidden |= bit | (around[other] & (bit - 1))
-        colour = lowest_free(forbidden)
+        bit = ~forbidden & (forbidden + 1)  # the lowest that is not set
+        colour = bit.bit_length() - 1
         if colour >= most:
             return None
         if own and colour >= count:
             count = colour + 1
         colours[vertex] = colour
-        bit = 1 << colour
         for other in own:
             if other != vertex:
                 around[other] |= bit
