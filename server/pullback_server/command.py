@@ -29,12 +29,31 @@ def serve(
     workers: Annotated[
         int, typer.Option(help="Ray workers; 0 runs everything in this process, without Ray.")
     ] = DEFAULT.workers,
+    min_workers: Annotated[
+        int | None, typer.Option(help="Workers that stay alive without work; as --workers.")
+    ] = DEFAULT.min_workers,
+    max_workers: Annotated[
+        int | None, typer.Option(help="Workers there may be when jobs queue up; as --workers.")
+    ] = DEFAULT.max_workers,
+    idle_s: Annotated[
+        float, typer.Option(help="Seconds without work after which a worker above the least stops.")
+    ] = DEFAULT.idle_s,
     ray_address: Annotated[
         str, typer.Option(help="A Ray cluster to join, host:port; empty starts a local one.")
     ] = DEFAULT.ray_address,
+    gpu_workers: Annotated[
+        int, typer.Option(help="Workers with GPUs, beside --workers without.")
+    ] = DEFAULT.gpu_workers,
     gpus_per_worker: Annotated[
-        float, typer.Option(help="GPUs, or a fraction of one, for each worker.")
+        float,
+        typer.Option(help="GPUs, or a fraction of one, for each worker with GPUs; all, if none."),
     ] = DEFAULT.gpus_per_worker,
+    speculation: Annotated[
+        bool, typer.Option(help="Try what a worker is late with on an idle one too.")
+    ] = DEFAULT.speculation,
+    cancel_grace_s: Annotated[
+        float, typer.Option(help="Seconds a cancelled task may go on before its worker is killed.")
+    ] = DEFAULT.cancel_grace_s,
     threads: Annotated[int, typer.Option(help="Threads for small jobs.")] = DEFAULT.threads,
     job_processes: Annotated[
         int, typer.Option(help="Processes for batches of small different graphs; 0 for none.")
@@ -83,8 +102,14 @@ def serve(
             http_host=http_host,
             http_port=http_port,
             workers=workers,
+            min_workers=min_workers,
+            max_workers=max_workers,
+            idle_s=idle_s,
             ray_address=ray_address,
+            gpu_workers=gpu_workers,
             gpus_per_worker=gpus_per_worker,
+            speculation=speculation,
+            cancel_grace_s=cancel_grace_s,
             threads=threads,
             job_processes=job_processes,
             queue_jobs=queue_jobs,

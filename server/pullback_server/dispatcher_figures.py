@@ -52,19 +52,25 @@ class PoolFigures:
         up: whether jobs can be run now; if not, they wait.
         restarts: dispatchers that ended and were replaced.
         workers: workers by (kind, state), such as ("cpu", "busy").
+        wanted: how many workers there should be, by kind.
         busy_s: worker seconds spent in batches, by kind.
+        wasted_s: worker seconds that no result came of, by why.
+        copies: tasks given to a second worker because the first was late.
     """
 
     up: bool = False
     restarts: int = 0
     workers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    wanted: Mapping[str, int] = field(default_factory=dict)
     jobs: int = 0
     queued_jobs: int = 0
     queued_tasks: int = 0
     running_tasks: int = 0
     busy_s: Mapping[str, float] = field(default_factory=dict)
+    wasted_s: Mapping[str, float] = field(default_factory=dict)
     tasks: int = 0
     task_retries: int = 0
+    copies: int = 0
     workers_lost: int = 0
     program_cache_hits: int = 0
     program_cache_misses: int = 0
@@ -75,12 +81,14 @@ class PoolFigures:
 TOTALS = (
     "tasks",
     "task_retries",
+    "copies",
     "workers_lost",
     "program_cache_hits",
     "program_cache_misses",
     "compiling_s",
 )
-"""The figures that only grow, besides `busy_s` and `restarts`."""
+"""The figures that only grow, besides `restarts` and these by label."""
+TOTALS_BY_LABEL = ("busy_s", "wasted_s")
 
 assert {item.name for item in fields(PoolFigures)}.issuperset(TOTALS)
 
@@ -127,19 +135,24 @@ def figures_of(status: wire.PoolStatus) -> PoolFigures:
     """The figures of one dispatcher's message."""
     workers: dict[tuple[str, str], int] = {}
     busy_s: dict[str, float] = {}
+    wanted: dict[str, int] = {}
     for count in status.workers:
         kind = plan_pb2.Placement.Name(count.placement).removeprefix("PLACEMENT_").lower()
         workers[kind, STARTING] = count.starting
         workers[kind, IDLE] = count.ready - count.busy
         workers[kind, BUSY] = count.busy
         busy_s[kind] = count.busy_s_total
+        wanted[kind] = count.wanted
     return PoolFigures(
         up=status.ready,
         workers=workers,
+        wanted=wanted,
         queued_jobs=status.queued_jobs,
         queued_tasks=status.queued_tasks,
         running_tasks=status.running_tasks,
         busy_s=busy_s,
+        wasted_s=dict(status.wasted_s_total),
+        copies=status.copies_total,
         tasks=status.tasks_done_total,
         task_retries=status.retries_total,
         workers_lost=status.workers_lost_total,
@@ -152,13 +165,15 @@ def figures_of(status: wire.PoolStatus) -> PoolFigures:
 
 def after_restart(figures: PoolFigures) -> PoolFigures:
     """What stays of the figures when a dispatcher ends: its totals."""
-    totals = {name: getattr(figures, name) for name in TOTALS}
-    return PoolFigures(restarts=figures.restarts + 1, busy_s=figures.busy_s, **totals)
+    totals = {name: getattr(figures, name) for name in (*TOTALS, *TOTALS_BY_LABEL)}
+    return PoolFigures(restarts=figures.restarts + 1, **totals)
 
 
 def joined(before: PoolFigures, now: PoolFigures) -> PoolFigures:
     """The figures of a dispatcher, its totals on top of those before it."""
     totals = {name: getattr(before, name) + getattr(now, name) for name in TOTALS}
-    kinds = {**before.busy_s, **now.busy_s}
-    busy_s = {kind: before.busy_s.get(kind, 0.0) + now.busy_s.get(kind, 0.0) for kind in kinds}
-    return replace(now, restarts=before.restarts, busy_s=busy_s, **totals)
+    for name in TOTALS_BY_LABEL:
+        earlier, later = getattr(before, name), getattr(now, name)
+        labels = {**earlier, **later}
+        totals[name] = {label: earlier.get(label, 0.0) + later.get(label, 0.0) for label in labels}
+    return replace(now, restarts=before.restarts, **totals)

@@ -49,6 +49,8 @@ MOST_SUBMISSIONS = 5
 SILENCE_S = 60.0
 """A dispatcher that says nothing for this long is replaced."""
 LONGEST_PAUSE_S = 10.0
+LATE_FACTOR = 3.0
+"""A task is tried on a second worker when it takes this many times what it took before."""
 STEADY_S = 30.0
 """A dispatcher that lived this long is replaced at once."""
 
@@ -104,12 +106,14 @@ class DispatcherLink:
         *,
         deadline_s: float | None = None,
         priority: int = 0,
+        client: str = "",
     ) -> Outcome:
         """Run a plan on its inputs. Cancelling the caller stops it, down to the worker.
 
         Args:
             inputs: an array per input of the plan; not to be changed until the job is answered.
             deadline_s: from now.
+            client: whose job it is; workers are shared evenly between clients.
 
         Raises:
             DeadlineExceeded: the deadline passed, waiting for a dispatcher included.
@@ -125,7 +129,7 @@ class DispatcherLink:
         number = next(self._numbers)
         ends_s = None if deadline_s is None else monotonic() + deadline_s
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        job = _Job(JobOrder(number, plan, inputs, priority), answer, ends_s)
+        job = _Job(JobOrder(number, plan, inputs, priority, client), answer, ends_s)
         self._jobs[number] = job
         try:
             if self._stream is not None:
@@ -222,7 +226,12 @@ class DispatcherLink:
             folder=str(folder),
             shared_folder=str(shared),
             orphaned=(str(own), str(shared)),
-            workers=config.workers,
+            workers=config.most_workers,
+            least_workers=config.least_workers,
+            gpu_workers=config.gpu_workers,
+            idle_s=config.idle_s,
+            late_factor=LATE_FACTOR if config.speculation else 0.0,
+            cancel_grace_s=config.cancel_grace_s,
             ray_address=config.ray_address,
             gpus_per_worker=config.gpus_per_worker,
             programs=config.programs,

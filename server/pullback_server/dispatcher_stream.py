@@ -41,6 +41,7 @@ class JobOrder:
     plan: Plan
     inputs: Sequence[NDArray]
     priority: int
+    client: str = ""
 
 
 class EncodedPlans:
@@ -148,6 +149,7 @@ class DispatcherStream:
             plan_key=key,
             inputs=[self._input(array) for array in job.inputs],
             priority=job.priority,
+            client=job.client,
         )
         if deadline_s is not None:
             submit.deadline_s = deadline_s

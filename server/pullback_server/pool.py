@@ -7,6 +7,7 @@ one event loop, except `put`, `fetch` and `connect`, which block and may be call
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from pullback_server.pool_job import SMALL_BYTES, Carried, PoolJob, ended, event
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.scheduler import (
     HERE,
+    AskWorker,
     CancelRun,
     Command,
     Dependencies,
@@ -38,7 +40,9 @@ from pullback_server.scheduler import (
     KillWorker,
     Run,
     StartWorker,
+    StopWorker,
     TaskFailed,
+    WorkerAnswered,
     WorkerId,
     WorkerLost,
     WorkerReady,
@@ -51,6 +55,7 @@ LOG = logging.getLogger(__name__)
 FLUSH_S = 0.05
 """What is to be freed waits this long for a batch to travel with."""
 MOST_GRAPHS_KNOWN = 4096
+STOPPED = "stopped for want of work"
 
 Tell: TypeAlias = Callable[..., None]
 
@@ -103,6 +108,8 @@ class Pool:
         self._do: dict[type[Command], Callable[[Any], None]] = {
             StartWorker: self._start,
             KillWorker: self._kill,
+            StopWorker: self._stop,
+            AskWorker: self._ask,
             Run: self._run,
             CancelRun: self._cancel,
             Free: self._free,
@@ -118,7 +125,7 @@ class Pool:
             ray.init(address=settings.ray_address, **quiet)
             return
         ray.init(
-            num_cpus=max(settings.workers, os.cpu_count() or 1),
+            num_cpus=max(settings.workers + settings.gpu_workers, os.cpu_count() or 1),
             include_dashboard=False,
             object_store_memory=settings.local_store_bytes,
             _temp_dir=str(settings.folder),
@@ -186,7 +193,7 @@ class Pool:
         settings = self.settings
         options: dict[str, Any] = {
             "num_cpus": 1,
-            "num_gpus": settings.gpus_per_worker,
+            "num_gpus": settings.gpus_of(command.placement),
             "max_restarts": 0,
             "max_task_retries": 0,
             "max_concurrency": 1,
@@ -194,7 +201,10 @@ class Pool:
             "runtime_env": {"env_vars": ENVIRONMENT},
         }
         own = WorkerSettings(
-            settings.memory_share, settings.programs, settings.promotion, settings.xla_device
+            settings.memory_share,
+            settings.programs,
+            settings.promotion,
+            settings.device_of(command.placement),
         )
         actor: Any = ray.remote(**options)(WorkerActor)
         worker = _Worker(command.worker, command.placement, actor.remote(own))
@@ -210,9 +220,26 @@ class Pool:
             LOG.warning("worker %d is killed: %s", worker.id, command.cause)
             self._lose(worker, command.cause)
 
+    def _stop(self, command: StopWorker) -> None:
+        worker = self._workers.get(command.worker)
+        if worker is not None:
+            self._lose(worker, STOPPED)
+
+    def _ask(self, command: AskWorker) -> None:
+        worker = self._workers.get(command.worker)
+        if worker is not None:
+            worker.listeners.append(asyncio.create_task(self._answer_of(worker)))
+
+    async def _answer_of(self, worker: _Worker) -> None:
+        """Wait for a worker to say that it lives; its end is seen elsewhere."""
+        with contextlib.suppress(RayError):
+            await worker.actor.identity.remote()
+            self._tell(WorkerAnswered(now_s=self._clock(), cause="asked", worker=worker.id))
+
     def _run(self, run: Run) -> None:
-        worker, job = self._workers[run.worker], self._jobs[run.job]
-        self._fly(_Flight(run, None, {}), worker, job)
+        worker, job = self._workers.get(run.worker), self._jobs[run.job]
+        if worker is not None:  # else its end is about to be told, and the batch goes elsewhere
+            self._fly(_Flight(run, None, {}), worker, job)
 
     def _cancel(self, command: CancelRun) -> None:
         worker = self._workers.get(command.worker)
@@ -300,6 +327,7 @@ class Pool:
                     cause=f"process {identity.pid} on {identity.host}",
                     worker=worker.id,
                     placement=worker.placement,
+                    memory_bytes=identity.memory_bytes,
                 )
             )
             await worker.actor.watch.remote()
@@ -378,7 +406,8 @@ class Pool:
         """A worker is no more: see that it is so, and say it once."""
         if self._workers.pop(worker.id, None) is None:
             return
-        LOG.warning("worker %d is lost: %s", worker.id, cause)
+        level = logging.INFO if cause == STOPPED else logging.WARNING
+        LOG.log(level, "worker %d is no more: %s", worker.id, cause)
         current = asyncio.current_task()
         for listener in worker.listeners:
             if listener is not current:

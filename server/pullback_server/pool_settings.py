@@ -26,12 +26,15 @@ class PoolSettings:
 
     Attributes:
         ray_address: a cluster to join; empty starts one here that ends with this process.
+        workers, gpu_workers: the most there may be, without a GPU and with.
+        gpus_per_worker: of those with; without any, all workers have them.
         store_bytes: size of a local object store; 0 for what fits into shared memory.
         folder: where a local Ray puts its sockets and logs.
     """
 
     folder: Path
     workers: int = 1
+    gpu_workers: int = 0
     ray_address: str = ""
     gpus_per_worker: float = 0.0
     store_bytes: int = 0
@@ -39,15 +42,20 @@ class PoolSettings:
     promotion: bool = True
     xla_device: str = ""
 
-    @property
-    def placement(self) -> Placement:
-        """The kind of all workers."""
-        return Placement.GPU if self.gpus_per_worker else Placement.CPU
+    def gpus_of(self, kind: Placement) -> float:
+        """What a worker of a kind asks of its machine."""
+        return self.gpus_per_worker if kind is Placement.GPU else 0.0
+
+    def device_of(self, kind: Placement) -> str:
+        """What XLA runs on: beside workers with a GPU, those without leave it alone."""
+        beside = kind is Placement.CPU and self.gpu_workers
+        return "cpu" if beside else self.xla_device
 
     @property
     def memory_share(self) -> float:
         """Of a machine's memory, what one worker may have to itself."""
-        return WORKERS_SHARE / max(1, min(self.workers, os.cpu_count() or 1))
+        workers = self.workers + self.gpu_workers
+        return WORKERS_SHARE / max(1, min(workers, os.cpu_count() or 1))
 
     @property
     def local_store_bytes(self) -> int:

@@ -29,10 +29,13 @@ def report_of(figures: PoolFigures) -> PoolReport:
     """The figures as the counters take them."""
     return PoolReport(
         workers={**PoolReport().workers, **figures.workers},
+        wanted=figures.wanted,
         queued_jobs=figures.queued_jobs,
         running_tasks=figures.running_tasks,
         busy_s=figures.busy_s,
+        wasted_s=figures.wasted_s,
         tasks=figures.tasks,
+        task_copies=figures.copies,
         task_retries=figures.task_retries,
         workers_lost=figures.workers_lost,
         program_cache_hits=figures.program_cache_hits,

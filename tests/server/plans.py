@@ -41,11 +41,12 @@ def make_task(
     seconds: float = 1e-3,
     placement: Placement = Placement.CPU,
     type: ArrayType = VECTOR,
+    peak_bytes: int = 0,
 ) -> Task:
     """A task of about that many predicted seconds."""
     graph = passing_graph(len(operands), outputs, type)
     flops = seconds * 2e10
-    return Task(graph, tuple(operands), phase, flops, 0.0, 0, placement, shard)
+    return Task(graph, tuple(operands), phase, flops, 0.0, peak_bytes, placement, shard)
 
 
 def make_plan(tasks: Sequence[Task], results: Sequence[Source], inputs: int = 1) -> Plan:

@@ -14,6 +14,7 @@ from pullback_graph.errors import PullbackError
 from pullback_server.planner.plan import Placement, Plan, TaskOutput
 from pullback_server.scheduler import (
     HERE,
+    AskWorker,
     BatchEnded,
     CancelRun,
     Command,
@@ -24,6 +25,7 @@ from pullback_server.scheduler import (
     Reply,
     Run,
     StartWorker,
+    StopWorker,
     TaskDone,
     TaskFailed,
     ValuesLost,
@@ -73,7 +75,10 @@ class SimulatedPool:
 
     Attributes:
         starting: workers asked for that have not started.
-        killed: workers the scheduler had killed, to be reported.
+        killed: workers the scheduler had killed or stopped, to be reported.
+        asked: workers that were asked whether they live and have not said so.
+        untold: workers that died and whose end the scheduler may not know: commands go nowhere.
+        memory_bytes: what each worker may have; 0 for no limit.
         here: values sent to the dispatcher.
         replies: what each job was answered.
         misses: how often a batch did not find a value.
@@ -84,6 +89,9 @@ class SimulatedPool:
     workers: dict[WorkerId, SimulatedWorker] = field(default_factory=dict)
     starting: list[StartWorker] = field(default_factory=list)
     killed: list[WorkerId] = field(default_factory=list)
+    asked: list[WorkerId] = field(default_factory=list)
+    untold: set[WorkerId] = field(default_factory=set)
+    memory_bytes: int = 0
     here: Store = field(default_factory=dict)
     results: Store = field(default_factory=dict)
     replies: dict[JobId, list[tuple[PullbackError | None, dict[TaskOutput, Symbol]]]] = field(
@@ -97,37 +105,62 @@ class SimulatedPool:
     def apply(self, commands: Iterable[Command]) -> None:
         """Carry commands out; what takes time is queued."""
         for command in commands:
+            if getattr(command, "worker", None) in self.untold:
+                continue
             match command:
                 case StartWorker():
                     self.starting.append(command)
                 case Run(worker=worker):
+                    self._check_room(command)
                     self.workers[worker].queue.append(command)
                 case CancelRun(worker=worker, batch=batch):
                     self.workers[worker].cancelled.add(batch)
                 case KillWorker(worker=worker):
                     del self.workers[worker]
                     self.killed.append(worker)
-                case Free():
-                    self._free(command)
-                case Reply():
-                    self._reply(command)
+                case _:
+                    self._apply_rest(command)
+
+    def _apply_rest(self, command: Command) -> None:
+        match command:
+            case StopWorker(worker=worker):
+                self._stop(worker)
+            case AskWorker(worker=worker):
+                assert worker in self.workers
+                self.asked.append(worker)
+            case Free():
+                self._free(command)
+            case Reply():
+                self._reply(command)
 
     def start(self, which: int = 0) -> Event:
         """A worker that was asked for starts."""
         command = self.starting.pop(which)
         self.workers[command.worker] = SimulatedWorker()
-        return WorkerReady(now_s=self.now_s, worker=command.worker, placement=command.placement)
+        return WorkerReady(
+            now_s=self.now_s,
+            worker=command.worker,
+            placement=command.placement,
+            memory_bytes=self.memory_bytes,
+        )
 
     def lose(self, worker: WorkerId) -> Event:
         """A worker dies."""
         self.workers.pop(worker, None)
+        self.untold.add(worker)
         return WorkerLost(now_s=self.now_s, worker=worker, cause="test")
 
-    def finish(self, worker: WorkerId, *, only: int | None = None) -> list[Event]:
-        """A worker runs its oldest batch: all of it, or `only` so many tasks and dies after."""
+    def finish(
+        self, worker: WorkerId, *, only: int | None = None, heed: bool = True
+    ) -> list[Event]:
+        """A worker runs its oldest batch: all of it, or `only` so many tasks and dies after.
+
+        Args:
+            heed: whether it sees in time that the batch was cancelled.
+        """
         own = self.workers[worker]
         run = own.queue.pop(0)
-        if run.batch in own.cancelled:
+        if run.batch in own.cancelled and heed:
             own.cancelled.discard(run.batch)
             return [BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=0.0)]
         events: list[Event] = [*self._fetch(run)]
@@ -171,6 +204,18 @@ class SimulatedPool:
             BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch),
         ]
 
+    def _stop(self, worker: WorkerId) -> None:
+        """Only what has no batch is stopped."""
+        self.starting = [command for command in self.starting if command.worker != worker]
+        own = self.workers.pop(worker, None)
+        assert own is None or not own.queue
+        self.killed.append(worker)
+
+    def _check_room(self, run: Run) -> None:
+        tasks = self.plans[run.job].tasks
+        largest = max(tasks[call.task].peak_bytes for call in run.calls)
+        assert not self.memory_bytes or largest <= self.memory_bytes
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _fetch(self, run: Run) -> Iterable[Event]:
@@ -206,9 +251,9 @@ class SimulatedPool:
         for value, symbol in outputs.items():
             if value.output in keep:
                 self.workers[run.worker].store[run.job, value] = symbol
-            if value.output in send:
+            if value.output in send and run.job not in self.replies:
                 self.here[run.job, value] = symbol
-                if value in plan_results and run.job not in self.replies:
+                if value in plan_results:
                     self.results[run.job, value] = symbol
 
     def _free(self, command: Free) -> None:

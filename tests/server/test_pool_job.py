@@ -134,5 +134,13 @@ def test_the_pool_sizes_itself(tmp_path):
     assert PoolSettings(tmp_path, store_bytes=1 << 30).local_store_bytes == 1 << 30
     assert PoolSettings(tmp_path, store_bytes=1).local_store_bytes == LEAST_STORE_BYTES
     assert 0 < settings.memory_share <= PoolSettings(tmp_path, workers=1).memory_share < 1
-    assert settings.placement is Placement.CPU
-    assert PoolSettings(tmp_path, gpus_per_worker=0.5).placement is Placement.GPU
+
+
+def test_only_workers_with_gpus_ask_for_them(tmp_path):
+    """GPU workers ask for their fraction of one; CPU workers beside them keep XLA off it."""
+    settings = PoolSettings(
+        tmp_path, workers=2, gpu_workers=1, gpus_per_worker=0.5, xla_device="gpu"
+    )
+    assert (settings.gpus_of(Placement.CPU), settings.gpus_of(Placement.GPU)) == (0.0, 0.5)
+    assert (settings.device_of(Placement.CPU), settings.device_of(Placement.GPU)) == ("cpu", "gpu")
+    assert PoolSettings(tmp_path, workers=2, xla_device="gpu").device_of(Placement.CPU) == "gpu"

@@ -1,4 +1,4 @@
-"""The scheduler under random plans, orders, failures, losses, duplicates and cancels."""
+"""The scheduler under random plans, orders, failures, losses, duplicates, cancels and delays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pullback_graph.errors import Cancelled, DeadlineExceeded, ExecutionError
+from pullback_graph.errors import Cancelled, DeadlineExceeded, ExecutionError, OutOfMemory
 from pullback_server.planner.plan import JobInput, Phase, Plan, Task, TaskOutput
 from pullback_server.scheduler import (
     Cancel,
@@ -18,12 +18,24 @@ from pullback_server.scheduler import (
     Settings,
     Submitted,
     Tick,
+    WorkerAnswered,
     WorkerLost,
 )
 from tests.server.plans import make_plan, make_task, reduce_plan
 from tests.server.simulated_pool import CPU, SimulatedPool, evaluate
 
 GRACE_S = 1.0
+MEMORY_BYTES = 4096
+SETTINGS = Settings(
+    workers={CPU: 3},
+    least_workers={CPU: 1},
+    grow_s=0.01,
+    idle_s=5.0,
+    grace_s=GRACE_S,
+    late_least_s=0.5,
+    silence_s=10.0,
+    answer_s=5.0,
+)
 
 
 @st.composite
@@ -37,6 +49,7 @@ def random_plans(draw: st.DrawFn) -> Plan:
         phase = draw(st.sampled_from([Phase.FUSED, Phase.REDUCE])) if operands else Phase.FUSED
         shard = draw(st.integers(-1, 3))
         seconds = draw(st.sampled_from([1e-6, 1e-2, 1.0]))
+        peak_bytes = draw(st.sampled_from([0, 0, 0, MEMORY_BYTES // 2, 2 * MEMORY_BYTES]))
         tasks.append(
             make_task(
                 operands or [JobInput(0)],
@@ -44,6 +57,7 @@ def random_plans(draw: st.DrawFn) -> Plan:
                 phase=phase,
                 shard=shard,
                 seconds=seconds,
+                peak_bytes=peak_bytes,
             )
         )
         values += [TaskOutput(number, k) for k in range(outputs)]
@@ -60,8 +74,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler = Scheduler(Settings(workers={CPU: 3}, grace_s=GRACE_S))
-        self.pool = SimulatedPool()
+        self.scheduler = Scheduler(SETTINGS)
+        self.pool = SimulatedPool(memory_bytes=MEMORY_BYTES)
         self.cancelled: set[int] = set()
         self.past: list[Sequence[Event]] = []
         self.losses = 0
@@ -70,6 +84,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def tell(self, *events: Event) -> None:
         """Give the scheduler events and carry out what it wants."""
         self.pool.apply(self.scheduler.handle(*events))
+        self.pool.untold -= {event.worker for event in events if isinstance(event, WorkerLost)}
 
     def busy(self) -> list[int]:
         """Workers that have a batch."""
@@ -81,8 +96,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     # --- rules ------------------------------------------------------------------------------------
 
-    @rule(plan=plans, priority=st.integers(-1, 1), deadline=st.sampled_from([None, None, 5.0]))
-    def submit(self, plan: Plan, priority: int, deadline: float | None) -> None:
+    @rule(
+        plan=plans,
+        client=st.sampled_from("ab"),
+        priority=st.integers(-1, 1),
+        deadline=st.sampled_from([None, None, 5.0]),
+    )
+    def submit(self, plan: Plan, client: str, priority: int, deadline: float | None) -> None:
         """A job comes in."""
         job = len(self.pool.plans)
         self.pool.plans[job] = plan
@@ -91,6 +111,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 now_s=self.pool.now_s,
                 job=job,
                 plan=Dependencies(plan),
+                client=client,
                 priority=priority,
                 deadline_s=None if deadline is None else self.pool.now_s + deadline,
             )
@@ -110,11 +131,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.tell(WorkerLost(now_s=self.pool.now_s, worker=command.worker))
 
     @precondition(lambda self: self.busy())
-    @rule(pick=picks, together=st.booleans())
-    def finish_batch(self, pick: int, together: bool) -> None:
-        """A worker reports its oldest batch, at once or event by event."""
+    @rule(pick=picks, together=st.booleans(), heed=st.booleans())
+    def finish_batch(self, pick: int, together: bool, heed: bool) -> None:
+        """A worker reports its oldest batch, at once or event by event, cancelled or not."""
         busy = self.busy()
-        events = self.pool.finish(busy[pick % len(busy)])
+        events = self.pool.finish(busy[pick % len(busy)], heed=heed)
         self.past.append(events)
         for group in [events] if together else [[event] for event in events]:
             self.tell(*group)
@@ -133,6 +154,22 @@ class SchedulerMachine(RuleBasedStateMachine):
         workers = list(self.pool.workers)
         self.losses += 1
         self.tell(self.pool.lose(workers[pick % len(workers)]))
+
+    @precondition(lambda self: self.pool.workers)
+    @rule(together=st.booleans())
+    def lose_node(self, together: bool) -> None:
+        """All workers die together, which is told at once or one after another."""
+        self.losses += 1
+        events = [self.pool.lose(worker) for worker in list(self.pool.workers)]
+        for group in [events] if together else [[event] for event in events]:
+            self.tell(*group)
+
+    @precondition(lambda self: self.pool.asked)
+    @rule()
+    def answer(self) -> None:
+        """Workers that were asked whether they live say so."""
+        now_s, asked, self.pool.asked = self.pool.now_s, self.pool.asked, []
+        self.tell(*[WorkerAnswered(now_s=now_s, worker=worker) for worker in asked])
 
     @precondition(lambda self: self.busy())
     @rule(pick=picks, tasks=st.integers(0, 3))
@@ -171,6 +208,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.pool.now_s += seconds
         self.tell(Tick(now_s=self.pool.now_s))
         while self.pool.killed:
+            self.losses += 1
             self.tell(self.pool.lose(self.pool.killed.pop()))
 
     # --- what always holds ------------------------------------------------------------------------
@@ -216,7 +254,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.scheduler.snapshot().jobs == 0
         assert self.scheduler.snapshot().running_tasks == 0
         errors = {type(replies[0][0]) for replies in self.pool.replies.values()}
-        assert errors <= {type(None), Cancelled, DeadlineExceeded, ExecutionError}
+        assert errors <= {type(None), Cancelled, DeadlineExceeded, ExecutionError, OutOfMemory}
+        assert not any(held for held in self.scheduler._board.fleet.held_bytes.values())
+        assert not any(b.tasks for b in self.scheduler._board.accounts.backlog.values())
+        assert not self.scheduler._board.accounts.suspects
+        assert not self.scheduler._stragglers._copies
 
 
 TestScheduler = SchedulerMachine.TestCase

@@ -61,13 +61,14 @@ class WorkerSettings(NamedTuple):
 
 
 class WorkerIdentity(NamedTuple):
-    """Who answers: the process, its machine, and what it computes with."""
+    """Who answers: the process, its machine, what it computes with, and the memory it may have."""
 
     pid: int
     host: str
     node: str
     executor: str
     executor_version: str
+    memory_bytes: int
 
 
 class WorkerActor:
@@ -79,13 +80,15 @@ class WorkerActor:
         self._executor = executors.numpy.name, executors.numpy.version
         memory = MemoryWatch(int(settings.memory_share * machine_bytes()))
         memory.start()
+        self._memory_bytes = memory.cap_bytes
         self._runner = TaskRunner(_compiler(executors, settings), memory)
 
     @ray.method(concurrency_group="control")
     def identity(self) -> WorkerIdentity:
         """Who this is; the first answer says that the worker is up."""
         node = ray.get_runtime_context().get_node_id()
-        return WorkerIdentity(os.getpid(), platform.node(), node, *self._executor)
+        name, version = self._executor
+        return WorkerIdentity(os.getpid(), platform.node(), node, name, version, self._memory_bytes)
 
     def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
         """Run a batch; `carried` are the job's inputs, if it opens the job, and fetched values.

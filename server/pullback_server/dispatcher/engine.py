@@ -33,6 +33,7 @@ from pullback_server.scheduler import (
 )
 
 TICK_S = 0.05
+SHORTEST_TICK_S = 2e-3
 
 
 class Answer(NamedTuple):
@@ -58,6 +59,7 @@ class Engine:
         self._scheduler = Scheduler(settings)
         self._jobs: dict[JobId, _Waiting] = {}
         self._numbers = count(1)
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Let time pass, for ever."""
@@ -72,6 +74,17 @@ class Engine:
                 self._reply(command)
             else:
                 self.pool.apply(command)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Be there when the scheduler next wants to look at something before the clock comes by."""
+        due_s = max(self._scheduler.next_s, monotonic() + SHORTEST_TICK_S)
+        if self._timer is None and due_s < monotonic() + TICK_S:
+            self._timer = asyncio.get_running_loop().call_later(due_s - monotonic(), self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.tell(Tick(now_s=monotonic(), cause="due"))
 
     def snapshot(self) -> Snapshot:
         """How the pool stands."""
@@ -82,6 +95,7 @@ class Engine:
         plan: Dependencies,
         inputs: Sequence[Carried],
         *,
+        client: str = "",
         priority: int = 0,
         deadline_s: float | None = None,
     ) -> Answer:
@@ -103,6 +117,7 @@ class Engine:
                 cause="submitted",
                 job=job,
                 plan=plan,
+                client=client,
                 priority=priority,
                 deadline_s=None if deadline_s is None else now_s + deadline_s,
             )

@@ -77,6 +77,7 @@ class DispatcherService(rpc.DispatcherServicer):
             answer = await self._engine.evaluate(
                 await self._plan(submit),
                 carried,
+                client=submit.client,
                 priority=submit.priority,
                 deadline_s=submit.deadline_s if submit.HasField("deadline_s") else None,
             )
@@ -210,7 +211,7 @@ async def _forgotten() -> Carried:
 def status_of(snapshot: Snapshot, address: str) -> wire.PoolStatus:
     """The message of a snapshot."""
     return wire.PoolStatus(
-        ready=any(count.ready for count in snapshot.workers.values()),
+        ready=_ready(snapshot),
         workers=[_count(kind, count) for kind, count in snapshot.workers.items()],
         queued_jobs=snapshot.queued_jobs,
         queued_tasks=snapshot.queued_tasks,
@@ -222,6 +223,16 @@ def status_of(snapshot: Snapshot, address: str) -> wire.PoolStatus:
         program_cache_misses_total=snapshot.program_cache_misses,
         compiling_s_total=snapshot.compiling_s,
         address=address,
+        copies_total=snapshot.copies,
+        wasted_s_total=snapshot.wasted_s,
+    )
+
+
+def _ready(snapshot: Snapshot) -> bool:
+    """Whether jobs run: there is a worker, or none is wanted before there is work."""
+    counts = snapshot.workers.values()
+    return any(count.ready for count in counts) or not any(
+        count.wanted or count.starting for count in counts
     )
 
 
@@ -232,6 +243,7 @@ def _count(kind: Placement, count: KindCount) -> wire.WorkerCount:
         ready=count.ready,
         busy=count.busy,
         busy_s_total=count.busy_s,
+        wanted=count.wanted,
     )
 
 

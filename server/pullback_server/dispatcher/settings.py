@@ -19,6 +19,10 @@ class DispatcherSettings:
         folder: its own, for the socket and Ray's files; the front end removes it.
         shared_folder: where large arrays cross; belongs to the front end.
         orphaned: folders to remove if the front end is gone.
+        workers, gpu_workers: the most there may be without a GPU of their own, and with one; where
+            gpus_per_worker is given and gpu_workers is not, all have one.
+        least_workers: how many of `workers` stay alive without work.
+        idle_s, late_factor: as the scheduler's settings.
         cancel_grace_s: how long a cancelled task may go on before its worker is killed.
         head_timeout_s: Ray's head is lost if it does not answer within this time.
     """
@@ -27,6 +31,10 @@ class DispatcherSettings:
     shared_folder: str
     orphaned: tuple[str, ...] = ()
     workers: int = 1
+    least_workers: int = 1
+    gpu_workers: int = 0
+    idle_s: float = 60.0
+    late_factor: float = 3.0
     ray_address: str = ""
     gpus_per_worker: float = 0.0
     store_bytes: int = 0
@@ -57,6 +65,7 @@ class DispatcherSettings:
         return PoolSettings(
             folder=Path(self.folder) / "ray",
             workers=self.workers,
+            gpu_workers=self.gpu_workers,
             ray_address=self.ray_address,
             gpus_per_worker=self.gpus_per_worker,
             store_bytes=self.store_bytes,
@@ -68,5 +77,15 @@ class DispatcherSettings:
     @property
     def scheduler(self) -> Settings:
         """The scheduler's part."""
-        kind = Placement.GPU if self.gpus_per_worker else Placement.CPU
-        return Settings(workers={kind: self.workers}, grace_s=self.cancel_grace_s)
+        all_gpu = self.gpus_per_worker > 0 and not self.gpu_workers
+        kind = Placement.GPU if all_gpu else Placement.CPU
+        workers = {kind: self.workers}
+        if self.gpu_workers:
+            workers[Placement.GPU] = self.gpu_workers
+        return Settings(
+            workers={kind: number for kind, number in workers.items() if number},
+            least_workers={kind: self.least_workers},
+            idle_s=self.idle_s,
+            late_factor=self.late_factor,
+            grace_s=self.cancel_grace_s,
+        )

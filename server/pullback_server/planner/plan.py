@@ -27,6 +27,8 @@ class Placement(Enum):
     CPU = "cpu"
     GPU = "gpu"
 
+    __hash__ = object.__hash__  # members are unique, and the scheduler looks much up by them
+
 
 class Block(NamedTuple):
     """Elements start:stop along one axis of an input."""

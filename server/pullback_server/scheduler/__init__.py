@@ -1,6 +1,7 @@
 """The pure scheduler: events in, commands out."""
 
 from pullback_server.scheduler.commands import (
+    AskWorker,
     Call,
     CancelRun,
     Command,
@@ -10,6 +11,7 @@ from pullback_server.scheduler.commands import (
     Reply,
     Run,
     StartWorker,
+    StopWorker,
 )
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import (
@@ -24,17 +26,20 @@ from pullback_server.scheduler.events import (
     TaskFailed,
     Tick,
     ValuesLost,
+    WorkerAnswered,
     WorkerId,
     WorkerLost,
     WorkerReady,
 )
-from pullback_server.scheduler.scheduler import Scheduler, Settings
+from pullback_server.scheduler.scheduler import Scheduler
+from pullback_server.scheduler.settings import Settings
 from pullback_server.scheduler.states import TRANSITIONS, TaskState, Trigger, diagram
 from pullback_server.scheduler.statistics import JobStatistics, KindCount, Snapshot, TaskTiming
 
 __all__ = [
     "HERE",
     "TRANSITIONS",
+    "AskWorker",
     "BatchEnded",
     "BatchId",
     "Call",
@@ -55,6 +60,7 @@ __all__ = [
     "Settings",
     "Snapshot",
     "StartWorker",
+    "StopWorker",
     "Submitted",
     "TaskDone",
     "TaskFailed",
@@ -63,6 +69,7 @@ __all__ = [
     "Tick",
     "Trigger",
     "ValuesLost",
+    "WorkerAnswered",
     "WorkerId",
     "WorkerLost",
     "WorkerReady",

@@ -54,6 +54,20 @@ class KillWorker(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class StopWorker(Command):
+    """End a worker that has no batch, or has not started; it is answered by WorkerLost."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class AskWorker(Command):
+    """Ask a worker whether it lives; if it does, it is answered by WorkerAnswered."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
 class Run(Command):
     """Run tasks of one job, in order, on one worker; answered by events that name the batch."""
 

@@ -30,6 +30,7 @@ class Dependencies:
         self.results = frozenset(r for r in plan.results if isinstance(r, TaskOutput))
         self.consumers: list[list[int]] = [[] for _ in plan.tasks]
         self.readers: dict[TaskOutput, int] = {}
+        self._sizes_bytes: dict[TaskOutput, int] = {}
         for position, values in enumerate(self.operands):
             for value in values:
                 self.readers[value] = self.readers.get(value, 0) + 1
@@ -52,6 +53,24 @@ class Dependencies:
         return tuple(_estimate_s(task) for task in self.plan.tasks)
 
     @cached_property
+    def outputs(self) -> tuple[tuple[TaskOutput, ...], ...]:
+        """Per task, its values."""
+        return tuple(
+            tuple(TaskOutput(task, k) for k in range(len(own.graph.outputs)))
+            for task, own in enumerate(self.plan.tasks)
+        )
+
+    @cached_property
+    def total_s(self) -> float:
+        """Predicted time of all tasks."""
+        return sum(self.estimates_s)
+
+    @cached_property
+    def sharded(self) -> bool:
+        """Whether any task belongs to a shard."""
+        return any(task.shard >= 0 for task in self.plan.tasks)
+
+    @cached_property
     def placements(self) -> frozenset[Placement]:
         """The kinds of worker the plan needs."""
         return frozenset(task.placement for task in self.plan.tasks)
@@ -63,7 +82,11 @@ class Dependencies:
 
     def size_bytes(self, value: TaskOutput) -> int:
         """Size of one value."""
-        return self.plan.tasks[value.task].graph.output_type(value.output).size_bytes
+        found = self._sizes_bytes.get(value)
+        if found is None:
+            found = self.plan.tasks[value.task].graph.output_type(value.output).size_bytes
+            self._sizes_bytes[value] = found
+        return found
 
 
 def _values(task: Task) -> tuple[TaskOutput, ...]:

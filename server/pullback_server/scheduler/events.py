@@ -30,20 +30,34 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted(Event):
-    """A job came in. `deadline_s` is a time of the clock, not a span."""
+    """A job came in.
+
+    Attributes:
+        client: who shares the workers with whom; empty for nobody in particular.
+        deadline_s: a time of the clock, not a span.
+    """
 
     job: JobId
     plan: Dependencies
+    client: str = ""
     priority: int = 0
     deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReady(Event):
-    """A worker that was to start takes work."""
+    """A worker that was to start takes work; `memory_bytes` is all it may have, 0 if unknown."""
 
     worker: WorkerId
     placement: Placement
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerAnswered(Event):
+    """A worker that was asked whether it lives said so."""
+
+    worker: WorkerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

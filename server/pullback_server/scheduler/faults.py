@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pullback_graph.errors import (
+    Cancelled,
     DeadlineExceeded,
     ExecutionError,
     OutOfMemory,
@@ -25,9 +26,28 @@ def unserved(kind: Placement) -> UnsupportedError:
 
 def overdue(job: Job) -> DeadlineExceeded:
     """The job's time is up."""
+    return DeadlineExceeded(f"the deadline passed with {progress(job)}; allow more time")
+
+
+def abandoned(job: Job, cause: str) -> Cancelled:
+    """Nobody wants the job any more."""
+    return Cancelled(f"{cause or 'the job was cancelled'}, with {progress(job)}")
+
+
+def progress(job: Job) -> str:
+    """How far a job had got, and what that took."""
     done = sum(state in FINISHED for state in job.states)
-    return DeadlineExceeded(
-        f"the deadline passed with {done} of {len(job.states)} tasks done; allow more time"
+    spent_s = sum(job.statistics.seconds.values())
+    return f"{done} of {len(job.states)} tasks done in {spent_s:.3g} worker seconds"
+
+
+def too_large(task: int, peak_bytes: int, limit_bytes: int, held_bytes: int) -> OutOfMemory:
+    """No worker has room for a task."""
+    held = f", of which values of jobs take {held_bytes}" if held_bytes else ""
+    return OutOfMemory(
+        f"task {task}, estimated at {peak_bytes} bytes, does not fit in a worker's memory of "
+        f"{limit_bytes} bytes{held}; use smaller inputs or more shards, or fewer workers a machine",
+        field=f"plan.tasks[{task}]",
     )
 
 

@@ -6,16 +6,42 @@ value that is lost before that has its task run again, and the tasks behind that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from pullback_server.planner.plan import TaskOutput
+from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler.commands import Call
 from pullback_server.scheduler.dependencies import Dependencies
-from pullback_server.scheduler.events import HERE, Submitted, TaskDone, WorkerId
-from pullback_server.scheduler.ready import ANYWHERE, ReadyTasks
+from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone, WorkerId
+from pullback_server.scheduler.holdings import HeldBytes, Holdings
+from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, HomeIndex, ReadyTasks
+from pullback_server.scheduler.shares import Flow
 from pullback_server.scheduler.states import FINISHED, TaskState, Trigger, after
 from pullback_server.scheduler.statistics import JobStatistics, TaskTiming
 from pullback_server.scheduler.worker import Worker
+
+
+@dataclass(slots=True)
+class Accounts:
+    """What all jobs keep together.
+
+    Attributes:
+        held_bytes: what each holder has of values.
+        homes: which jobs have tasks ready for which worker.
+        backlog: what is ready, by placement.
+        suspects: tasks that are ready and run alone.
+        running: tasks that workers have.
+        unstarted: jobs no worker was given anything of.
+    """
+
+    held_bytes: HeldBytes = field(default_factory=dict)
+    homes: HomeIndex = field(default_factory=HomeIndex)
+    backlog: Mapping[Placement, Backlog] = field(
+        default_factory=lambda: {placement: Backlog() for placement in Placement}
+    )
+    suspects: int = 0
+    running: int = 0
+    unstarted: int = 0
 
 
 class Job:
@@ -23,34 +49,39 @@ class Job:
 
     Attributes:
         states: the state of each task.
-        attempts: how often each task was given to a worker.
+        attempts: how often each task was given to a worker, copies not counted.
         losses: how many workers died running each task.
-        holders: who holds each value that is held.
+        held: who holds each value that is held.
         readers: how many tasks are still to read each value.
-        ready: the tasks that could run now.
-        first_homes: per task, the worker its shard was laid to; ANYWHERE for none.
+        ready: the tasks that could run now, by placement.
+        flows: where it queues for its share of the workers, by placement.
         touched: the workers that were given any of it.
     """
 
-    def __init__(self, submitted: Submitted, sequence: int) -> None:
+    def __init__(self, submitted: Submitted, sequence: int, accounts: Accounts) -> None:
         self.id = submitted.job
         self.plan: Dependencies = submitted.plan
-        self.order = (-submitted.priority, sequence)
+        self.client, self.priority = submitted.client, submitted.priority
+        self.sequence = sequence
         self.submitted_s = submitted.now_s
         self.deadline_s = submitted.deadline_s
+        self._accounts = accounts
         count = len(self.plan.tasks)
         self.states = [TaskState.WAITING] * count
         self.attempts = [0] * count
         self.losses = [0] * count
-        self.holders: dict[TaskOutput, set[WorkerId]] = {}
+        self.held = Holdings(self.plan.size_bytes, accounts.held_bytes)
         self.readers = dict(self.plan.readers)
-        self.ready = ReadyTasks()
-        self.first_homes: Sequence[WorkerId] = (ANYWHERE,) * count
+        self.ready = {p: ReadyTasks(self.id, accounts.homes) for p in self.plan.placements}
         self.touched: set[WorkerId] = set()
+        self.flows: dict[Placement, tuple[Flow, Flow]] = {}
         self.started = False
+        accounts.unstarted += 1
         self.statistics = JobStatistics(tasks=count)
+        self._homes: Sequence[WorkerId] | None = None
+        self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
-        self._ran_on: dict[int, WorkerId] = {}
+        self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
         self._results_missing = set(self.plan.result_tasks)
         self._freed: dict[WorkerId, list[TaskOutput]] = {}
         self._settle(range(count))
@@ -63,17 +94,27 @@ class Job:
         return not self._results_missing
 
     @property
+    def laid(self) -> bool:
+        """Whether its shards have homes."""
+        return self._homes is not None
+
+    @property
     def running(self) -> int:
         """How many of its tasks workers have."""
         return len(self._ran_on)
 
+    def runs(self, task: int, batch: BatchId) -> bool:
+        """Whether a batch is one that the task's result is awaited of."""
+        return batch in self._ran_on.get(task, ())
+
     def holds(self, worker: WorkerId, value: TaskOutput) -> bool:
         """Whether a worker has a value, or will once the batches it was given have run."""
-        return worker in self.holders.get(value, ()) or self._ran_on.get(value.task) == worker
+        return self.held.has(worker, value) or worker in self._ran_on.get(value.task, {}).values()
 
     def readable(self, task: int) -> bool:
         """Whether every value the task reads is held somewhere."""
-        return all(self.holders.get(value) for value in self.plan.operands[task])
+        held = self.held
+        return all(value in held for value in self.plan.operands[task])
 
     def unfinished_readers(self, value: TaskOutput) -> list[int]:
         """The tasks still to read a value."""
@@ -87,37 +128,51 @@ class Job:
         """Whether a worker died while it had the task: such a task runs alone."""
         return self.losses[task] > 0
 
-    @property
-    def suspicious(self) -> bool:
-        """Whether a suspect task is ready."""
-        return any(self.losses) and any(self.losses[task] for task in self.ready)
+    def first_home(self, task: int) -> WorkerId:
+        """The worker the task's shard was laid to; ANYWHERE for none."""
+        if self._homes is None:
+            return ANYWHERE
+        home = self._homes[task]
+        return ANYWHERE if home in self._lost_homes else home
 
     # --- what happens to it -----------------------------------------------------------------------
 
     def lay(self, homes: Sequence[WorkerId]) -> None:
         """Say where each task's shard belongs, and move what is ready there."""
-        self.first_homes = homes
-        self._rehome(self.ready)
+        self._homes = homes
+        for ready in self.ready.values():
+            for task in ready.at(ANYWHERE):
+                if homes[task] != ANYWHERE:
+                    ready.move(task, self._home(task))
 
-    def batch(self, tasks: Iterable[int], worker: WorkerId) -> None:
-        """The tasks are given to a worker."""
+    def batch(self, tasks: Collection[int], worker: WorkerId, batch: BatchId) -> int:
+        """The tasks are given to a worker; how many of them not for the first time."""
         self.touched.add(worker)
+        retries = 0
         for task in tasks:
             self._move(task, Trigger.BATCHED)
-            self._ran_on[task] = worker
+            self._ran_on[task] = {batch: worker}
             self.attempts[task] += 1
-            self.statistics.retries += self.attempts[task] > 1
+            retries += self.attempts[task] > 1
+        self._accounts.running += len(tasks)
+        self.statistics.retries += retries
+        return retries
+
+    def copied(self, tasks: Iterable[int], worker: WorkerId, batch: BatchId) -> None:
+        """Tasks that run are given to a second worker."""
+        self.touched.add(worker)
+        for task in tasks:
+            self._move(task, Trigger.COPIED)
+            self._ran_on[task][batch] = worker
 
     def completed(self, call: Call, done: TaskDone, worker: Worker) -> None:
         """A task ran: its values are held, and those it was the last to read are freed."""
         task = call.task
         self._move(task, Trigger.COMPLETED)
-        del self._ran_on[task]
+        self._stop(task)
         self._record(done, worker)
-        for output in call.keep:
-            self.holders.setdefault(TaskOutput(task, output), set()).add(worker.id)
-        for output in call.send:
-            self.holders.setdefault(TaskOutput(task, output), set()).add(HERE)
+        for value, holder in _places(call, worker.id):
+            self.held.add(value, holder)
         self._results_missing.discard(task)
         for value in self.plan.operands[task]:
             self.readers[value] -= 1
@@ -126,29 +181,64 @@ class Job:
         self._release_if_unread(task)
         self._settle(self.plan.consumers[task])
 
-    def returned(self, task: int, trigger: Trigger) -> None:
-        """A task that a worker had did not run."""
-        self._move(task, trigger)
-        del self._ran_on[task]
-        self._settle([task])
+    def came_too_late(self, call: Call, worker: WorkerId) -> None:
+        """A task ran that another worker was asked for or had done: its values are to spare."""
+        for value, holder in _places(call, worker):
+            if value in self.held:
+                self.held.add(value, holder)
+            else:
+                self._freed.setdefault(holder, []).append(value)
 
-    def forget(self, worker: WorkerId) -> None:
-        """A worker is no more: what it held is lost, what was laid to it may run anywhere."""
+    def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
+        """A task that a worker had did not run; whether nobody else is at it."""
+        attempts = self._ran_on[task]
+        del attempts[batch]
+        if attempts:
+            self._move(task, Trigger.COPY_ENDED)
+            return False
+        self._move(task, trigger)
+        self._stop(task)
+        self._settle([task])
+        return True
+
+    def blame(self, task: int) -> None:
+        """A worker died running a task: it runs alone from now."""
+        self.losses[task] += 1
+        ready = self._ready(task)
+        if task in ready and ready.home(task) != SUSPECT:
+            ready.move(task, SUSPECT)
+            self._accounts.suspects += 1
+
+    def start(self, now_s: float) -> None:
+        """A worker is given the first of it, or nothing ever."""
+        if not self.started:
+            self.started = True
+            self.statistics.queued_s = now_s - self.submitted_s
+            self._accounts.unstarted -= 1
+
+    def forget(self, worker: WorkerId) -> bool:
+        """A worker is no more: what it held is lost, what was laid to it may run anywhere.
+
+        Returns: whether anything of the job was there, or was to be.
+        """
+        if self.laid:
+            self._lost_homes.add(worker)
+        waiting = [ready for ready in self.ready.values() if ready.count(worker)]
+        if worker not in self.touched and not waiting:
+            return False
         self.touched.discard(worker)
-        self.first_homes = [ANYWHERE if h == worker else h for h in self.first_homes]
-        self.lose(worker, tuple(self.holders))
-        self._rehome(self.ready.at(worker))
+        self.lose(worker, self.held.of(worker))
+        for ready in waiting:
+            for task in ready.at(worker):
+                ready.move(task, self._home(task))
+        return True
 
     def lose(self, holder: WorkerId, values: Iterable[TaskOutput]) -> None:
         """A holder has these values no more, if it had."""
         hurt: list[int] = []
         for value in values:
-            holders = self.holders.get(value, set())
-            if holder in holders:
-                holders.discard(holder)
-                if not holders:
-                    del self.holders[value]
-                    hurt += self.unfinished_readers(value)
+            if self.held.discard(value, holder):
+                hurt += self.unfinished_readers(value)
         for task in hurt:
             if self.states[task] is TaskState.READY:
                 self._move(task, Trigger.OPERANDS_LOST)
@@ -156,14 +246,16 @@ class Job:
 
     def failed(self, task: int) -> None:
         """A task made the job fail."""
+        self._stop(task)
         self._move(task, Trigger.RAISED)
 
     def end(self) -> None:
         """The job is over: nothing of it is to run or to be held."""
         for task in range(len(self.states)):
             self._move(task, Trigger.JOB_ENDED)
+        self._accounts.running -= len(self._ran_on)
         self._ran_on.clear()
-        self.holders.clear()
+        self.held.clear()
         self._freed.clear()
         timings = self._timings.values()
         self.statistics.timings = self._timings
@@ -177,13 +269,33 @@ class Job:
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _ready(self, task: int) -> ReadyTasks:
+        return self.ready[self.plan.tasks[task].placement]
+
     def _move(self, task: int, trigger: Trigger) -> None:
         before = self.states[task]
         self.states[task] = state = after(before, trigger)
         if before is TaskState.READY:
-            self.ready.remove(task)
+            self._no_longer_ready(task)
         if state is TaskState.READY:
-            self.ready.add(task, self._home(task))
+            home = self._home(task)
+            self._ready(task).add(task, home)
+            self._accounts.suspects += home == SUSPECT
+            self._backlog(task).add(self.plan.estimates_s[task])
+
+    def _no_longer_ready(self, task: int) -> None:
+        ready = self._ready(task)
+        self._accounts.suspects -= ready.home(task) == SUSPECT
+        ready.remove(task)
+        self._backlog(task).remove(self.plan.estimates_s[task])
+
+    def _backlog(self, task: int) -> Backlog:
+        return self._accounts.backlog[self.plan.tasks[task].placement]
+
+    def _stop(self, task: int) -> None:
+        """No worker's result of a task is awaited any more."""
+        del self._ran_on[task]
+        self._accounts.running -= 1
 
     def _settle(self, tasks: Iterable[int]) -> None:
         """Waiting tasks become ready where they can; what they lack and nothing computes, is."""
@@ -196,7 +308,7 @@ class Job:
                 self._move(task, Trigger.OPERANDS_HELD)
                 continue
             for value in self.plan.operands[task]:
-                if not self.holders.get(value) and self.states[value.task] in FINISHED:
+                if value not in self.held and self.states[value.task] in FINISHED:
                     self._run_again(value.task)
                     open_tasks.append(value.task)
 
@@ -207,34 +319,34 @@ class Job:
             self.readers[value] += 1
 
     def _free(self, value: TaskOutput) -> None:
-        for holder in self.holders.pop(value, ()):
+        for holder in self.held.drop(value):
             self._freed.setdefault(holder, []).append(value)
         self._release_if_unread(value.task)
 
     def _release_if_unread(self, task: int) -> None:
         if self.states[task] is not TaskState.DONE:
             return
-        outputs = [TaskOutput(task, k) for k in range(len(self.plan.tasks[task].graph.outputs))]
-        if any(self.readers.get(value) for value in outputs):
+        outputs = self.plan.outputs[task]
+        if any([self.readers.get(value) for value in outputs]):
             return
         self._move(task, Trigger.LAST_USED)
         for value in outputs:
-            for holder in self.holders.pop(value, ()):
+            for holder in self.held.drop(value):
                 self._freed.setdefault(holder, []).append(value)
-
-    def _rehome(self, tasks: Iterable[int]) -> None:
-        for task in tasks:
-            self.ready.remove(task)
-            self.ready.add(task, self._home(task))
 
     def _home(self, task: int) -> WorkerId:
         """The worker that holds most of what the task reads; its shard's where that is a tie."""
+        if self.losses[task]:
+            return SUSPECT
+        first = self.first_home(task)
+        operands = self.plan.operands[task]
+        if not operands:
+            return first
         held: dict[WorkerId, int] = {}
-        for value in self.plan.operands[task]:
-            for holder in self.holders.get(value, ()):
+        for value in operands:
+            for holder in self.held.holders(value):
                 if holder != HERE:
                     held[holder] = held.get(holder, 0) + self.plan.size_bytes(value) + 1
-        first = self.first_homes[task]
         return max(held, key=lambda holder: (held[holder], holder == first), default=first)
 
     def _record(self, done: TaskDone, worker: Worker) -> None:
@@ -254,3 +366,9 @@ class Job:
             executor=done.executor,
             started_s=max(0.0, done.started_s - self.submitted_s),
         )
+
+
+def _places(call: Call, worker: WorkerId) -> list[tuple[TaskOutput, WorkerId]]:
+    """Where the values of a call that ran are."""
+    kept = [(TaskOutput(call.task, output), worker) for output in call.keep]
+    return kept + [(TaskOutput(call.task, output), HERE) for output in call.send]

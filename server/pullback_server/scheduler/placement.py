@@ -5,30 +5,55 @@ Placement moves time, never bits: what is added to what is the plan's alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pullback_server.planner.plan import Phase, Placement, TaskOutput
+from pullback_server.planner.plan import Phase, Placement
+from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import Call, Fetch
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, WorkerId
+from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.job import Job
-from pullback_server.scheduler.ready import ANYWHERE
+from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.states import TaskState
 from pullback_server.scheduler.worker import Worker
 
-MOVE_S = 2e-3
-"""What it costs to run a task away from its home, besides moving its operands."""
-MOVED_BYTES_PER_S = 1e9
 SLIGHT_SHARE = 0.02
 """A task that takes this little of the time of a batch may follow although the batch is full."""
+MOST_MISFITS = 16
+"""Tasks that do not fit a worker's memory, after which no more are looked at."""
+MOST_HOMES = 8
+"""Busy workers among which an idle one looks for tasks to take over."""
 
 
-def lay_shards(plan: Dependencies, workers: Sequence[Worker]) -> list[WorkerId]:
-    """A worker per task: contiguous shards of about equal work each, in the workers' order.
+def lay_shards(
+    plan: Dependencies, workers: Mapping[Placement, Sequence[WorkerId]]
+) -> list[WorkerId]:
+    """A worker per task: contiguous shards of about equal work each, on neighbouring workers.
 
-    Tasks outside any shard, and those no worker is for, get ANYWHERE.
+    Tasks outside any shard, and those no worker is for, get ANYWHERE. Which neighbours is the
+    plan's alone, so that the same plan finds its programs and data where they were.
+
+    Args:
+        workers: those that serve a placement, ascending.
     """
+    middles, total = _middles(plan)
+    windows = {kind: _window(plan, own, len(middles)) for kind, own in workers.items()}
+    homes = []
+    for task in plan.tasks:
+        able = windows.get(task.placement)
+        if task.shard < 0 or not able:
+            homes.append(ANYWHERE)
+            continue
+        share = middles.get(task.shard, 0.0) / total if total else 0.0
+        homes.append(able[int(share * len(able))])
+    return homes
+
+
+def _middles(plan: Dependencies) -> tuple[dict[int, float], float]:
+    """Where the middle of each shard's work lies in that of all, and all of it."""
     work: dict[int, float] = {}
     for task, estimate_s in zip(plan.tasks, plan.estimates_s, strict=True):
         if task.shard >= 0 and task.phase is not Phase.REDUCE:
@@ -37,20 +62,15 @@ def lay_shards(plan: Dependencies, workers: Sequence[Worker]) -> list[WorkerId]:
     for shard in sorted(work):
         middles[shard] = before + work[shard] / 2
         before += work[shard]
-    homes = []
-    for task in plan.tasks:
-        able = [worker for worker in workers if accepts(worker, task.placement, workers)]
-        share = middles.get(task.shard, 0.0) / before if before else 0.0
-        sharded = task.shard >= 0 and able
-        homes.append(able[int(share * len(able))].id if sharded else ANYWHERE)
-    return homes
+    return middles, before
 
 
-def accepts(worker: Worker, placement: Placement, workers: Sequence[Worker]) -> bool:
-    """Whether a worker may run tasks of a placement: GPU workers fill in where no others are."""
-    if worker.placement is placement:
-        return True
-    return placement is Placement.CPU and all(w.placement is not placement for w in workers)
+def _window(plan: Dependencies, workers: Sequence[WorkerId], shards: int) -> Sequence[WorkerId]:
+    """As many neighbouring workers as there are shards, or all."""
+    if shards >= len(workers):
+        return workers
+    start = int(plan.fingerprints[0][:8], 16) % len(workers)
+    return [workers[(start + k) % len(workers)] for k in range(shards)]
 
 
 @dataclass(slots=True)
@@ -61,33 +81,38 @@ class Choice:
         budget_s: predicted time that ends the choice; one task always fits.
         estimate_s: predicted time of those chosen.
         alone: whether it is a suspect, which shares its worker with nothing.
+        misfit: a task that the worker has no room for, if that was met.
     """
 
     job: Job
     worker: Worker
-    estimate: Callable[[Job, int], float]
+    placer: Placer
     budget_s: float
     estimate_s: float = 0.0
     alone: bool = False
     tasks: dict[int, None] = field(default_factory=dict)
+    misfit: int | None = None
 
     def add(self, task: int) -> None:
         """Add a task, and those behind it that need no more than is now on the worker.
 
         A task that joins values may have the others brought: whoever is last joins.
         """
-        queue = [task]
+        queue, queued = deque([task]), {task}
         while queue and not (self.alone and self.tasks):
-            task = queue.pop(0)
+            task = queue.popleft()
             self.tasks[task] = None
-            self.estimate_s += self.estimate(self.job, task)
-            queue += [c for c in self.job.plan.consumers[task] if self._follows(c, queue)]
+            self.estimate_s += self.placer.estimate_s(self.job, task, self.worker)
+            for consumer in self.job.plan.consumers[task]:
+                if consumer not in queued and self._follows(consumer):
+                    queue.append(consumer)
+                    queued.add(consumer)
 
-    def _follows(self, task: int, queue: Sequence[int]) -> bool:
+    def _follows(self, task: int) -> bool:
         job = self.job
-        if job.states[task] is not TaskState.WAITING or task in self.tasks or task in queue:
+        if job.states[task] is not TaskState.WAITING or task in self.tasks:
             return False
-        if job.suspect(task) or not self._fits(task):
+        if job.suspect(task) or not self._belongs(task):
             return False
         lacking = [
             value
@@ -95,18 +120,20 @@ class Choice:
             if value.task not in self.tasks and not job.holds(self.worker.id, value)
         ]
         joins = job.plan.tasks[task].phase is Phase.REDUCE
-        return not lacking or (joins and all(job.holders.get(value) for value in lacking))
+        if lacking and not (joins and all(value in job.held for value in lacking)):
+            return False
+        return self.placer.fits(job, task, self.worker)
 
-    def _fits(self, task: int) -> bool:
+    def _belongs(self, task: int) -> bool:
         """Whether a task belongs here: joining what is here always does, other work by its home."""
         wanted = self.job.plan.tasks[task]
-        if wanted.placement is Placement.GPU and self.worker.placement is not Placement.GPU:
+        if self.placer.serving[wanted.placement] is not self.worker.placement:
             return False
         if wanted.phase is Phase.REDUCE:
             return True
-        if self.job.first_homes[task] not in (ANYWHERE, self.worker.id):
+        if self.job.first_home(task) not in (ANYWHERE, self.worker.id):
             return False
-        own_s = self.estimate(self.job, task)
+        own_s = self.placer.estimate_s(self.job, task, self.worker)
         return self.estimate_s < self.budget_s or own_s < SLIGHT_SHARE * self.estimate_s
 
     @property
@@ -120,91 +147,138 @@ class Placer:
     """Chooses batches.
 
     Attributes:
-        workers: those that live, by id.
-        estimate: predicted time of a task of a job.
         budget_s: predicted time to fill a batch with.
-        now_s: when.
+        serving: the kind of worker that runs tasks of a placement.
     """
 
-    workers: Mapping[WorkerId, Worker]
-    estimate: Callable[[Job, int], float]
+    fleet: Fleet
+    calibration: Calibration
     budget_s: float
-    now_s: float
+    serving: Mapping[Placement, Placement]
 
-    def choose(self, job: Job, worker: Worker) -> Choice | None:
-        """The next batch of a job for a worker; None if it has none for it."""
-        choice = Choice(job, worker, self.estimate, self.budget_s)
-        own = sorted([*job.ready.at(worker.id), *job.ready.at(ANYWHERE)])
-        self._fill(choice, own)
-        if not choice.tasks and not worker.batches:
-            self._fill(choice, self._others(job, worker))
-        return choice if choice.tasks else None
+    def estimate_s(self, job: Job, task: int, worker: Worker) -> float:
+        """Predicted time of a task on a worker."""
+        return self.calibration.estimate_s(job.plan, task, worker.placement)
 
-    def _fill(self, choice: Choice, tasks: Sequence[int]) -> None:
-        job, worker, everyone = choice.job, choice.worker, tuple(self.workers.values())
-        for task in tasks:
-            if choice.full:
-                return
+    def fits(self, job: Job, task: int, worker: Worker) -> bool:
+        """Whether a worker has room for a task beside what it holds for others."""
+        limit_bytes, peak_bytes = worker.memory_bytes, job.plan.tasks[task].peak_bytes
+        if not limit_bytes:
+            return True
+        held_bytes = self.fleet.held_bytes.get(worker.id, 0)
+        if peak_bytes + held_bytes <= limit_bytes:
+            return True
+        own = [v for v in job.plan.operands[task] if job.held.has(worker.id, v)]
+        return peak_bytes + held_bytes - sum(map(job.plan.size_bytes, own)) <= limit_bytes
+
+    def choose(self, job: Job, ready: ReadyTasks, worker: Worker, now_s: float) -> Choice:
+        """The next batch of a job for a worker; without tasks if it has none for it."""
+        choice = Choice(job, worker, self, self.budget_s)
+        idle = not worker.batches
+        if idle and ready.count(SUSPECT):
+            choice.alone = True
+            self._fill(choice, ready, SUSPECT)
+            choice.alone = bool(choice.tasks)
+        for home in (worker.id, ANYWHERE) if not choice.full else ():
+            self._fill(choice, ready, home)
+        if idle and not choice.tasks:
+            self._take_over(choice, ready, now_s)
+        return choice
+
+    def _fill(self, choice: Choice, ready: ReadyTasks, home: WorkerId) -> None:
+        misfits: list[int] = []
+        while not choice.full or not choice.tasks:
+            task = ready.take_first(home) if len(misfits) < MOST_MISFITS else None
+            if task is None:
+                break
             if task in choice.tasks:
                 continue
-            if not accepts(worker, job.plan.tasks[task].placement, everyone):
-                continue
-            if job.suspect(task):
-                if choice.tasks or worker.batches:
-                    continue
-                choice.alone = True
-            choice.add(task)
+            if self.fits(choice.job, task, choice.worker):
+                choice.add(task)
+            else:
+                misfits.append(task)
+        for task in misfits:
+            choice.misfit = task
+            ready.put_back(task)
 
-    def _others(self, job: Job, worker: Worker) -> Sequence[int]:
-        """What an idle worker may take from the busiest other home: half, from the far end."""
-        homes = [home for home in job.ready.homes() if home not in (worker.id, ANYWHERE)]
-        for home in sorted(homes, key=self._backlog_s, reverse=True):
-            tasks = [t for t in job.ready.at(home) if self._worth_moving(job, t, home)]
-            if tasks:
-                return tasks[len(tasks) // 2 :]
-        return ()
+    def _take_over(self, choice: Choice, ready: ReadyTasks, now_s: float) -> None:
+        """What an idle worker may take from the busiest other home: up to half, from its end."""
+        homes = {home: self._backlog_s(home, now_s) for home in ready.homes(MOST_HOMES)}
+        for home in sorted(homes, key=homes.__getitem__, reverse=True):
+            taken = self._end_of(home, homes[home], choice, ready)
+            for task in sorted(taken):
+                choice.add(task)
+            if choice.tasks:
+                return
 
-    def _backlog_s(self, home: WorkerId) -> float:
-        worker = self.workers.get(home)
-        return worker.backlog_s(self.now_s) if worker is not None else float("inf")
+    def _end_of(
+        self, home: WorkerId, backlog_s: float, choice: Choice, ready: ReadyTasks
+    ) -> list[int]:
+        """Tasks at the end of another worker's share that are worth moving here."""
+        taken: list[int] = []
+        total_s, most = 0.0, (ready.count(home) + 1) // 2
+        while len(taken) < most and total_s < self.budget_s:
+            task = ready.take_last(home)
+            if task is None:
+                break
+            if not self._worth_moving(choice, task, backlog_s):
+                ready.put_back(task)
+                break
+            taken.append(task)
+            total_s += self.estimate_s(choice.job, task, choice.worker)
+        return taken
 
-    def _worth_moving(self, job: Job, task: int, home: WorkerId) -> bool:
-        moved = sum(job.plan.size_bytes(value) for value in job.plan.operands[task])
-        return self._backlog_s(home) > MOVE_S + moved / MOVED_BYTES_PER_S
+    def _backlog_s(self, home: WorkerId, now_s: float) -> float:
+        worker = self.fleet.get(home)
+        return worker.backlog_s(now_s) if worker is not None else float("inf")
+
+    def _worth_moving(self, choice: Choice, task: int, backlog_s: float) -> bool:
+        job, worker = choice.job, choice.worker
+        if not self.fits(job, task, worker):
+            choice.misfit = task
+            return False
+        moved_bytes = sum(job.plan.size_bytes(value) for value in job.plan.operands[task])
+        return backlog_s > self.calibration.move_s(worker.placement, moved_bytes)
 
 
 def calls_of(job: Job, tasks: Mapping[int, None], worker: WorkerId) -> tuple[Call, ...]:
     """What a worker is to do with the outputs of each task of a batch."""
-    return tuple(_call(job, task, tasks, worker) for task in tasks)
+    return tuple([_call(job, task, tasks, worker) for task in tasks])
 
 
 def _call(job: Job, task: int, tasks: Mapping[int, None], worker: WorkerId) -> Call:
     keep, send = [], []
-    for output in range(len(job.plan.tasks[task].graph.outputs)):
-        value = TaskOutput(task, output)
+    for value in job.plan.outputs[task]:
+        output = value.output
         outside = [reader for reader in job.unfinished_readers(value) if reader not in tasks]
         if outside:
             keep.append(output)
-        if value in job.plan.results or any(_elsewhere(job, r, worker) for r in outside):
+        if value in job.plan.results or any([_elsewhere(job, r, worker) for r in outside]):
             send.append(output)
     return Call(task, tuple(keep), tuple(send))
 
 
 def _elsewhere(job: Job, reader: int, worker: WorkerId) -> bool:
     """Whether a reader of a value is expected to run on another worker than the value's."""
-    return job.first_homes[reader] not in (ANYWHERE, worker)
+    return job.first_home(reader) not in (ANYWHERE, worker)
 
 
-def fetches_of(job: Job, tasks: Mapping[int, None], worker: WorkerId) -> tuple[Fetch, ...]:
-    """The values a batch reads that its worker has not: each with whom to ask."""
-    values = dict.fromkeys(value for task in tasks for value in job.plan.operands[task])
+def fetches_of(
+    job: Job, tasks: Mapping[int, None], worker: WorkerId, avoid: WorkerId | None = None
+) -> tuple[Fetch, ...]:
+    """The values a batch reads that its worker has not: each with whom to ask.
+
+    Args:
+        avoid: a worker to ask only for what nobody else has.
+    """
+    values = dict.fromkeys([value for task in tasks for value in job.plan.operands[task]])
     missing = [v for v in values if v.task not in tasks and not job.holds(worker, v)]
-    return tuple(Fetch(value, _nearest(job.holders[value])) for value in missing)
+    return tuple([Fetch(value, _nearest(job.held.holders(value), avoid)) for value in missing])
 
 
-def _nearest(holders: set[WorkerId]) -> WorkerId:
+def _nearest(holders: Iterable[WorkerId], avoid: WorkerId | None) -> WorkerId:
     """The dispatcher itself where it has a copy (the smallest id), else the oldest worker."""
-    return min(holders)
+    return min([holder for holder in holders if holder != avoid] or holders)
 
 
 assert HERE < 1, "workers are numbered from one"

@@ -1,22 +1,92 @@
-"""The tasks of a job that could run now, by the worker they should run on, in plan order."""
+"""The tasks of a job that could run now on workers of one kind, by the worker they belong to.
+
+In plan order; taking from either end of a home takes constant time.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 
-from pullback_server.scheduler.events import HERE, WorkerId
+from pullback_server.scheduler.events import HERE, JobId, WorkerId
 
 ANYWHERE: WorkerId = HERE
 """The home of a task that is as well off on one worker as on another."""
+SUSPECT: WorkerId = -1
+"""The home of a task that took a worker down: it runs alone, on any idle worker."""
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What is ready and waits, over all jobs: number of tasks and their predicted time."""
+
+    tasks: int = 0
+    seconds: float = 0.0
+
+    def add(self, estimate_s: float) -> None:
+        """A task is ready."""
+        self.tasks += 1
+        self.seconds += estimate_s
+
+    def remove(self, estimate_s: float) -> None:
+        """It is no longer."""
+        self.tasks -= 1
+        self.seconds = self.seconds - estimate_s if self.tasks else 0.0
+
+
+@dataclass(slots=True)
+class HomeIndex:
+    """Which jobs have tasks ready that belong to a worker.
+
+    Attributes:
+        jobs: by worker, in the order they got such tasks.
+        called: workers that got a job since this was last looked at.
+    """
+
+    jobs: dict[WorkerId, dict[JobId, None]] = field(default_factory=dict)
+    called: dict[WorkerId, None] = field(default_factory=dict)
+
+    def add(self, home: WorkerId, job: JobId) -> None:
+        """A job got its first task of that home."""
+        if home > HERE:
+            self.jobs.setdefault(home, {})[job] = None
+            self.called[home] = None
+
+    def remove(self, home: WorkerId, job: JobId) -> None:
+        """Its last is gone."""
+        if home > HERE:
+            own = self.jobs[home]
+            del own[job]
+            if not own:
+                del self.jobs[home]
+                self.called.pop(home, None)
+
+    def first(self, home: WorkerId, most: int) -> list[JobId]:
+        """The jobs that have waited longest for a worker."""
+        return list(islice(self.jobs.get(home, ()), most))
+
+    def of(self, home: WorkerId) -> tuple[JobId, ...]:
+        """The jobs that wait for a worker."""
+        return tuple(self.jobs.get(home, ()))
 
 
 class ReadyTasks:
-    """Sets of task numbers by home."""
+    """Task numbers by home.
 
-    def __init__(self) -> None:
-        self._by_home: dict[WorkerId, list[int]] = {}
+    Args:
+        job: whose tasks they are, for the index.
+        index: told of homes that get tasks or have none any more.
+    """
+
+    def __init__(self, job: JobId, index: HomeIndex) -> None:
+        self._job = job
+        self._index = index
         self._home_of: dict[int, WorkerId] = {}
+        self._tasks: dict[WorkerId, deque[int]] = {}
+        self._count: dict[WorkerId, int] = {}
 
     def __len__(self) -> int:
         return len(self._home_of)
@@ -24,31 +94,85 @@ class ReadyTasks:
     def __contains__(self, task: int) -> bool:
         return task in self._home_of
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(tuple(self._home_of))
+    def count(self, home: WorkerId) -> int:
+        """How many tasks a home has."""
+        return self._count.get(home, 0)
+
+    @property
+    def home_count(self) -> int:
+        """How many homes have tasks."""
+        return len(self._count)
 
     @property
     def first(self) -> int:
         """The task that has been there longest."""
         return next(iter(self._home_of))
 
+    def home(self, task: int) -> WorkerId:
+        """Where a task belongs."""
+        return self._home_of[task]
+
     def add(self, task: int, home: WorkerId) -> None:
         """Add a task that is not there."""
-        insort(self._by_home.setdefault(home, []), task)
         self._home_of[task] = home
+        _insert(self._tasks.setdefault(home, deque()), task)
+        if home in self._count:
+            self._count[home] += 1
+        else:
+            self._count[home] = 1
+            self._index.add(home, self._job)
 
     def remove(self, task: int) -> None:
-        """Take a task out."""
+        """Take a task out; its place in the order is cleared when somebody comes by."""
         home = self._home_of.pop(task)
-        tasks = self._by_home[home]
-        del tasks[bisect_left(tasks, task)]
-        if not tasks:
-            del self._by_home[home]
+        left = self._count[home] - 1
+        if left:
+            self._count[home] = left
+        else:
+            del self._count[home]
+            del self._tasks[home]
+            self._index.remove(home, self._job)
+
+    def move(self, task: int, home: WorkerId) -> None:
+        """Give a task another home."""
+        self.remove(task)
+        self.add(task, home)
+
+    def take_first(self, home: WorkerId) -> int | None:
+        """The lowest task of a home, out of the order; to be removed, or put back."""
+        tasks = self._tasks.get(home)
+        while tasks:
+            task = tasks.popleft()
+            if self._home_of.get(task) == home:
+                return task
+        return None
+
+    def take_last(self, home: WorkerId) -> int | None:
+        """As take_first, the highest."""
+        tasks = self._tasks.get(home)
+        while tasks:
+            task = tasks.pop()
+            if self._home_of.get(task) == home:
+                return task
+        return None
+
+    def put_back(self, task: int) -> None:
+        """Return a task that was taken and is not to run now."""
+        _insert(self._tasks[self._home_of[task]], task)
+
+    def homes(self, most: int | None = None) -> Iterator[WorkerId]:
+        """The workers that tasks belong to."""
+        return islice((home for home in self._count if home > HERE), most)
 
     def at(self, home: WorkerId) -> tuple[int, ...]:
-        """The tasks of one home, ascending."""
-        return tuple(self._by_home.get(home, ()))
+        """The tasks of one home."""
+        return tuple(task for task, own in self._home_of.items() if own == home)
 
-    def homes(self) -> tuple[WorkerId, ...]:
-        """The homes that have tasks."""
-        return tuple(self._by_home)
+
+def _insert(tasks: deque[int], task: int) -> None:
+    if not tasks or task > tasks[-1]:
+        tasks.append(task)
+    elif task < tasks[0]:
+        tasks.appendleft(task)
+    else:
+        tasks.insert(bisect_left(tasks, task), task)

@@ -26,6 +26,8 @@ class TaskState(Enum):
     CANCELLED = "cancelled"
     """Its job ended without it."""
 
+    __hash__ = object.__hash__  # as quick as a member is unique: it keys the table
+
 
 class Trigger(Enum):
     """What moves a task from one state to another."""
@@ -34,6 +36,8 @@ class Trigger(Enum):
     OPERANDS_LOST = "operands lost"
     BATCHED = "batched"
     COMPLETED = "completed"
+    COPIED = "copied"
+    COPY_ENDED = "copy ended"
     RETURNED = "returned unrun"
     WORKER_LOST = "worker lost"
     VALUES_LOST = "values lost"
@@ -41,6 +45,8 @@ class Trigger(Enum):
     NEEDED_AGAIN = "needed again"
     RAISED = "raised"
     JOB_ENDED = "job ended"
+
+    __hash__ = object.__hash__
 
 
 _S, _T = TaskState, Trigger
@@ -51,6 +57,8 @@ TRANSITIONS: dict[tuple[TaskState, Trigger], TaskState] = {
     (_S.READY, _T.BATCHED): _S.RUNNING,
     (_S.READY, _T.OPERANDS_LOST): _S.WAITING,
     (_S.RUNNING, _T.COMPLETED): _S.DONE,
+    (_S.RUNNING, _T.COPIED): _S.RUNNING,  # a second worker tries it too
+    (_S.RUNNING, _T.COPY_ENDED): _S.RUNNING,  # one of two attempts is over, the other goes on
     (_S.RUNNING, _T.RETURNED): _S.WAITING,
     (_S.RUNNING, _T.WORKER_LOST): _S.WAITING,
     (_S.RUNNING, _T.RAISED): _S.FAILED,

@@ -47,17 +47,26 @@ class JobStatistics:
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """Workers of one kind; `ready` are alive, `busy` those of them that have a batch."""
+    """Workers of one kind.
+
+    `ready` are alive, `busy` those of them that have a batch; `wanted` is how many there should be.
+    """
 
     starting: int = 0
     ready: int = 0
     busy: int = 0
     busy_s: float = 0.0
+    wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How the pool stands. Totals only grow for as long as one scheduler lives."""
+    """How the pool stands. Totals only grow for as long as one scheduler lives.
+
+    Attributes:
+        copies: tasks given to a second worker because the first was late.
+        wasted_s: worker seconds that no result came of, by why.
+    """
 
     workers: Mapping[Placement, KindCount] = field(default_factory=dict)
     jobs: int = 0
@@ -66,10 +75,16 @@ class Snapshot:
     running_tasks: int = 0
     tasks_done: int = 0
     retries: int = 0
+    copies: int = 0
     workers_lost: int = 0
     program_cache_hits: int = 0
     program_cache_misses: int = 0
     compiling_s: float = 0.0
+    wasted_s: Mapping[str, float] = field(default_factory=dict)
+
+
+WASTES = ("cancelled", "copied", "lost")
+"""Why time was wasted: its job had ended, another worker was first, or the worker was lost."""
 
 
 @dataclass(slots=True)
@@ -78,8 +93,16 @@ class Totals:
 
     tasks_done: int = 0
     retries: int = 0
+    copies: int = 0
     workers_lost: int = 0
     program_cache_hits: int = 0
     program_cache_misses: int = 0
     compiling_s: float = 0.0
-    busy_s: dict[Placement, float] = field(default_factory=dict)
+    wasted_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WASTES, 0.0))
+
+    def count(self, hit: bool, compiling_s: float) -> None:
+        """A task ran."""
+        self.tasks_done += 1
+        self.compiling_s += compiling_s
+        self.program_cache_hits += hit
+        self.program_cache_misses += not hit

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.commands import Call
 from pullback_server.scheduler.events import BatchId, JobId, WorkerId
-
-MOST_PROGRAMS = 4096
 
 
 @dataclass(slots=True)
@@ -20,7 +18,12 @@ class Batch:
         unreported: its calls that no event has told of yet, by task, in order.
         oldest_since_s: when every batch before it on its worker had ended.
         alone: whether nothing is to be queued behind it.
-        cancelled_s: when it was asked to stop.
+        cancelled_s: when it was asked to stop, by the end of its job.
+        measured: whether all its programs ran on this kind of worker before, and on this worker.
+        twin: the worker and the batch that tries the same tasks.
+        superseded: whether its twin was done first.
+        counted_s: time in those of its tasks whose results counted.
+        fetched_bytes: operands that were to come from elsewhere.
     """
 
     id: BatchId
@@ -29,13 +32,18 @@ class Batch:
     estimate_s: float
     oldest_since_s: float
     alone: bool = False
+    measured: bool = False
     cancelled_s: float | None = None
+    twin: tuple[WorkerId, BatchId] | None = None
+    superseded: bool = False
+    counted_s: float = 0.0
+    fetched_bytes: int = 0
 
-    def overdue(self, now_s: float, grace_s: float) -> bool:
-        """Whether it goes on although it was cancelled a grace period ago."""
+    def grace_ends_s(self, grace_s: float) -> float:
+        """When its worker is killed if it goes on although it was cancelled."""
         if self.cancelled_s is None:
-            return False
-        return now_s - max(self.cancelled_s, self.oldest_since_s) >= grace_s
+            return inf
+        return max(self.cancelled_s, self.oldest_since_s) + grace_s
 
 
 @dataclass(slots=True)
@@ -43,31 +51,38 @@ class Worker:
     """A worker that starts or lives.
 
     Attributes:
+        memory_bytes: all it may have; 0 if that is unknown.
         batches: those in flight, in the order it runs them.
         programs: fingerprints of graphs it was given.
-        doomed: the scheduler had it killed, so its end is nobody's fault.
+        doomed: the scheduler has it killed or stopped: it gets no more work.
+        silent: it was killed because it did not answer: its batch is to blame.
+        idle_since_s: when it last had nothing to do.
+        asked_s, answered_s: when it was last asked whether it lives, and last said so.
+        due_s: when it is to be looked at next.
     """
 
     id: WorkerId
     placement: Placement
+    memory_bytes: int = 0
     ready: bool = False
     batches: dict[BatchId, Batch] = field(default_factory=dict)
     programs: set[str] = field(default_factory=set)
     doomed: bool = False
-
-    def remember(self, fingerprints: Iterable[str]) -> None:
-        """It is given these graphs; of too many, all are forgotten, which costs a hint."""
-        if len(self.programs) > MOST_PROGRAMS:
-            self.programs.clear()
-        self.programs.update(fingerprints)
+    silent: bool = False
+    idle_since_s: float = 0.0
+    asked_s: float = -inf
+    answered_s: float = -inf
+    due_s: float = inf
 
     def backlog_s(self, now_s: float) -> float:
-        """Predicted time until it has nothing to do."""
-        oldest = self.oldest
-        if oldest is None:
-            return 0.0
-        left_s = max(0.0, oldest.estimate_s - (now_s - oldest.oldest_since_s))
-        return left_s + sum(b.estimate_s for b in self.batches.values() if b is not oldest)
+        """Predicted time until it has nothing to do; what is late is so for as long again."""
+        total_s, first = 0.0, True
+        for batch in self.batches.values():
+            if first:
+                total_s, first = abs(batch.estimate_s - (now_s - batch.oldest_since_s)), False
+            else:
+                total_s += batch.estimate_s
+        return total_s
 
     @property
     def oldest(self) -> Batch | None:

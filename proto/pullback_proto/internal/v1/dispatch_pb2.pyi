@@ -20,7 +20,7 @@ class DispatchRequest(_message.Message):
     def __init__(self, submit: _Optional[_Union[Submit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
 
 class Submit(_message.Message):
-    __slots__ = ("job", "plan", "inputs", "deadline_s", "priority", "executor", "reproducible", "plan_key", "dropped")
+    __slots__ = ("job", "plan", "inputs", "deadline_s", "priority", "executor", "reproducible", "plan_key", "dropped", "client")
     JOB_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Submit(_message.Message):
     REPRODUCIBLE_FIELD_NUMBER: _ClassVar[int]
     PLAN_KEY_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
     job: int
     plan: bytes
     inputs: _containers.RepeatedCompositeFieldContainer[OperandTensor]
@@ -39,7 +40,8 @@ class Submit(_message.Message):
     reproducible: bool
     plan_key: bytes
     dropped: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, job: _Optional[int] = ..., plan: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., reproducible: bool = ..., plan_key: _Optional[bytes] = ..., dropped: _Optional[_Iterable[int]] = ...) -> None: ...
+    client: str
+    def __init__(self, job: _Optional[int] = ..., plan: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., reproducible: bool = ..., plan_key: _Optional[bytes] = ..., dropped: _Optional[_Iterable[int]] = ..., client: _Optional[str] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("job",)
@@ -208,7 +210,14 @@ class Failed(_message.Message):
     def __init__(self, job: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class PoolStatus(_message.Message):
-    __slots__ = ("ready", "workers", "queued_jobs", "queued_tasks", "running_tasks", "tasks_done_total", "retries_total", "workers_lost_total", "program_cache_hits_total", "program_cache_misses_total", "compiling_s_total", "address")
+    __slots__ = ("ready", "workers", "queued_jobs", "queued_tasks", "running_tasks", "tasks_done_total", "retries_total", "workers_lost_total", "program_cache_hits_total", "program_cache_misses_total", "compiling_s_total", "address", "copies_total", "wasted_s_total")
+    class WastedSTotalEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     READY_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     QUEUED_JOBS_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +230,8 @@ class PoolStatus(_message.Message):
     PROGRAM_CACHE_MISSES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     COMPILING_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    COPIES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    WASTED_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     workers: _containers.RepeatedCompositeFieldContainer[WorkerCount]
     queued_jobs: int
@@ -233,18 +244,22 @@ class PoolStatus(_message.Message):
     program_cache_misses_total: int
     compiling_s_total: float
     address: str
-    def __init__(self, ready: bool = ..., workers: _Optional[_Iterable[_Union[WorkerCount, _Mapping]]] = ..., queued_jobs: _Optional[int] = ..., queued_tasks: _Optional[int] = ..., running_tasks: _Optional[int] = ..., tasks_done_total: _Optional[int] = ..., retries_total: _Optional[int] = ..., workers_lost_total: _Optional[int] = ..., program_cache_hits_total: _Optional[int] = ..., program_cache_misses_total: _Optional[int] = ..., compiling_s_total: _Optional[float] = ..., address: _Optional[str] = ...) -> None: ...
+    copies_total: int
+    wasted_s_total: _containers.ScalarMap[str, float]
+    def __init__(self, ready: bool = ..., workers: _Optional[_Iterable[_Union[WorkerCount, _Mapping]]] = ..., queued_jobs: _Optional[int] = ..., queued_tasks: _Optional[int] = ..., running_tasks: _Optional[int] = ..., tasks_done_total: _Optional[int] = ..., retries_total: _Optional[int] = ..., workers_lost_total: _Optional[int] = ..., program_cache_hits_total: _Optional[int] = ..., program_cache_misses_total: _Optional[int] = ..., compiling_s_total: _Optional[float] = ..., address: _Optional[str] = ..., copies_total: _Optional[int] = ..., wasted_s_total: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class WorkerCount(_message.Message):
-    __slots__ = ("placement", "starting", "ready", "busy", "busy_s_total")
+    __slots__ = ("placement", "starting", "ready", "busy", "busy_s_total", "wanted")
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     STARTING_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     BUSY_FIELD_NUMBER: _ClassVar[int]
     BUSY_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
     placement: _plan_pb2.Placement
     starting: int
     ready: int
     busy: int
     busy_s_total: float
-    def __init__(self, placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., busy_s_total: _Optional[float] = ...) -> None: ...
+    wanted: int
+    def __init__(self, placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., busy_s_total: _Optional[float] = ..., wanted: _Optional[int] = ...) -> None: ...

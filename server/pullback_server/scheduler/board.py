@@ -1,0 +1,57 @@
+"""What the parts of the scheduler share: jobs, workers, accounts, and the commands they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from pullback_server.scheduler.alarms import Alarms
+from pullback_server.scheduler.calibration import Calibration
+from pullback_server.scheduler.commands import Command, Free
+from pullback_server.scheduler.events import BatchId, JobId
+from pullback_server.scheduler.fleet import Fleet
+from pullback_server.scheduler.job import Accounts, Job
+from pullback_server.scheduler.settings import Settings
+from pullback_server.scheduler.statistics import Totals
+from pullback_server.scheduler.worker import Worker
+
+
+@dataclass(slots=True)
+class Board:
+    """The state of the scheduler.
+
+    Attributes:
+        commands: those given since the last event was answered.
+        batch_ids, worker_ids: numbers that were not used before.
+    """
+
+    settings: Settings
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    fleet: Fleet = field(default_factory=Fleet)
+    accounts: Accounts = field(default_factory=Accounts)
+    calibration: Calibration = field(default_factory=Calibration)
+    totals: Totals = field(default_factory=Totals)
+    alarms: Alarms = field(default_factory=Alarms)
+    commands: list[Command] = field(default_factory=list)
+    batch_ids: count[BatchId] = field(default_factory=lambda: count(1))
+    worker_ids: count[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.accounts.held_bytes = self.fleet.held_bytes
+
+    def take_commands(self) -> list[Command]:
+        """The commands given since this was last asked."""
+        commands, self.commands = self.commands, []
+        return commands
+
+    def free(self, job: Job) -> None:
+        """Have holders drop what nobody will read."""
+        freed = job.take_freed()
+        for holder, values in sorted(freed.items()) if freed else ():
+            self.commands.append(Free(holder, job.id, tuple(values)))
+
+    def forget(self, worker: Worker) -> list[Job]:
+        """Nothing is at a worker any more; the jobs that had something there."""
+        hurt = [job for job in self.jobs.values() if job.forget(worker.id)]
+        self.fleet.held_bytes.pop(worker.id, None)
+        return hurt

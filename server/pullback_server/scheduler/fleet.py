@@ -1,0 +1,203 @@
+"""All workers, with what a decision needs looked up rather than searched for.
+
+By kind: those that are ready, idle, or soon will be; by program: those that were given it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import islice
+
+from pullback_server.planner.plan import Placement
+from pullback_server.scheduler.events import WorkerId
+from pullback_server.scheduler.holdings import HeldBytes
+from pullback_server.scheduler.statistics import KindCount
+from pullback_server.scheduler.worker import Batch, Worker
+
+MOST_PROGRAMS = 4096
+"""Programs remembered of one worker; of more, all are forgotten, which costs a hint."""
+MOST_LOOKED_AT = 32
+
+
+@dataclass(slots=True)
+class Kind:
+    """The workers of one kind.
+
+    Attributes:
+        ready: those that live, ascending.
+        idle: those of them that have nothing to do; `idle_heap` has them lowest first, with some
+            that are busy again, and `in_heap` says which.
+        soon: those that have one batch and will be done with it shortly.
+        starting: how many are to start.
+    """
+
+    ready: list[WorkerId] = field(default_factory=list)
+    idle: set[WorkerId] = field(default_factory=set)
+    idle_heap: list[WorkerId] = field(default_factory=list)
+    in_heap: set[WorkerId] = field(default_factory=set)
+    soon: dict[WorkerId, None] = field(default_factory=dict)
+    starting: int = 0
+    busy_s: float = 0.0
+    largest_bytes: int = 0
+
+    @property
+    def count(self) -> int:
+        """Those that live and those that start."""
+        return len(self.ready) + self.starting
+
+
+class Fleet:
+    """The workers.
+
+    Attributes:
+        held_bytes: what each holds of values, over all jobs.
+    """
+
+    def __init__(self) -> None:
+        self.held_bytes: HeldBytes = {}
+        self.batches = 0
+        self._workers: dict[WorkerId, Worker] = {}
+        self._kinds = {kind: Kind() for kind in Placement}
+        self._programs: dict[str, set[WorkerId]] = {}
+
+    def __contains__(self, worker: WorkerId) -> bool:
+        return worker in self._workers
+
+    def __getitem__(self, worker: WorkerId) -> Worker:
+        return self._workers[worker]
+
+    def get(self, worker: WorkerId) -> Worker | None:
+        """A worker, if there is such a one."""
+        return self._workers.get(worker)
+
+    def kind(self, placement: Placement) -> Kind:
+        """The workers of one kind."""
+        return self._kinds[placement]
+
+    def count(self, placement: Placement, wanted: int) -> KindCount:
+        """How those of a kind stand."""
+        kind = self._kinds[placement]
+        return KindCount(
+            starting=kind.starting,
+            ready=len(kind.ready),
+            busy=len(kind.ready) - len(kind.idle),
+            busy_s=kind.busy_s,
+            wanted=wanted,
+        )
+
+    # --- workers come and go ----------------------------------------------------------------------
+
+    def add(self, worker: Worker) -> None:
+        """A worker is to start."""
+        self._workers[worker.id] = worker
+        self._kinds[worker.placement].starting += 1
+
+    def started(self, worker: Worker, memory_bytes: int, now_s: float) -> None:
+        """A worker takes work."""
+        kind = self._kinds[worker.placement]
+        worker.ready, worker.memory_bytes = True, memory_bytes
+        kind.starting -= 1
+        kind.largest_bytes = max(kind.largest_bytes, memory_bytes)
+        insort(kind.ready, worker.id)
+        self._set_idle(worker, now_s)
+
+    def remove(self, worker: Worker) -> None:
+        """A worker is no more."""
+        del self._workers[worker.id]
+        kind = self._kinds[worker.placement]
+        kind.idle.discard(worker.id)
+        kind.soon.pop(worker.id, None)
+        if worker.ready:
+            del kind.ready[bisect_left(kind.ready, worker.id)]
+        else:
+            kind.starting -= 1
+        self.batches -= len(worker.batches)
+        self.forget_programs(worker)
+
+    def retire(self, worker: Worker) -> None:
+        """A worker gets no more work."""
+        kind = self._kinds[worker.placement]
+        worker.doomed = True
+        kind.idle.discard(worker.id)
+        kind.soon.pop(worker.id, None)
+
+    # --- batches come and go ----------------------------------------------------------------------
+
+    def give(self, worker: Worker, batch: Batch, programs: Iterable[str]) -> None:
+        """A worker has one more batch."""
+        kind = self._kinds[worker.placement]
+        kind.idle.discard(worker.id)
+        kind.soon.pop(worker.id, None)
+        worker.batches[batch.id] = batch
+        self.batches += 1
+        if len(worker.programs) > MOST_PROGRAMS:
+            self.forget_programs(worker)
+        for program in programs:
+            if program not in worker.programs:
+                worker.programs.add(program)
+                self._programs.setdefault(program, set()).add(worker.id)
+
+    def take(self, worker: Worker, batch: Batch, now_s: float) -> None:
+        """A worker is done with a batch."""
+        del worker.batches[batch.id]
+        self.batches -= 1
+        oldest = worker.oldest
+        if oldest is not None:
+            oldest.oldest_since_s = now_s
+        elif not worker.doomed:
+            self._set_idle(worker, now_s)
+
+    def set_soon(self, worker: Worker, soon: bool) -> None:
+        """Whether a second batch may be queued for a worker."""
+        own = self._kinds[worker.placement].soon
+        if soon:
+            own[worker.id] = None
+        else:
+            own.pop(worker.id, None)
+
+    # --- who is free ------------------------------------------------------------------------------
+
+    def first_idle(self, placement: Placement) -> Worker:
+        """The idle worker of the lowest number, so that high ones are idle long and can go."""
+        kind = self._kinds[placement]
+        while kind.idle_heap[0] not in kind.idle:
+            kind.in_heap.discard(heappop(kind.idle_heap))
+        return self._workers[kind.idle_heap[0]]
+
+    def idle_with(self, placement: Placement, program: str) -> Worker | None:
+        """An idle worker that was given a program; only so many are looked at."""
+        idle, owners = self._kinds[placement].idle, self._programs.get(program, ())
+        first = self.first_idle(placement)
+        if first.id in owners:
+            return first
+        few, many = (idle, owners) if len(idle) < len(owners) else (owners, idle)
+        found = min((w for w in islice(few, MOST_LOOKED_AT) if w in many), default=None)
+        return None if found is None else self._workers[found]
+
+    def idle(self, placement: Placement) -> Iterator[Worker]:
+        """The idle workers of a kind."""
+        return (self._workers[worker] for worker in sorted(self._kinds[placement].idle))
+
+    def kinds(self) -> Mapping[Placement, Kind]:
+        """All kinds."""
+        return self._kinds
+
+    def forget_programs(self, worker: Worker) -> None:
+        """Drop what is known of a worker's programs."""
+        for program in worker.programs:
+            owners = self._programs[program]
+            owners.discard(worker.id)
+            if not owners:
+                del self._programs[program]
+        worker.programs.clear()
+
+    def _set_idle(self, worker: Worker, now_s: float) -> None:
+        kind = self._kinds[worker.placement]
+        worker.idle_since_s = now_s
+        kind.idle.add(worker.id)
+        if worker.id not in kind.in_heap:
+            kind.in_heap.add(worker.id)
+            heappush(kind.idle_heap, worker.id)

@@ -1,0 +1,271 @@
+"""Which job's tasks go to which worker: the jobs in the order of their shares, workers by need.
+
+Every look-up is by index, so that a decision takes as long with a thousand workers as with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import TypeAlias
+
+from pullback_graph.errors import PullbackError
+from pullback_server.planner.plan import Placement
+from pullback_server.scheduler.board import Board
+from pullback_server.scheduler.commands import Run
+from pullback_server.scheduler.events import HERE, JobId, WorkerId
+from pullback_server.scheduler.faults import too_large
+from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.placement import Choice, Placer, calls_of, fetches_of, lay_shards
+from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
+from pullback_server.scheduler.shares import Flow, Shares
+from pullback_server.scheduler.worker import Batch, Worker
+
+MOST_JOBS_TRIED = 4
+"""Jobs that wait for a worker that will soon be idle, of which one is queued for it."""
+MOST_MISFITS_TRIED = 4
+"""Jobs no idle worker had room for that are looked at again when a worker's batch ends."""
+MOST_WORKERS_TRIED = 2
+"""Such workers for which nothing was found, after which the others wait for the next event."""
+
+End: TypeAlias = Callable[[Job, float, "PullbackError | None"], None]
+Arm: TypeAlias = Callable[[Worker, float], None]
+
+
+class Matching:
+    """Gives idle workers a batch, and those that will soon be idle a second.
+
+    Args:
+        end: answers a job that cannot run.
+        arm: has a worker looked at when its batch is due.
+    """
+
+    def __init__(self, board: Board, end: End, arm: Arm) -> None:
+        self._board = board
+        self._end = end
+        self._arm = arm
+        self._serving = board.settings.serving
+        self._shares = {placement: Shares() for placement in self._serving}
+        self._loose = {placement: Shares() for placement in self._serving}
+        self._set_aside: dict[JobId, None] = {}
+        self._misfits: dict[JobId, None] = {}
+        self.placer = Placer(board.fleet, board.calibration, board.settings.batch_s, self._serving)
+
+    def serves(self, placement: Placement) -> bool:
+        """Whether there may be a worker for tasks of a placement."""
+        return placement in self._serving
+
+    # --- what it is told --------------------------------------------------------------------------
+
+    def refresh(self, job: Job) -> None:
+        """What of a job is ready may have changed."""
+        self._set_aside.pop(job.id, None)
+        self._misfits.pop(job.id, None)
+        for placement, ready in job.ready.items():
+            shares = self._shares[placement]
+            if ready:
+                shares.add(job.id, job.sequence, self._flows(job, placement)[0])
+            else:
+                shares.discard(job.id)
+            self._refresh_loose(job, placement)
+
+    def _refresh_loose(self, job: Job, placement: Placement) -> None:
+        """Whether a job has tasks that no worker in particular is for."""
+        if job.ready[placement].count(ANYWHERE):
+            flow = self._flows(job, placement)[1]
+            self._loose[placement].add(job.id, job.sequence, flow)
+        else:
+            self._loose[placement].discard(job.id)
+
+    def drop(self, job: Job) -> None:
+        """A job is over."""
+        self._set_aside.pop(job.id, None)
+        self._misfits.pop(job.id, None)
+        for placement in job.ready:
+            if placement in self._shares:
+                self._shares[placement].discard(job.id)
+                self._loose[placement].discard(job.id)
+
+    def reconsider(self, worker: WorkerId) -> None:
+        """A worker is free, or has more to do than before: jobs that wait for it look again."""
+        if self._set_aside:
+            for job in self._board.accounts.homes.of(worker):
+                if job in self._set_aside:
+                    self.refresh(self._board.jobs[job])
+        for job in [*islice(self._misfits, MOST_MISFITS_TRIED)]:
+            self.refresh(self._board.jobs[job])
+
+    # --- what it does -----------------------------------------------------------------------------
+
+    def dispatch(self, now_s: float) -> None:
+        """Give every idle worker a batch, then those that will soon be idle a second."""
+        for placement, shares in self._shares.items():
+            if not shares:
+                continue
+            self._fill_idle(placement, shares, now_s)
+            if shares and not self._board.accounts.suspects:  # suspects want idle workers
+                self._queue_behind(placement, shares, now_s)
+
+    def _fill_idle(self, placement: Placement, shares: Shares, now_s: float) -> None:
+        kind = self._serving[placement]
+        idle = self._board.fleet.kind(kind).idle
+        while idle and (number := shares.first()) is not None:
+            job = self._board.jobs[number]
+            ready = job.ready[placement]
+            self._lay(job)
+            worker = self._idle_worker(job, ready, kind)
+            choice = self.placer.choose(job, ready, worker, now_s)
+            if choice.tasks:
+                self.run(choice, placement, now_s)
+            elif not self._hopeless(choice, now_s):
+                shares.discard(job.id)
+                aside = self._set_aside if choice.misfit is None else self._misfits
+                aside[job.id] = None
+
+    def _idle_worker(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker:
+        """Where tasks belong, else where the program is, else any."""
+        fleet = self._board.fleet
+        idle = fleet.kind(kind).idle
+        homes = self._homes_among(ready, idle)
+        if homes is not None:
+            return fleet[homes]
+        if ready.count(ANYWHERE) or ready.count(SUSPECT):
+            roomy = self._roomy(job, ready, kind)
+            return roomy or fleet.first_idle(kind)
+        return fleet.first_idle(kind)
+
+    def _homes_among(self, ready: ReadyTasks, idle: set[WorkerId]) -> WorkerId | None:
+        """An idle worker that tasks belong to; the fewer of the two are gone through."""
+        if ready.home_count < len(idle):
+            return next((home for home in ready.homes() if home in idle), None)
+        return next((worker for worker in idle if ready.count(worker)), None)
+
+    def _roomy(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker | None:
+        """An idle worker with the program and with room; else one with room."""
+        fleet, first = self._board.fleet, ready.first
+        found = fleet.idle_with(kind, job.plan.fingerprints[first])
+        if found is not None and self.placer.fits(job, first, found):
+            return found
+        lowest = fleet.first_idle(kind)
+        if self.placer.fits(job, first, lowest):
+            return lowest
+        return next((w for w in fleet.idle(kind) if self.placer.fits(job, first, w)), None)
+
+    def _hopeless(self, choice: Choice, now_s: float) -> bool:
+        """End a job that has a task no worker has room for; whether it was such a one."""
+        board, job, task = self._board, choice.job, choice.misfit
+        if task is None:
+            return False
+        largest = board.fleet.kind(choice.worker.placement).largest_bytes
+        peak = job.plan.tasks[task].peak_bytes
+        if peak <= largest and board.fleet.batches:
+            return False
+        held = board.fleet.held_bytes.get(choice.worker.id, 0)
+        self._end(job, now_s, too_large(task, peak, choice.worker.memory_bytes, held))
+        return True
+
+    # --- a second batch ---------------------------------------------------------------------------
+
+    def _queue_behind(self, placement: Placement, shares: Shares, now_s: float) -> None:
+        fleet, kind = self._board.fleet, self._serving[placement]
+        soon, called = fleet.kind(kind).soon, self._board.accounts.homes.called
+        first = [worker for worker in called if worker in soon] if called else []
+        called.clear()
+        left = MOST_WORKERS_TRIED
+        for number in [*first, *list(soon)[: 4 * left]]:
+            if not left or not shares:
+                return
+            if number in soon and not self._give_second(fleet[number], placement, now_s):
+                left -= 1
+                if number in soon:
+                    soon[number] = soon.pop(number)  # others first, the next time
+
+    def _give_second(self, worker: Worker, placement: Placement, now_s: float) -> bool:
+        """Queue a batch behind a worker's first; whether there was any."""
+        if worker.backlog_s(now_s) > self._board.settings.queue_behind_s:
+            self._board.fleet.set_soon(worker, False)
+            return False
+        for job in self._candidates(worker, placement):
+            ready = job.ready[placement]
+            self._lay(job)
+            if not (ready.count(worker.id) or ready.count(ANYWHERE)):
+                continue
+            choice = self.placer.choose(job, ready, worker, now_s)
+            if choice.tasks:
+                self.run(choice, placement, now_s)
+                return True
+        return False
+
+    def _candidates(self, worker: Worker, placement: Placement) -> list[Job]:
+        """The first job that any worker will do for, and those that wait for this, in turn."""
+        jobs = self._board.jobs
+        loose = self._loose[placement].first()
+        own = self._board.accounts.homes.first(worker.id, MOST_JOBS_TRIED)
+        if not own:
+            return [] if loose is None else [jobs[loose]]
+        numbers = own if loose is None or loose in own else [*own, loose]
+        found = [jobs[number] for number in numbers if placement in jobs[number].ready]
+        return sorted(found, key=lambda job: self._turn(job, placement))
+
+    def _turn(self, job: Job, placement: Placement) -> tuple[float, ...]:
+        return Shares.turn(self._flows(job, placement)[0], job.sequence)
+
+    def _flows(self, job: Job, placement: Placement) -> tuple[Flow, Flow]:
+        """Where a job queues: with all of its tasks, and with those any worker will do for."""
+        flows = job.flows.get(placement)
+        if flows is None:
+            kind = job.priority, job.client, job.plan.total_s
+            flows = self._shares[placement].leaf(*kind), self._loose[placement].leaf(*kind)
+            job.flows[placement] = flows
+        return flows
+
+    # --- a batch ----------------------------------------------------------------------------------
+
+    def _lay(self, job: Job) -> None:
+        """Say which shard of a job belongs to which worker, before its first task runs."""
+        if job.started or not job.plan.sharded or job.laid:
+            return
+        kinds = self._board.fleet.kinds()
+        job.lay(lay_shards(job.plan, {p: kinds[k].ready for p, k in self._serving.items()}))
+
+    def run(self, choice: Choice, placement: Placement, now_s: float) -> None:
+        """Give a worker the tasks that were chosen for it, and count them to its job's share."""
+        board, job, worker = self._board, choice.job, choice.worker
+        batch = self.make_batch(choice, now_s)
+        board.totals.retries += job.batch(choice.tasks, worker.id, batch.id)
+        job.start(now_s)
+        shares = self._shares[placement]
+        for flow in self._flows(job, placement):
+            Shares.charge(flow, choice.estimate_s)
+        self._refresh_loose(job, placement)
+        if not job.ready[placement]:
+            shares.discard(job.id)
+        self.reconsider(worker.id)
+
+    def make_batch(self, choice: Choice, now_s: float, avoid: WorkerId | None = None) -> Batch:
+        """The batch of a choice, on its way to its worker."""
+        board, job, worker, tasks = self._board, choice.job, choice.worker, choice.tasks
+        calls = calls_of(job, tasks, worker.id)
+        fetches = fetches_of(job, tasks, worker.id, avoid)
+        programs = {job.plan.fingerprints[task] for task in tasks}
+        known = board.calibration.knows
+        batch = Batch(
+            next(board.batch_ids),
+            job.id,
+            {call.task: call for call in calls},
+            choice.estimate_s,
+            now_s,
+            alone=choice.alone,
+            measured=programs <= worker.programs
+            and all(known(program, worker.placement) for program in programs),
+            fetched_bytes=sum([job.plan.size_bytes(fetch.value) for fetch in fetches]),
+        )
+        for fetch in fetches:
+            job.held.add(fetch.value, worker.id)
+        board.fleet.give(worker, batch, programs)
+        self._arm(worker, now_s)
+        board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches))
+        return batch
+
+
+assert ANYWHERE == HERE, "no worker has the number of what may run anywhere"

@@ -1,0 +1,101 @@
+"""How many workers there are: as many as what waits needs, between the least and the most.
+
+A worker that is to start is a request that Ray's autoscaler sees; one that is stopped has no batch.
+What it still held for a job under way is computed again where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+
+from pullback_server.planner.plan import Placement
+from pullback_server.scheduler.board import Board
+from pullback_server.scheduler.commands import StartWorker, StopWorker
+from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.worker import Worker
+
+LONGEST_START_DELAY_S = 30.0
+FIRST_START_DELAY_S = 0.25
+
+
+class Scaling:
+    """Starts and stops workers.
+
+    Args:
+        changed: told of jobs that a stopped worker held something of.
+    """
+
+    def __init__(self, board: Board, changed: Callable[[Job], None]) -> None:
+        self._board = board
+        self._changed = changed
+        self._failed_starts, self._start_after_s = 0, 0.0
+        self._serving = board.settings.serving
+
+    def wanted(self, kind: Placement) -> int:
+        """How many workers of a kind there should be now."""
+        settings = self._board.settings
+        least, most = settings.least(kind), settings.workers[kind]
+        if least == most:
+            return most
+        own = self._board.fleet.kind(kind)
+        busy = len(own.ready) - len(own.idle)
+        waiting_s = 0.0
+        for placement, serving in self._serving.items():
+            if serving is kind:
+                backlog = self._board.accounts.backlog[placement]
+                waiting_s += min(backlog.seconds, backlog.tasks * settings.grow_s)
+        return max(least, min(most, busy + ceil(waiting_s / settings.grow_s)))
+
+    def resize(self, now_s: float) -> None:
+        """Start what is missing; after failed starts, no sooner than the delay says."""
+        if now_s < self._start_after_s:
+            return
+        board = self._board
+        for kind, most in board.settings.workers.items():
+            own = board.fleet.kind(kind)
+            if own.count >= most:
+                continue
+            for _ in range(self.wanted(kind) - own.count):
+                worker = Worker(next(board.worker_ids), kind)
+                board.fleet.add(worker)
+                board.commands.append(StartWorker(worker.id, kind))
+                self.watch(worker, now_s)
+
+    def started(self, now_s: float) -> None:
+        """A worker started: the next may at once."""
+        self._failed_starts, self._start_after_s = 0, now_s
+
+    def failed(self, now_s: float) -> None:
+        """A worker did not start: the next has to wait, each time for longer."""
+        self._failed_starts += 1
+        delay_s = min(LONGEST_START_DELAY_S, FIRST_START_DELAY_S * 2**self._failed_starts)
+        self._start_after_s = now_s + delay_s
+
+    def watch(self, worker: Worker, now_s: float) -> None:
+        """A worker has nothing to do from now: see whether that stays so."""
+        settings = self._board.settings
+        worker.idle_since_s = now_s
+        if settings.least(worker.placement) < settings.workers[worker.placement]:
+            self._board.alarms.at(now_s + settings.idle_s, self._look, worker.id)
+
+    def _look(self, number: int, now_s: float) -> None:
+        """Stop a worker that was idle all the time, if there are enough without it."""
+        worker = self._board.fleet.get(number)
+        if worker is None or worker.doomed or worker.batches:
+            return
+        left_s = worker.idle_since_s + self._board.settings.idle_s - now_s
+        own = self._board.fleet.kind(worker.placement)
+        enough = len(own.ready) if worker.ready else own.count
+        if left_s <= 0 and enough > self.wanted(worker.placement):
+            self._stop(worker)
+        else:
+            again_s = max(left_s, self._board.settings.idle_s / 4)
+            self._board.alarms.at(now_s + again_s, self._look, number)
+
+    def _stop(self, worker: Worker) -> None:
+        board = self._board
+        board.fleet.remove(worker)
+        board.commands.append(StopWorker(worker.id))
+        for job in board.forget(worker):
+            self._changed(job)

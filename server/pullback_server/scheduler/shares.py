@@ -1,0 +1,166 @@
+"""Whose job is next: start-time fair queueing between priorities, clients and sizes of job.
+
+A tree of flows: priority levels, in each the clients, in each the size classes of their jobs, in
+each class first come, first served. Of siblings the one that has had least, by weight, is next.
+Source: Goyal, Vin & Cheng 1996, "Start-time fair queueing".
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush, heapreplace
+from itertools import count
+from math import log
+from typing import Any
+
+from pullback_server.scheduler.events import JobId
+
+LEVEL_WEIGHT = 8.0
+"""A priority level has this many times the share of the level below, where both have work."""
+MOST_LEVELS = 8
+"""Priorities beyond this, up or down, count as this."""
+SIZE_BASE = 4.0
+"""Jobs whose predicted times differ by less than this factor are of one class, more or less."""
+MOST_IDLE_FLOWS = 1024
+
+
+class Flow:
+    """One node: what it has had, by weight, and its children or, in a leaf, jobs by order.
+
+    Attributes:
+        tag: weighted seconds it has had, and those its siblings had while it had no work.
+        virtual: the tag of the child served last.
+        listed: whether its parent's heap has it.
+    """
+
+    __slots__ = (
+        "children",
+        "heap",
+        "listed",
+        "number",
+        "parent",
+        "tag",
+        "tie",
+        "virtual",
+        "weight",
+    )
+
+    def __init__(self, parent: Flow | None, weight: float, tie: int, number: int) -> None:
+        self.parent = parent
+        self.weight = weight
+        self.tie = tie
+        self.number = number
+        self.tag = 0.0
+        self.virtual = 0.0
+        self.listed = False
+        self.children: dict[Any, Flow] = {}
+        self.heap: list[Any] = []
+
+
+class Shares:
+    """The jobs that have something to run, in the order of their turn."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._root = Flow(None, 1.0, 0, next(self._numbers))
+        self._leaf_of: dict[JobId, Flow] = {}
+        self._listed: set[JobId] = set()
+
+    def __len__(self) -> int:
+        return len(self._leaf_of)
+
+    def __contains__(self, job: JobId) -> bool:
+        return job in self._leaf_of
+
+    def add(self, job: JobId, sequence: int, leaf: Flow) -> None:
+        """A job has something to run."""
+        if job in self._leaf_of:
+            return
+        self._leaf_of[job] = leaf
+        if job not in self._listed:
+            self._listed.add(job)
+            heappush(leaf.heap, (sequence, job))
+        flow = leaf
+        while flow.parent is not None and not flow.listed:
+            parent = flow.parent
+            flow.tag = max(flow.tag, parent.virtual)
+            flow.listed = True
+            heappush(parent.heap, (flow.tag, flow.tie, flow.number, flow))
+            flow = parent
+
+    def discard(self, job: JobId) -> None:
+        """A job has nothing to run now, or is over."""
+        if self._leaf_of.pop(job, None) is not None and not self._leaf_of:
+            self._head(self._root)  # nobody has work: whoever comes next starts level
+
+    def first(self) -> JobId | None:
+        """The job whose turn it is."""
+        return self._head(self._root) if self._leaf_of else None
+
+    @staticmethod
+    def turn(leaf: Flow, sequence: int) -> tuple[float, ...]:
+        """What orders jobs of one tree: of two, the lower is first."""
+        tags: list[float] = [sequence]
+        flow = leaf
+        while flow.parent is not None:
+            tags.append(flow.tag)
+            flow = flow.parent
+        return tuple(reversed(tags))
+
+    @staticmethod
+    def charge(leaf: Flow, seconds: float) -> None:
+        """A job of that flow was given workers' time."""
+        flow = leaf
+        while flow.parent is not None:
+            parent = flow.parent
+            parent.virtual = max(parent.virtual, flow.tag)
+            flow.tag += seconds / flow.weight
+            flow = parent
+
+    def leaf(self, priority: int, client: str, total_s: float) -> Flow:
+        """Where jobs of that kind queue."""
+        level = max(-MOST_LEVELS, min(MOST_LEVELS, priority))
+        size = int(log(max(total_s, 1e-6), SIZE_BASE))
+        by_level = self._child(self._root, level, LEVEL_WEIGHT**level, -level)
+        by_client = self._child(by_level, client, 1.0, 0)
+        return self._child(by_client, size, 1.0, size)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _child(self, parent: Flow, key: Any, weight: float, tie: int) -> Flow:
+        child = parent.children.get(key)
+        if child is None:
+            if len(parent.children) >= MOST_IDLE_FLOWS:
+                _forget_idle(parent)
+            child = parent.children[key] = Flow(parent, weight, tie, next(self._numbers))
+        return child
+
+    def _head(self, flow: Flow) -> JobId | None:
+        """The first job of a flow; entries that say what no longer holds are mended on the way."""
+        heap = flow.heap
+        while heap:
+            entry = heap[0]
+            if len(entry) == 2:
+                job: JobId = entry[1]
+                if self._leaf_of.get(job) is flow:
+                    return job
+                heappop(heap)
+                self._listed.discard(job)
+                continue
+            tag, tie, number, child = entry
+            if tag != child.tag:
+                heapreplace(heap, (child.tag, tie, number, child))
+                continue
+            found = self._head(child)
+            if found is not None:
+                return found
+            heappop(heap)
+            child.listed = False
+            if not heap:
+                flow.virtual = max(flow.virtual, child.tag)
+        return None
+
+
+def _forget_idle(parent: Flow) -> None:
+    """Drop children without work: should they come back, it is as new ones."""
+    for key in [key for key, child in parent.children.items() if not child.listed]:
+        del parent.children[key]

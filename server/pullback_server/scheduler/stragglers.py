@@ -1,0 +1,162 @@
+"""What is done about workers that take too long: a second try elsewhere, a question, their end.
+
+A late batch is copied to an idle worker, whoever is first counts, and the other is told to stop. A
+worker that does not even say that it lives is killed, and what it ran is to blame.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from pullback_server.scheduler.board import Board
+from pullback_server.scheduler.commands import AskWorker, CancelRun, KillWorker
+from pullback_server.scheduler.events import WorkerId
+from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.matching import Matching
+from pullback_server.scheduler.placement import Choice
+from pullback_server.scheduler.worker import Batch, Worker
+
+MOST_COPIES_SHARE = 0.1
+"""Of the workers of a kind, those that may try what another is late with; one always may."""
+SILENCE_FACTOR = 10.0
+
+
+class Stragglers:
+    """Looks at a worker when its batch is due."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._copies = 0
+        self.matching: Matching
+
+    def arm(self, worker: Worker, now_s: float) -> None:
+        """A worker's batches changed: have it looked at when the first thing is due."""
+        self._set_soon(worker, now_s)
+        due_s = self._due_s(worker, now_s)
+        if due_s < worker.due_s:
+            worker.due_s = due_s
+            self._board.alarms.at(due_s, self._look, worker.id)
+
+    def _due_s(self, worker: Worker, now_s: float) -> float:
+        """When a worker is to be looked at next."""
+        batch = worker.oldest
+        if batch is None or worker.doomed:
+            return inf
+        dues = [batch.grace_ends_s(self._board.settings.grace_s), self._silent_at_s(worker, batch)]
+        if len(worker.batches) == 1:
+            soon_s = batch.oldest_since_s + batch.estimate_s - self._board.settings.queue_behind_s
+            dues.append(soon_s if soon_s > now_s else inf)
+        if batch.measured and batch.twin is None:
+            late_s = self._late_at_s(batch)
+            dues.append(late_s if late_s > now_s else now_s + self._board.settings.late_least_s)
+        return min(dues)
+
+    def _look(self, number: WorkerId, now_s: float) -> None:
+        worker = self._board.fleet.get(number)
+        if worker is None or now_s < worker.due_s:
+            return
+        worker.due_s = inf
+        batch = worker.oldest
+        if batch is None or worker.doomed:
+            return
+        if now_s >= batch.grace_ends_s(self._board.settings.grace_s):
+            self.kill(worker, f"a cancelled batch ran on for {self._board.settings.grace_s:g} s")
+            return
+        if now_s >= self._silent_at_s(worker, batch):
+            self._ask(worker, batch, now_s)
+        if batch.measured and now_s >= self._late_at_s(batch):
+            self.matching.reconsider(worker.id)
+            self._copy_all(worker, now_s)
+        self.arm(worker, now_s)
+
+    def _set_soon(self, worker: Worker, now_s: float) -> None:
+        batch = worker.oldest
+        soon = (
+            batch is not None
+            and len(worker.batches) == 1
+            and not batch.alone
+            and not worker.doomed
+            and worker.backlog_s(now_s) <= self._board.settings.queue_behind_s
+        )
+        self._board.fleet.set_soon(worker, soon)
+
+    def kill(self, worker: Worker, cause: str) -> None:
+        """End a worker; nothing more goes to it."""
+        self._board.fleet.retire(worker)
+        self._board.commands.append(KillWorker(worker.id, cause))
+
+    # --- workers that say nothing -----------------------------------------------------------------
+
+    def _silent_at_s(self, worker: Worker, batch: Batch) -> float:
+        """When a worker is asked whether it lives, or, having been asked, is killed."""
+        settings = self._board.settings
+        bound_s = max(settings.silence_s, SILENCE_FACTOR * batch.estimate_s)
+        heard_s = max(batch.oldest_since_s, worker.answered_s)
+        return (
+            heard_s + bound_s if worker.asked_s <= heard_s else worker.asked_s + settings.answer_s
+        )
+
+    def _ask(self, worker: Worker, batch: Batch, now_s: float) -> None:
+        if worker.asked_s > max(batch.oldest_since_s, worker.answered_s):
+            worker.silent = True
+            self.kill(worker, f"it did not answer for {now_s - worker.asked_s:.0f} s")
+            return
+        worker.asked_s = now_s
+        self._board.commands.append(AskWorker(worker.id))
+
+    # --- workers that are late --------------------------------------------------------------------
+
+    def _late_at_s(self, batch: Batch) -> float:
+        settings = self._board.settings
+        if not settings.late_factor:
+            return inf
+        return batch.oldest_since_s + max(
+            settings.late_least_s, settings.late_factor * batch.estimate_s
+        )
+
+    def _copy_all(self, worker: Worker, now_s: float) -> None:
+        """Try what a late worker has on idle ones, as far as there are any that have no better."""
+        kind = self._board.fleet.kind(worker.placement)
+        for batch in tuple(worker.batches.values()):
+            job = self._board.jobs.get(batch.job)
+            allowed = max(1, int(MOST_COPIES_SHARE * len(kind.ready)))
+            if job is None or batch.twin or not kind.idle or self._copies >= allowed:
+                continue
+            self._copy(job, batch, worker, now_s)
+
+    def _copy(self, job: Job, batch: Batch, worker: Worker, now_s: float) -> None:
+        """Give what a batch has not reported to an idle worker as well."""
+        board = self._board
+        tasks = {task: None for task in batch.unreported if job.runs(task, batch.id)}
+        outside = [v for t in tasks for v in job.plan.operands[t] if v.task not in tasks]
+        if not tasks or any(value not in job.held for value in outside):
+            return
+        helper = board.fleet.first_idle(worker.placement)
+        placer = self.matching.placer
+        if not all(placer.fits(job, task, helper) for task in tasks):
+            return
+        choice = Choice(job, helper, placer, 0.0, batch.estimate_s, alone=True, tasks=tasks)
+        copy = self.matching.make_batch(choice, now_s, avoid=worker.id)
+        job.copied(tasks, helper.id, copy.id)
+        batch.twin, copy.twin = (helper.id, copy.id), (worker.id, batch.id)
+        board.totals.copies += len(tasks)
+        self._copies += 1
+
+    def settle(self, job: Job | None, batch: Batch) -> None:
+        """A batch that was tried twice is done with: tell the other to stop, if it can."""
+        if batch.twin is None:
+            return
+        number, other = batch.twin
+        batch.twin = None
+        self._copies -= 1
+        worker = self._board.fleet.get(number)
+        twin = worker.batches.get(other) if worker is not None else None
+        if twin is None:
+            return
+        twin.twin = None
+        twin.alone = True
+        if job is None:
+            twin.superseded = batch.counted_s > 0
+        elif not any(job.runs(task, other) for task in twin.unreported):
+            twin.superseded = True
+            self._board.commands.append(CancelRun(number, other))

@@ -1,0 +1,136 @@
+"""Whose turn it is: clients, priorities and sizes share the workers, and nobody starves."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pullback_server.scheduler import Run
+from pullback_server.scheduler.shares import LEVEL_WEIGHT, MOST_IDLE_FLOWS, Shares
+from tests.server.cluster import Cluster
+from tests.server.plans import reduce_plan
+
+
+def served(cluster: Cluster, batches: int) -> list[int]:
+    """The jobs of the next batches of the only worker, in order."""
+    order = []
+    for _ in range(batches):
+        (run, *_) = cluster.pool.workers[1].queue
+        order.append(run.job)
+        cluster.finish(1)
+    return order
+
+
+def test_clients_share_evenly_whatever_they_send():
+    """One client with a hundred jobs and one with two get the worker in turns."""
+    cluster = Cluster(workers=1)
+    for job in range(1, 101):
+        cluster.submit(reduce_plan(1, seconds=1.0), job=job, client="many")
+    for job in (101, 102):
+        cluster.submit(reduce_plan(1, seconds=1.0), job=job, client="few")
+    assert {101, 102} <= set(served(cluster, 5))
+
+
+def test_a_client_s_small_job_does_not_wait_for_its_large_one():
+    """Of one client, jobs of different size take turns; the small one is second at most."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(64, seconds=1.0), job=1, client="a")
+    cluster.submit(reduce_plan(1, seconds=0.01), job=2, client="a")
+    assert 2 in served(cluster, 2)
+
+
+def test_a_large_job_is_not_starved_by_small_ones():
+    """With small jobs without end of the same client, the large one gets its turns."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(8, seconds=1.0), job=1, client="a")
+    for job in range(2, 400):
+        cluster.submit(reduce_plan(1, seconds=0.06), job=job, client="a")
+    assert served(cluster, 60).count(1) >= 3
+
+
+def test_a_lower_priority_is_slow_but_not_starved():
+    """A level above gets eight times the share, not everything."""
+    cluster = Cluster(workers=1)
+    for job in range(1, 101):
+        cluster.submit(reduce_plan(1, seconds=1.0), job=job, priority=job % 2)
+    levels = Counter(job % 2 for job in served(cluster, 45))
+    assert 3 <= levels[0] <= 45 / LEVEL_WEIGHT + 1
+
+
+def test_workers_far_apart_run_loose_and_laid_jobs_alike():
+    """Jobs whose shards are laid to workers and jobs that may run anywhere both go on."""
+    cluster = Cluster(workers=2)
+    for job in range(1, 9):
+        plan = reduce_plan(8, seconds=0.2) if job % 2 else reduce_plan(1, seconds=0.2)
+        cluster.submit(plan, job=job, client=str(job % 2))
+    order = []
+    for _ in range(24):
+        for worker in (1, 2):
+            commands = cluster.finish(worker) if cluster.pool.workers[worker].queue else []
+            order += [c.job for c in commands if isinstance(c, Run)]
+    assert {job % 2 for job in order[:6]} == {0, 1}
+    cluster.drain()
+    assert set(cluster.pool.replies) == set(range(1, 9))
+
+
+@given(
+    costs=st.lists(st.tuples(st.integers(0, 4), st.floats(0.01, 2.0)), min_size=200, max_size=200)
+)
+@settings(max_examples=25, deadline=None)
+def test_backlogged_clients_get_equal_time(costs: list[tuple[int, float]]):
+    """While five clients have work, what they got differs by two of the largest jobs at most."""
+    shares = Shares()
+    leaves = [shares.leaf(0, f"client {k}", 1.0) for k in range(5)]
+    for client, leaf in enumerate(leaves):
+        shares.add(client, client, leaf)
+    had = [0.0] * 5
+    for _, seconds in costs:
+        job = shares.first()
+        assert job is not None
+        Shares.charge(leaves[job], seconds)
+        had[job] += seconds
+        shares.discard(job)
+        shares.add(job, job, leaves[job])
+    assert max(had) - min(had) <= 2 * 2.0
+
+
+def test_a_client_that_was_away_has_saved_nothing_up():
+    """Who comes back shares from now on; time without work is not made up for."""
+    shares = Shares()
+    here, away = shares.leaf(0, "here", 1.0), shares.leaf(0, "away", 1.0)
+    shares.add(1, 1, here)
+    for _ in range(100):
+        assert shares.first() == 1
+        Shares.charge(here, 1.0)
+    shares.add(2, 2, away)
+    order = []
+    for _ in range(20):
+        job = shares.first()
+        assert job is not None
+        order.append(job)
+        Shares.charge({1: here, 2: away}[job], 1.0)
+    assert 9 <= order.count(2) <= 11
+
+
+def test_clients_that_come_and_go_leave_nothing():
+    """A server that sees a new client with every call does not remember them all."""
+    shares = Shares()
+    for client in range(5 * MOST_IDLE_FLOWS):
+        leaf = shares.leaf(0, f"client {client}", 1.0)
+        shares.add(client, client, leaf)
+        assert shares.first() == client
+        Shares.charge(leaf, 1e-3)
+        shares.discard(client)
+        assert shares.first() is None
+    (level,) = shares._root.children.values()
+    assert len(level.children) <= MOST_IDLE_FLOWS
+
+
+def test_extreme_priorities_and_sizes_have_their_place():
+    """Any 32-bit priority and any predicted time gives a flow with a finite weight."""
+    shares = Shares()
+    for job, (priority, total_s) in enumerate([(2**31 - 1, 0.0), (-(2**31), 1e12), (0, 1.0)]):
+        shares.add(job, job, shares.leaf(priority, "a", total_s))
+    assert shares.first() == 0
