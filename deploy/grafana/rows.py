@@ -225,6 +225,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 stack="normal",
             ),
             Panel(
+                "Workers wanted",
+                "How many there should be for what runs and waits, between the least and the most.",
+                ((gauge("pullback_wanted_workers", "kind"), "{{kind}}"),),
+                "short",
+            ),
+            Panel(
                 "Tasks",
                 "Tasks that workers finished a second.",
                 ((rate("pullback_tasks_total"), "tasks"),),
@@ -275,10 +281,18 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 stack="normal",
             ),
             Panel(
+                "Wasted worker time",
+                "Workers' time without a result: cancelled, done by another first, or lost.",
+                ((rate("pullback_wasted_seconds_total", "reason"), "{{reason}}"),),
+                "none",
+                stack="normal",
+            ),
+            Panel(
                 "Retries and losses",
-                "Tasks run again, workers lost and dispatchers restarted, a second.",
+                "Tasks run again or tried twice, workers lost and dispatchers restarted, a second.",
                 (
                     (rate("pullback_task_retries_total"), "task retries"),
+                    (rate("pullback_speculated_tasks_total"), "tasks tried twice"),
                     (rate("pullback_workers_lost_total"), "workers lost"),
                     (rate("pullback_dispatcher_restarts_total"), "dispatcher restarts"),
                 ),

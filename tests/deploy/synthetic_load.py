@@ -58,10 +58,13 @@ class SyntheticLoad:
     def _report(self, bout: int) -> PoolReport:
         return PoolReport(
             workers={("cpu", "starting"): 0, ("cpu", "idle"): 1, ("cpu", "busy"): 3},
+            wanted={"cpu": 4},
             queued_jobs=2,
             running_tasks=6,
             busy_s={"cpu": 0.3 * bout},
             tasks=12 * bout,
+            wasted_s={"cancelled": 0.1 * bout, "copied": 0.02 * bout},
             task_retries=bout,
+            task_copies=bout,
             workers_lost=bout,
         )

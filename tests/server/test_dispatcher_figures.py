@@ -14,12 +14,14 @@ from pullback_server.scheduler import KindCount, Snapshot
 from tests.server.plans import reduce_plan
 
 SNAPSHOT = Snapshot(
-    workers={Placement.CPU: KindCount(starting=1, ready=5, busy=2, busy_s=7.5)},
+    workers={Placement.CPU: KindCount(starting=1, ready=5, busy=2, busy_s=7.5, wanted=8)},
     queued_jobs=3,
     queued_tasks=4,
     running_tasks=6,
     tasks_done=100,
     retries=2,
+    copies=4,
+    wasted_s={"cancelled": 1.5, "copied": 0.25, "lost": 0.0},
     workers_lost=1,
     program_cache_hits=90,
     program_cache_misses=10,
@@ -36,6 +38,8 @@ def test_a_snapshot_arrives_as_figures():
     assert (figures.tasks, figures.task_retries, figures.workers_lost) == (100, 2, 1)
     assert (figures.program_cache_hits, figures.program_cache_misses) == (90, 10)
     assert figures.busy_s == {"cpu": 7.5}
+    assert (figures.wanted, figures.copies) == ({"cpu": 8}, 4)
+    assert figures.wasted_s == {"cancelled": 1.5, "copied": 0.25, "lost": 0.0}
     assert figures.address == "host:1"
 
 
@@ -47,13 +51,22 @@ def test_totals_go_on_over_a_restart():
     assert (between.tasks, between.restarts, between.busy_s) == (100, 1, {"cpu": 7.5})
     second = joined(between, figures_of(status_of(SNAPSHOT, "host:2")))
     assert (second.tasks, second.restarts, second.busy_s) == (200, 1, {"cpu": 15.0})
+    assert (second.copies, second.wasted_s["cancelled"]) == (8, 3.0)
     assert second.running_tasks == 6
 
 
-def test_no_worker_means_not_up():
-    """A dispatcher whose workers all start still keeps jobs waiting."""
-    snapshot = Snapshot(workers={Placement.CPU: KindCount(starting=2)})
-    assert not figures_of(status_of(snapshot, "")).up
+@pytest.mark.parametrize(
+    ("count", "up"),
+    [
+        (KindCount(starting=2, wanted=2), False),
+        (KindCount(wanted=2), False),
+        (KindCount(starting=1), False),
+        (KindCount(), True),
+    ],
+)
+def test_up_means_workers_or_none_wanted(count: KindCount, up: bool):
+    """While workers start, jobs wait; a pool that shrank to nothing takes jobs all the same."""
+    assert figures_of(status_of(Snapshot(workers={Placement.CPU: count}), "")).up is up
 
 
 def test_an_outcome_sums_seconds_by_phase():

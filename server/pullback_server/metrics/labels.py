@@ -36,6 +36,9 @@ PHASES = (
 """Parts of a job's time; each is `<phase>_s` of `pullback_graph.job.Metrics`."""
 
 KINDS = ("cpu", "gpu")
+WASTES = ("cancelled", "copied", "lost")
+"""Why no result came of worker time: nobody wanted it any more, another worker was first, or the
+worker was lost."""
 WORKER_STATES = ("starting", "idle", "busy")
 EXECUTORS = ("numpy", "tape", "xla", OTHER)
 

@@ -21,16 +21,22 @@ class PoolReport:
         workers: workers by (kind, state).
         queued_jobs: jobs of which no task has started.
         running_tasks: tasks that workers have at hand.
+        wanted: how many workers there should be, by kind.
         busy_s: worker seconds spent in tasks, by kind.
-        tasks, task_retries, workers_lost, program_cache_hits, program_cache_misses: totals too.
+        wasted_s: worker seconds that no result came of, by why.
+        tasks, task_retries, task_copies, workers_lost, program_cache_hits, program_cache_misses:
+            totals too.
     """
 
     workers: Mapping[tuple[str, str], int] = field(default_factory=_no_workers)
+    wanted: Mapping[str, int] = field(default_factory=dict)
     queued_jobs: int = 0
     running_tasks: int = 0
     busy_s: Mapping[str, float] = field(default_factory=dict)
+    wasted_s: Mapping[str, float] = field(default_factory=dict)
     tasks: int = 0
     task_retries: int = 0
+    task_copies: int = 0
     workers_lost: int = 0
     program_cache_hits: int = 0
     program_cache_misses: int = 0
@@ -39,8 +45,16 @@ class PoolReport:
         """What only grows of it, to be added to what the front end counted."""
         own = {name: getattr(self, name) for name in TOTALS}
         busy_s = {kind: self.busy_s.get(kind, 0.0) for kind in labels.KINDS}
-        return Totals(worker_busy_s=busy_s, **own)
+        wasted_s = {why: self.wasted_s.get(why, 0.0) for why in labels.WASTES}
+        return Totals(worker_busy_s=busy_s, wasted_s=wasted_s, **own)
 
 
-TOTALS = ("tasks", "task_retries", "workers_lost", "program_cache_hits", "program_cache_misses")
+TOTALS = (
+    "tasks",
+    "task_retries",
+    "task_copies",
+    "workers_lost",
+    "program_cache_hits",
+    "program_cache_misses",
+)
 """Totals of a report that have the same name in the service's totals."""

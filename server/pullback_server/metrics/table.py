@@ -79,6 +79,13 @@ def _workers(reading: Reading) -> Iterator[tuple[LabelValues, float]]:
                 yield (kind, state), known.get((kind, state), 0)
 
 
+def _wanted_workers(reading: Reading) -> Iterator[tuple[LabelValues, float]]:
+    if reading.has_dispatcher and reading.pool:
+        for kind in labels.KINDS:
+            if kind in reading.pool.wanted:
+                yield (kind,), reading.pool.wanted[kind]
+
+
 def _dispatcher_up(reading: Reading) -> Iterator[tuple[LabelValues, float]]:
     if reading.has_dispatcher:
         yield (), float(reading.pool is not None)
@@ -152,12 +159,28 @@ METRICS: tuple[Metric, ...] = (
         _workers,
     ),
     Metric(
+        "pullback_wanted_workers",
+        GAUGE,
+        ("kind",),
+        "Workers the pool is sized to, for what runs and waits, between the least and the most.",
+        DISPATCHER,
+        _wanted_workers,
+    ),
+    Metric(
         "pullback_worker_busy_seconds_total",
         COUNTER,
         ("kind",),
         "Worker seconds spent in tasks.",
         DISPATCHER,
         lambda r: _by_label(r.totals.worker_busy_s),
+    ),
+    Metric(
+        "pullback_wasted_seconds_total",
+        COUNTER,
+        ("reason",),
+        "Worker seconds that no result came of: cancelled, done by another first, or lost.",
+        DISPATCHER,
+        lambda r: _by_label(r.totals.wasted_s),
     ),
     Metric(
         "pullback_tasks_total",
@@ -246,6 +269,14 @@ METRICS: tuple[Metric, ...] = (
         "Tasks run again after a loss.",
         DISPATCHER,
         lambda r: _one(r.totals.task_retries),
+    ),
+    Metric(
+        "pullback_speculated_tasks_total",
+        COUNTER,
+        (),
+        "Tasks tried on a second worker because the first was late.",
+        DISPATCHER,
+        lambda r: _one(r.totals.task_copies),
     ),
     Metric(
         "pullback_workers_lost_total",

@@ -28,6 +28,7 @@ class Totals:
         promotions: graphs tried on XLA, by how that ended.
         rejected: requests turned away, by reason.
         worker_busy_s: worker seconds spent in tasks, by kind.
+        wasted_s: those of them that no result came of, by why.
     """
 
     jobs: dict[tuple[str, str], int] = field(default_factory=_job_cells)
@@ -43,6 +44,7 @@ class Totals:
     worker_busy_s: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(labels.KINDS, 0.0)
     )
+    wasted_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(labels.WASTES, 0.0))
     nodes: int = 0
     adjoint_evaluations: int = 0
     flops: float = 0.0
@@ -52,6 +54,7 @@ class Totals:
     program_cache_misses: int = 0
     tasks: int = 0
     task_retries: int = 0
+    task_copies: int = 0
     workers_lost: int = 0
     dispatcher_restarts: int = 0
 
