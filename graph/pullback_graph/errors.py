@@ -35,11 +35,15 @@ class PullbackError(Exception):
     status: ClassVar[str] = "UNKNOWN"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, field: str = "") -> None:
+    def __init__(
+        self, message: str, *, field: str = "", retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         """Path of the request field or graph node at fault, such as `graph.nodes[17]`."""
+        self.retry_after_s = retry_after_s
+        """How long to wait before trying again, where whoever raised it can tell."""
 
 
 class RequestError(PullbackError):

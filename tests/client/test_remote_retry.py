@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pullback.remote.address import parse_address
 from pullback.remote.channel import make_connection
-from pullback.remote.retry import RetryPolicy
+from pullback.remote.retry import LONGEST_HINT_S, RetryPolicy
 from pullback.remote.sent import Sent
 from pullback_graph.errors import ERRORS, PullbackError, RequestError, ServiceError
 
@@ -38,6 +38,15 @@ def test_waits_double_within_bounds(policy: RetryPolicy, attempt: int, draw: flo
         bound_s = min(policy.longest_s, policy.first_s * 2.0 ** (attempt - 1))
         assert wait_s is not None
         assert bound_s / 2 <= wait_s <= bound_s
+
+
+@given(policies, st.floats(0.0, 1e6), draws)
+def test_a_server_s_wish_is_heeded_within_reason(policy: RetryPolicy, hint: float, draw: float):
+    """A full server's time to wait is waited at least, and spread; never minutes on end."""
+    wait_s = policy.wait_s(ServiceError("full", retry_after_s=hint), 1, None, draw)
+    if policy.attempts > 1:
+        assert wait_s is not None
+        assert min(hint, LONGEST_HINT_S) <= wait_s <= max(policy.longest_s, 1.5 * LONGEST_HINT_S)
 
 
 @given(policies, st.integers(1, 10), st.floats(0.0, 5.0), draws)

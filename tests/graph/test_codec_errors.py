@@ -55,6 +55,33 @@ def test_a_request_s_fault_is_a_field_violation() -> None:
     assert (info.reason, info.domain) == ("ShapeError", "pullback")
 
 
+@given(st.floats(0.0, 3600.0))
+def test_a_time_to_wait_travels(seconds: float) -> None:
+    """Other languages' clients read it from the standard RetryInfo; ours get it to a nanosecond."""
+    status = error_to_status(ServiceError("full", retry_after_s=seconds))
+    found = status_to_error(status.SerializeToString())
+    assert found.retry_after_s == pytest.approx(seconds, abs=2e-9)
+    assert error_to_status(found).details[1].Is(error_details_pb2.RetryInfo.DESCRIPTOR)
+
+
+@pytest.mark.parametrize("seconds", [-1, 3601, 315_576_000_000])
+def test_a_senseless_time_to_wait_is_no_hint(seconds: int) -> None:
+    """A client does not wait for years because a server says so."""
+    status = error_to_status(ServiceError("full", retry_after_s=1.0))
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.seconds = seconds
+    status.details[1].Pack(retry)
+    assert status_to_error(status).retry_after_s is None
+
+
+def test_garbage_in_place_of_a_time_to_wait_is_no_hint() -> None:
+    """A detail that does not parse leaves the error as it is."""
+    status = error_to_status(ServiceError("full", retry_after_s=1.0))
+    status.details[1].value = b"\xff\xff"
+    found = status_to_error(status)
+    assert (type(found), found.retry_after_s) == (ServiceError, None)
+
+
 @pytest.mark.parametrize("details", DETAILS)
 @pytest.mark.parametrize(
     ("code", "kind"),

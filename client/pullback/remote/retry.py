@@ -1,8 +1,9 @@
 """When to call again, and after how long: a decision from data. No clock and no network here.
 
 Only UNAVAILABLE is tried again (a job has no side effects, so running it twice is harmless), after
-a wait that doubles, never past the deadline. The wait is drawn from its upper half at random, so
-that clients a restarting server dropped at once do not all come back at once.
+a wait that doubles, or for as long as the server asks, never past the deadline. The wait is drawn
+from its upper half at random, so that clients a restarting server dropped at once do not all come
+back at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pullback_graph.errors import PullbackError
+
+LONGEST_HINT_S = 30.0
+"""A server that asks for more patience than this is asked again sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class RetryPolicy:
             return None
         bound_s = min(self.longest_s, self.first_s * 2.0 ** min(attempt - 1, 60))
         wait_s = bound_s * (1.0 + draw) / 2.0
+        if error.retry_after_s is not None:
+            wait_s = max(wait_s, min(error.retry_after_s, LONGEST_HINT_S) * (1.0 + draw / 2.0))
         return None if remaining_s is not None and wait_s >= remaining_s else wait_s
 
 

@@ -24,6 +24,8 @@ from pullback_graph.errors import (
     UnsupportedError,
 )
 
+LONGEST_RETRY_S = 3600.0
+"""A hint to try again later than this is no hint."""
 DOMAIN = "pullback"
 _DESCRIPTION_BYTES = 300
 _FIELD_BYTES = 200
@@ -63,6 +65,10 @@ def error_to_status(error: BaseException) -> status_pb2.Status:
     info.metadata["field"] = field
     info.metadata["retryable"] = "true" if kind.retryable else "false"
     status.details.add().Pack(info)
+    if known.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(min(known.retry_after_s, LONGEST_RETRY_S) * 1e9))
+        status.details.add().Pack(retry)
     if field and isinstance(known, RequestError):
         description = shortened(known.message, _DESCRIPTION_BYTES)
         request = error_details_pb2.BadRequest()
@@ -80,7 +86,21 @@ def status_to_error(status: status_pb2.Status | bytes) -> PullbackError:
             return ServiceError("the server's error could not be read; try again")
     name, field = _named(status)
     kind = ERRORS.get(name) or _BY_CODE.get(status.code, PullbackError)
-    return kind(status.message or f"the server gave no reason (code {status.code})", field=field)
+    message = status.message or f"the server gave no reason (code {status.code})"
+    return kind(message, field=field, retry_after_s=_retry_after_s(status))
+
+
+def _retry_after_s(status: status_pb2.Status) -> float | None:
+    """When the sender thinks that trying again can help, if it says so and makes sense."""
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        try:
+            if detail.Unpack(retry):
+                seconds: float = retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9
+                return seconds if 0.0 <= seconds <= LONGEST_RETRY_S else None
+        except DecodeError:
+            continue
+    return None
 
 
 def _named(status: status_pb2.Status) -> tuple[str, str]:

@@ -22,6 +22,7 @@ class Arrival:
     Attributes:
         received_s: `perf_counter()` when its bytes arrived.
         want: the want's name once decoded, for counting; `unknown` before.
+        client: whose it is: workers are shared evenly between clients.
         state: `queued`, `planning` or `running`, for counting.
     """
 
@@ -33,6 +34,7 @@ class Arrival:
     id: str = ""
     want: str = "unknown"
     state: str = "queued"
+    client: str = ""
     priority: int = 0
     flag: JobFlag = field(init=False)
 

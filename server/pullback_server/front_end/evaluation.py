@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
@@ -18,6 +19,7 @@ from pullback_server.front_end.accounting import Accounting
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_tape
 from pullback_server.front_end.job_flag import JobFlag
 from pullback_server.front_end.job_threads import JobThreads
+from pullback_server.front_end.leaving_rate import LeavingRate
 from pullback_server.front_end.run_job import BoundJob, JobRunner, finish
 
 INLINE_BYTES = 4096
@@ -53,6 +55,7 @@ class Evaluation:
         self.held = self.held_bytes = 0
         self.stopping = asyncio.Event()
         self._left = asyncio.Event()
+        self._leaving = LeavingRate()
 
     # --- one job ----------------------------------------------------------------------------------
 
@@ -66,7 +69,8 @@ class Evaluation:
             self.accounting.rejected("queue_full")
             raise ServiceError(
                 f"the server holds {self.held} jobs of {self.held_bytes} bytes, as much as it may; "
-                "try again, or raise --queue-jobs or --queue-bytes"
+                "try again, or raise --queue-jobs or --queue-bytes",
+                retry_after_s=self._leaving.wait_s(self.held),
             )
         with self.holding([arrival]):
             try:
@@ -112,7 +116,11 @@ class Evaluation:
         flag, plan = bound.arrival.flag, bound.prepared.plan
         flag.check()
         run = self.link.run(
-            plan, bound.arrays, deadline_s=flag.remaining_s, priority=bound.job.options.priority
+            plan,
+            bound.arrays,
+            deadline_s=flag.remaining_s,
+            priority=bound.job.options.priority,
+            client=bound.arrival.client,
         )
         outcome = await _within(flag, run)
         _measured(bound, outcome)
@@ -147,6 +155,7 @@ class Evaluation:
             self.held -= len(arrivals)
             self.held_bytes -= size_bytes
             self.accounting.left(arrivals)
+            self._leaving.left(len(arrivals), monotonic())
             self._left.set()
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from pullback_graph.codec import decode_graph, decode_job, error_to_status
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import PullbackError, RequestError
 from pullback_graph.graph import Graph
 from pullback_proto.v1 import service_pb2
 from pullback_server.config import ServerConfig
@@ -21,6 +21,9 @@ from pullback_server.front_end.streams import JobStream
 from pullback_server.front_end.tensor_upload import TensorUpload
 
 SERVICE = "pullback.v1.GradientService"
+CLIENT_KEY = "pullback-client"
+"""Metadata that says which calls share the workers as one client; without it a connection does."""
+LONGEST_CLIENT = 128
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
@@ -54,7 +57,8 @@ class GradientService:
         """Run one job."""
         self._accounting.received(len(data))
         try:
-            reply = await self._evaluation.evaluate(Arrival(data, _remaining_s(context)))
+            arrival = Arrival(data, _remaining_s(context), client=client_of(context))
+            reply = await self._evaluation.evaluate(arrival)
         except PullbackError as error:
             await abort(context, error)
             raise
@@ -65,7 +69,12 @@ class GradientService:
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[bytes]:
         """Run many jobs, answering as they finish."""
-        stream = JobStream(self._chunks, _remaining_s(context))
+        try:
+            client = client_of(context)
+        except PullbackError as error:
+            await abort(context, error)
+            raise
+        stream = JobStream(self._chunks, _remaining_s(context), client)
         try:
             async for reply in stream.replies(self._counted(requests)):
                 self._accounting.sent(len(reply))
@@ -145,6 +154,24 @@ async def abort(context: Context, error: PullbackError) -> None:
     code = getattr(grpc.StatusCode, type(error).status)
     details = (("grpc-status-details-bin", status.SerializeToString()),)
     await context.abort(code, status.message, details)
+
+
+def client_of(context: Context) -> str:
+    """Whose call it is: what its metadata says, else its connection.
+
+    Raises:
+        RequestError: the metadata's name is too long.
+    """
+    for key, value in context.invocation_metadata() or ():
+        if key == CLIENT_KEY:
+            if len(value) > LONGEST_CLIENT:
+                raise RequestError(
+                    f"the metadata {CLIENT_KEY} is {len(value)} long; at most {LONGEST_CLIENT} "
+                    "are taken: send a shorter name",
+                    field=CLIENT_KEY,
+                )
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return str(context.peer())
 
 
 def _remaining_s(context: Context) -> float | None:

@@ -30,10 +30,11 @@ REPLIES_WAITING = 16
 class JobStream:
     """One EvaluateStream call."""
 
-    def __init__(self, chunks: ChunkRunner, deadline_s: float | None) -> None:
+    def __init__(self, chunks: ChunkRunner, deadline_s: float | None, client: str = "") -> None:
         self._chunks = chunks
         self._evaluation = chunks.evaluation
         self._deadline_s = deadline_s
+        self._client = client
         self._flag = CancelFlag()
         self._window = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
         self._replies: asyncio.Queue[bytes | None] = asyncio.Queue(REPLIES_WAITING)
@@ -103,7 +104,7 @@ class JobStream:
 
     def _arrival(self, data: bytes) -> Arrival:
         self._count += 1
-        return Arrival(data, self._deadline_s, self._flag, self._count - 1)
+        return Arrival(data, self._deadline_s, self._flag, self._count - 1, client=self._client)
 
 
 async def _until(
