@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import ray
@@ -23,25 +22,24 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from pullback_graph.errors import ExecutionError, OutOfMemory
+from pullback_graph.errors import OutOfMemory
 from pullback_graph.job import NDArray
-from pullback_server.planner.plan import Placement, TaskOutput
-from pullback_server.pool_job import SMALL_BYTES, Carried, PoolJob, ended, events_of
+from pullback_server.planner.plan import TaskOutput
+from pullback_server.pool_job import SMALL_BYTES, Carried, PoolJob, events_of, refused
 from pullback_server.pool_settings import PoolSettings
+from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
     HERE,
     AskWorker,
     CancelRun,
     Command,
     Dependencies,
-    Event,
     Free,
     JobId,
     KillWorker,
     Run,
     StartWorker,
     StopWorker,
-    TaskFailed,
     WorkerAnswered,
     WorkerId,
     WorkerLost,
@@ -60,36 +58,6 @@ STOPPED = "stopped for want of work"
 Tell: TypeAlias = Callable[..., None]
 
 
-@dataclass(slots=True)
-class _Flight:
-    """A batch a worker has: the command, and references to the report and to what comes apart."""
-
-    run: Run
-    report: Any
-    apart: dict[TaskOutput, Any]
-
-
-@dataclass(slots=True)
-class _Worker:
-    """An actor.
-
-    Attributes:
-        known: fingerprints of the graphs it was given.
-        opened: jobs whose inputs it has.
-        freed: what it is to drop at the next occasion.
-        listeners: what waits for its answers.
-    """
-
-    id: WorkerId
-    placement: Placement
-    actor: Any
-    flights: asyncio.Queue[_Flight] = field(default_factory=asyncio.Queue)
-    known: dict[str, None] = field(default_factory=dict)
-    opened: set[JobId] = field(default_factory=set)
-    freed: list[Freed] = field(default_factory=list)
-    listeners: list[asyncio.Task[None]] = field(default_factory=list)
-
-
 class Pool:
     """The workers, and what they and the dispatcher hold of each job.
 
@@ -102,7 +70,7 @@ class Pool:
         self.settings = settings
         self._tell = tell
         self._clock = clock
-        self._workers: dict[WorkerId, _Worker] = {}
+        self._workers: dict[WorkerId, PoolWorker] = {}
         self._jobs: dict[JobId, PoolJob] = {}
         self._flushing = False
         self._do: dict[type[Command], Callable[[Any], None]] = {
@@ -207,7 +175,7 @@ class Pool:
             settings.device_of(command.placement),
         )
         actor: Any = ray.remote(**options)(WorkerActor)
-        worker = _Worker(command.worker, command.placement, actor.remote(own))
+        worker = PoolWorker(command.worker, command.placement, actor.remote(own))
         self._workers[worker.id] = worker
         worker.listeners = [
             asyncio.create_task(self._greet(worker)),
@@ -230,7 +198,7 @@ class Pool:
         if worker is not None:
             worker.listeners.append(asyncio.create_task(self._answer_of(worker)))
 
-    async def _answer_of(self, worker: _Worker) -> None:
+    async def _answer_of(self, worker: PoolWorker) -> None:
         """Wait for a worker to say that it lives; its end is seen elsewhere."""
         with contextlib.suppress(RayError):
             await worker.actor.identity.remote()
@@ -239,7 +207,7 @@ class Pool:
     def _run(self, run: Run) -> None:
         worker, job = self._workers.get(run.worker), self._jobs[run.job]
         if worker is not None:  # else its end is about to be told, and the batch goes elsewhere
-            self._fly(_Flight(run, None, {}), worker, job)
+            self._fly(Flight(run, None, {}), worker, job)
 
     def _cancel(self, command: CancelRun) -> None:
         worker = self._workers.get(command.worker)
@@ -275,7 +243,7 @@ class Pool:
 
     # --- batches ----------------------------------------------------------------------------------
 
-    def _fly(self, flight: _Flight, worker: _Worker, job: PoolJob) -> None:
+    def _fly(self, flight: Flight, worker: PoolWorker, job: PoolJob) -> None:
         """Send a batch on its way."""
         run, opens = flight.run, flight.run.job not in worker.opened
         batch = job.batch(run, worker.known, opens, worker.freed)
@@ -316,7 +284,7 @@ class Pool:
 
     # --- what workers answer ----------------------------------------------------------------------
 
-    async def _greet(self, worker: _Worker) -> None:
+    async def _greet(self, worker: PoolWorker) -> None:
         """Wait until a worker is up, then for its end."""
         try:
             identity = await worker.actor.identity.remote()
@@ -334,7 +302,7 @@ class Pool:
         except RayError as error:
             self._lose(worker, _cause(error), _by_memory(error))
 
-    async def _listen(self, worker: _Worker) -> None:
+    async def _listen(self, worker: PoolWorker) -> None:
         """Take a worker's reports, oldest first."""
         while True:
             flight = await worker.flights.get()
@@ -342,7 +310,7 @@ class Pool:
                 report: Report = await flight.report
             except RayTaskError as error:
                 LOG.exception("worker %d could not take a batch", worker.id)
-                self._tell(*self._refused(flight.run, error))
+                self._tell(*refused(flight.run, error, self._clock()))
                 continue
             except RayError as error:
                 self._lose(worker, _cause(error), _by_memory(error))
@@ -359,7 +327,7 @@ class Pool:
             else:
                 await self._take(flight, report, job)
 
-    async def _take(self, flight: _Flight, report: Report, job: PoolJob) -> None:
+    async def _take(self, flight: Flight, report: Report, job: PoolJob) -> None:
         """Keep what a batch handed back, results within reach, and tell the scheduler."""
         computed = {task.task for task in report.done}
         apart = {value: r for value, r in flight.apart.items() if value.task in computed}
@@ -384,25 +352,7 @@ class Pool:
         array: NDArray = carried
         return array
 
-    def _refused(self, run: Run, error: Exception) -> list[Event]:
-        """A batch that could not even be taken fails its job."""
-        now_s, task = self._clock(), run.calls[0].task
-        fault = ExecutionError(
-            f"a worker could not take task {task}: {type(error).__name__}: {str(error)[:300]}"
-        )
-        return [
-            TaskFailed(
-                now_s=now_s,
-                cause="refused",
-                worker=run.worker,
-                batch=run.batch,
-                task=task,
-                error=fault,
-            ),
-            ended(run.worker, run.batch, now_s),
-        ]
-
-    def _lose(self, worker: _Worker, cause: str, out_of_memory: bool = False) -> None:
+    def _lose(self, worker: PoolWorker, cause: str, out_of_memory: bool = False) -> None:
         """A worker is no more: see that it is so, and say it once."""
         if self._workers.pop(worker.id, None) is None:
             return

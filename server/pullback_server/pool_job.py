@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pullback_graph.errors import ExecutionError
 from pullback_graph.job import NDArray
 from pullback_server.planner.plan import JobInput, Source, TaskOutput
 from pullback_server.scheduler import (
@@ -147,6 +148,18 @@ def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: fl
         )
     events.append(ended(worker, batch, now_s, report.busy_s))
     return events
+
+
+def refused(run: Run, error: Exception, now_s: float) -> list[Event]:
+    """A batch that a worker could not even take fails its job."""
+    task = run.calls[0].task
+    fault = ExecutionError(
+        f"a worker could not take task {task}: {type(error).__name__}: {str(error)[:300]}"
+    )
+    failed = TaskFailed(
+        now_s=now_s, cause="refused", worker=run.worker, batch=run.batch, task=task, error=fault
+    )
+    return [failed, ended(run.worker, run.batch, now_s)]
 
 
 def ended(worker: WorkerId, batch: BatchId, now_s: float, busy_s: float = 0.0) -> BatchEnded:

@@ -6,6 +6,7 @@ It ends by itself when the front end is gone or Ray's head is; whoever started i
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -53,6 +54,7 @@ async def _serve(engine: Engine, settings: DispatcherSettings) -> None:
         asyncio.create_task(_watch_head(engine, settings.head_timeout_s)),
     ]
     await server.start()
+    gc.freeze()  # what start-up made stays: collections need not walk it again
     LOG.info("serving, Ray at %s", engine.pool.address)
     await stop.wait()
     await server.stop(STOP_S)

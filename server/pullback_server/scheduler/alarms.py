@@ -33,6 +33,8 @@ class Alarms:
 
     def ring(self, now_s: float) -> None:
         """Make the calls that are due; those they set for now wait for the next time."""
+        if not self._heap or self._heap[0][0] > now_s:
+            return
         due = []
         while self._heap and self._heap[0][0] <= now_s:
             due.append(heappop(self._heap))

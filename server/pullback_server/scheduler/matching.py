@@ -172,7 +172,7 @@ class Matching:
         first = [worker for worker in called if worker in soon] if called else []
         called.clear()
         left = MOST_WORKERS_TRIED
-        for number in [*first, *list(soon)[: 4 * left]]:
+        for number in [*first, *islice(soon, 2 * left)]:
             if not left or not shares:
                 return
             if number in soon and not self._give_second(fleet[number], placement, now_s):

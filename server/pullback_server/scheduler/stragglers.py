@@ -31,6 +31,8 @@ class Stragglers:
 
     def arm(self, worker: Worker, now_s: float) -> None:
         """A worker's batches changed: have it looked at when the first thing is due."""
+        if not worker.batches:
+            return
         self._set_soon(worker, now_s)
         due_s = self._due_s(worker, now_s)
         if due_s < worker.due_s:
@@ -42,14 +44,18 @@ class Stragglers:
         batch = worker.oldest
         if batch is None or worker.doomed:
             return inf
-        dues = [batch.grace_ends_s(self._board.settings.grace_s), self._silent_at_s(worker, batch)]
+        settings = self._board.settings
+        due_s = self._silent_at_s(worker, batch)
+        if batch.cancelled_s is not None:
+            due_s = min(due_s, batch.grace_ends_s(settings.grace_s))
         if len(worker.batches) == 1:
-            soon_s = batch.oldest_since_s + batch.estimate_s - self._board.settings.queue_behind_s
-            dues.append(soon_s if soon_s > now_s else inf)
+            soon_s = batch.oldest_since_s + batch.estimate_s - settings.queue_behind_s
+            if now_s < soon_s < due_s:
+                due_s = soon_s
         if batch.measured and batch.twin is None:
             late_s = self._late_at_s(batch)
-            dues.append(late_s if late_s > now_s else now_s + self._board.settings.late_least_s)
-        return min(dues)
+            due_s = min(due_s, late_s if late_s > now_s else now_s + settings.late_least_s)
+        return due_s
 
     def _look(self, number: WorkerId, now_s: float) -> None:
         worker = self._board.fleet.get(number)
@@ -71,13 +77,11 @@ class Stragglers:
 
     def _set_soon(self, worker: Worker, now_s: float) -> None:
         batch = worker.oldest
-        soon = (
-            batch is not None
-            and len(worker.batches) == 1
-            and not batch.alone
-            and not worker.doomed
-            and worker.backlog_s(now_s) <= self._board.settings.queue_behind_s
-        )
+        if batch is None or len(worker.batches) > 1:
+            return  # as it was before it had a second, or one: not among those
+        soon = not batch.alone and not worker.doomed
+        left_s = worker.backlog_s(now_s)
+        soon = soon and left_s <= self._board.settings.queue_behind_s
         self._board.fleet.set_soon(worker, soon)
 
     def kill(self, worker: Worker, cause: str) -> None:

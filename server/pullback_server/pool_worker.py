@@ -1,0 +1,44 @@
+"""What the pool knows of a worker: its actor, what it was given, and what waits for its answers.
+
+No Ray here: an actor is whatever stands for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.scheduler import JobId, Run, WorkerId
+from pullback_worker.batch import Freed
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch a worker has: the command, and references to the report and to what comes apart."""
+
+    run: Run
+    report: Any
+    apart: dict[TaskOutput, Any]
+
+
+@dataclass(slots=True)
+class PoolWorker:
+    """An actor.
+
+    Attributes:
+        known: fingerprints of the graphs it was given.
+        opened: jobs whose inputs it has.
+        freed: what it is to drop at the next occasion.
+        listeners: what waits for its answers.
+    """
+
+    id: WorkerId
+    placement: Placement
+    actor: Any
+    flights: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
+    known: dict[str, None] = field(default_factory=dict)
+    opened: set[JobId] = field(default_factory=set)
+    freed: list[Freed] = field(default_factory=list)
+    listeners: list[asyncio.Task[None]] = field(default_factory=list)
