@@ -76,7 +76,7 @@ def _report(tasks: list[Task], reason: str = "because") -> PlanReport:
         front_end=False,
         text="",
         tasks=tuple(tasks),
-        predictions=(Prediction(1, 1.0, 0.0),),
+        predictions=(Prediction(1, 1.0, 0.0, 8),),
     )
 
 
@@ -86,7 +86,7 @@ def test_a_plan_is_made_here(batch: Path):
     assert done.status == 0
     assert "split shard(3): 99% of the work runs along axis 0 of 'x' of length 12" in done.output
     assert "3 fused, 2 reduce" in done.output
-    assert "by number of workers: 1: " in done.output
+    assert "predicted for\n  1 worker: " in done.output
     assert "task 4: reduce" in done.output
 
 

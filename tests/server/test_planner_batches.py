@@ -85,6 +85,21 @@ def attention(x: Any, w: Any) -> Any:
     return pnp.mean((weights / pnp.sum(weights, axis=2, keepdims=True) @ x) ** 2)
 
 
+def recurrent(x: Any, wi: Any, wh: Any, h: Any) -> Any:
+    """A loop with gates, scanned over time: the batch is the second axis of its inputs."""
+
+    def step(carry: Any, now: Any) -> Any:
+        hidden, cell = carry
+        z = now @ wi + hidden @ wh
+        gates = 1.0 / (1.0 + pnp.exp(-z[:, :9]))
+        cell = gates[:, :3] * cell + gates[:, 3:6] * pnp.tanh(z[:, 9:])
+        hidden = gates[:, 6:] * pnp.tanh(cell)
+        return (hidden, cell), hidden
+
+    (hidden, cell), every = pb.lax.scan(step, (h, h * 0.5), x)
+    return pnp.mean(every**2) + pnp.sum(hidden * cell)
+
+
 def each_example(x: Any, w: Any) -> Any:
     """An output an example."""
     return pnp.sum(pnp.tanh(x @ w), axis=1)
@@ -99,6 +114,7 @@ MODELS: list[tuple[Callable[..., Any], Shapes, Want]] = [
     (kernel, ((BATCH, 3), (BATCH,)), Gradient(("x", "a"))),
     (moved_axes, ((BATCH, 3, 4), (3,)), Gradient(("w", "x"))),
     (attention, ((BATCH, 6, 3), (3, 3)), Gradient(("w", "x"))),
+    (recurrent, ((9, BATCH, 4), (4, 12), (3, 12), (BATCH, 3)), Gradient(("wi", "wh", "h"))),
     (each_example, ((BATCH, 5), (5, 3)), Vjp(("w", "x"), (("result",),))),
     (each_example, ((BATCH, 5), (5, 3)), Jacobian(("w",))),
 ]

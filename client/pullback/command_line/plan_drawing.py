@@ -85,7 +85,8 @@ def _head(report: PlanReport) -> Iterator[str]:
         if item.workers in (1, 4, 16):
             yield (
                 f"predicted on {item.workers} worker{'s' * (item.workers > 1)}: "
-                f"{duration(item.estimated_s)}, {in_bytes(item.moved_bytes)} moved"
+                f"{duration(item.estimated_s)}, {in_bytes(item.moved_bytes)} moved, "
+                f"at most {in_bytes(item.worker_bytes)} held by one"
             )
     if len(report.tasks) > MOST_DRAWN:
         yield f"the first {MOST_DRAWN} tasks of {len(report.tasks)}"

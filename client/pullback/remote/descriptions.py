@@ -37,11 +37,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """How long a plan takes on some workers, and what they hand each other."""
+    """How long a plan takes on some workers, what they hand each other, and the most one holds."""
 
     workers: int
     estimated_s: float
     moved_bytes: float
+    worker_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

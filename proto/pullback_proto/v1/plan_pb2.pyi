@@ -66,14 +66,16 @@ class PlanReply(_message.Message):
     def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ..., executor_reason: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., input_bytes: _Optional[float] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("workers", "estimated_s", "moved_bytes")
+    __slots__ = ("workers", "estimated_s", "moved_bytes", "worker_bytes")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
     MOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WORKER_BYTES_FIELD_NUMBER: _ClassVar[int]
     workers: int
     estimated_s: float
     moved_bytes: float
-    def __init__(self, workers: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moved_bytes: _Optional[float] = ...) -> None: ...
+    worker_bytes: int
+    def __init__(self, workers: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moved_bytes: _Optional[float] = ..., worker_bytes: _Optional[int] = ...) -> None: ...
 
 class TaskSummary(_message.Message):
     __slots__ = ("phase", "placement", "nodes", "flops", "size_bytes", "peak_bytes", "depends_on", "executor", "home", "estimated_s")

@@ -6,6 +6,7 @@ import os
 import platform
 from collections import Counter
 from importlib.metadata import version
+from itertools import repeat
 from typing import NamedTuple
 
 from pullback_graph.codec.jobs import FEATURES
@@ -18,7 +19,7 @@ from pullback_server.front_end.evaluation import Evaluation
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.streams import BATCH_JOBS
 from pullback_server.planner import COST_TABLE, Phase, Plan, Task, TaskOutput
-from pullback_server.planner.predict import input_bytes, makespan_s, moved_bytes, task_s
+from pullback_server.planner.predict import input_bytes, predict, task_s
 from pullback_worker.executors import Executors, installed
 
 WANTS = ("value", "gradient", "vjp", "jvp", "hvp", "jacobian", "hessian")
@@ -65,12 +66,7 @@ def describe_plan(prepared: Prepared, executors: Executors) -> plan_pb2.PlanRepl
         front_end=prepared.choice is not None,
         text=plan_text(prepared, start),
         predictions=[
-            plan_pb2.Prediction(
-                workers=workers,
-                estimated_s=makespan_s(plan, workers),
-                moved_bytes=moved_bytes(plan, workers),
-            )
-            for workers in PREDICTED_WORKERS
+            plan_pb2.Prediction(**predict(plan, workers)._asdict()) for workers in PREDICTED_WORKERS
         ],
         input_bytes=input_bytes(plan),
     )
@@ -105,12 +101,14 @@ def _predicted(plan: Plan) -> str:
     """Seconds and traffic on a few numbers of workers; nothing for a plan of one task."""
     if len(plan.tasks) < 2:
         return ""
-    shown = [
-        f"{workers}: {makespan_s(plan, workers) * 1e3:.3g} ms, "
-        f"{moved_bytes(plan, workers) / 1e6:.3g} MB"
-        for workers in PREDICTED_WORKERS
+    lines = [
+        f"\n  {workers} worker{'s' * (workers > 1)}: {estimated_s * 1e3:.3g} ms, "
+        f"{moved_bytes / 1e6:.3g} MB moved, at most {worker_bytes / 1e6:.3g} MB held by one"
+        for workers, estimated_s, moved_bytes, worker_bytes in map(
+            predict, repeat(plan), PREDICTED_WORKERS
+        )
     ]
-    return f"; predicted time and bytes moved by number of workers: {'; '.join(shown)}"
+    return f"; predicted for{''.join(lines)}"
 
 
 def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info_pb2.ServerInfo:

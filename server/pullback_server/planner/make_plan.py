@@ -169,7 +169,8 @@ def staged(joint: Joint, count: int, micro_batches: int = 1) -> Plan:
     else:
         made = TaskList()
         results, along = tasks_of(joint.graph, split.groups(joint.graph, joint.forward), made), ""
-    derivatives = "" if all(joint.forward) else ", backward work where its residuals are"
+    folds = len(split.parts.homes) > count
+    derivatives = ", backward work in reverse where its residuals are" if folds else ""
     reason = f"{sum(joint.forward)} forward nodes in {count} stages{derivatives}{along}"
     return joint.plan(made, results, Split("stage", count), reason)
 
@@ -242,28 +243,26 @@ def _chosen(joint: Joint, _count: int) -> Plan:
     total_s = joint.cost.total_s
     if total_s < 2 * COST_TABLE.shard_s:
         return unsplit(joint, f"{total_s * 1e3:.3g} ms is too little to split")
-    failed: list[str] = []
+    declined: list[str] = []
     best: Plan | None = None
     best_s = CLEARLY * total_s
     for name, make in _CHOICES.items():
         try:
             plan = make(joint)
         except PullbackError as error:
-            failed.append(f"{name} failed: {error.message}")
+            declined.append(f"{name} failed: {error.message}")
             continue
-        if plan is not None and (spent_s := makespan_s(plan, LANES)) < best_s:
+        if plan is None:
+            continue
+        spent_s = makespan_s(plan, LANES)
+        if spent_s < best_s:
             best, best_s = plan, CLEARLY * spent_s
+        else:
+            declined.append(f"{plan.split} is predicted to take {spent_s * 1e3:.3g} ms")
     if best is not None:
         return best
-    return unsplit(
-        joint,
-        "; ".join(
-            [
-                "no axis carries enough of the work to shard, and no parts of it are independent",
-                *failed,
-            ]
-        ),
-    )
+    why = "; ".join(declined) or "no axis has enough of the work to shard, and no parts of it do"
+    return unsplit(joint, f"{total_s * 1e3:.3g} ms in one task: {why}")
 
 
 def _chosen_shards(joint: Joint) -> Plan | None:

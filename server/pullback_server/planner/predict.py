@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from pullback_server.planner.cost_table import COST_TABLE
-from pullback_server.planner.plan import JobInput, Phase, Plan, Source, Task, TaskOutput
+from pullback_server.planner.plan import JobInput, Phase, Plan, Task, TaskOutput
 
 
 def task_s(task: Task) -> float:
@@ -23,7 +24,7 @@ def homes(tasks: Sequence[Task], seconds: Sequence[float], workers: int) -> list
     work: dict[int, float] = {}
     for task, spent_s in zip(tasks, seconds, strict=True):
         if task.phase is not Phase.REDUCE:
-            work[task.shard] = work.get(task.shard, 0.0) + spent_s
+            work[task.shard] = work.get(task.shard, 0.0) + spent_s + COST_TABLE.node_s
     before, total = 0.0, max(sum(work.values()), 1e-12)
     home = {}
     for shard in sorted(work):
@@ -32,58 +33,115 @@ def homes(tasks: Sequence[Task], seconds: Sequence[float], workers: int) -> list
     return [home.get(task.shard, 0) for task in tasks]
 
 
+class Prediction(NamedTuple):
+    """How a plan runs on some workers.
+
+    Attributes:
+        estimated_s: from the first task's start to the last one's end.
+        moved_bytes: tasks' results that are read on another worker, once per worker.
+        worker_bytes: the most that one worker holds at once, values that wait to be read included.
+    """
+
+    workers: int
+    estimated_s: float
+    moved_bytes: int
+    worker_bytes: int
+
+
+def predict(plan: Plan, workers: int) -> Prediction:
+    """The prediction for a number of workers."""
+    schedule = _Schedule(plan, workers)
+    estimated_s = schedule.run()
+    return Prediction(workers, estimated_s, schedule.moved_bytes(), max(schedule.most))
+
+
 def makespan_s(plan: Plan, workers: int) -> float:
     """Predicted seconds from the first task's start to the last one's end."""
-    seconds = _seconds(plan.tasks)
-    home = homes(plan.tasks, seconds, workers)
-    overhead_s = COST_TABLE.task_s if len(plan.tasks) > 1 else 0.0
-    waits, readers = _edges(plan.tasks)
-    ready: list[list[int]] = [[] for _ in range(workers)]  # per worker, a heap of tasks
-    idle = [True] * workers
-    arrivals = [0.0] * len(plan.tasks)  # when the last operand is there
-    events = [(0.0, 0, task) for task, left in enumerate(waits) if not left]
-    now_s = 0.0
-    while events:  # (when, 0 for a task that is ready and 1 for one that is done, its number)
-        now_s, done, task = heappop(events)
-        at = home[task]
-        if done:
-            idle[at] = True
-            for reader, moved in readers[task]:
-                moving_s = moved / COST_TABLE.transfer_bytes_per_s if home[reader] != at else 0.0
-                arrivals[reader] = max(arrivals[reader], now_s + moving_s)
-                waits[reader] -= 1
-                if not waits[reader]:
-                    heappush(events, (arrivals[reader], 0, reader))
-        else:
-            heappush(ready[at], task)
-        if idle[at] and ready[at]:
-            chosen = heappop(ready[at])
-            idle[at] = False
-            heappush(events, (now_s + seconds[chosen] + overhead_s, 1, chosen))
-    return now_s
+    return _Schedule(plan, workers).run()
 
 
-def _edges(tasks: Sequence[Task]) -> tuple[list[int], list[list[tuple[int, int]]]]:
-    """Per task how many values it waits for, and who reads it with how many bytes of each."""
-    waits = [0] * len(tasks)
-    readers: list[list[tuple[int, int]]] = [[] for _ in tasks]
-    for number, task in enumerate(tasks):
-        for source in task.operands:
-            if isinstance(source, TaskOutput):
-                waits[number] += 1
-                readers[source.task].append((number, _moved_bytes(tasks, source)))
-    return waits, readers
+class _Schedule:
+    """A run of a plan in imagined time.
+
+    Attributes:
+        most: per worker, the most bytes it held so far.
+    """
+
+    def __init__(self, plan: Plan, workers: int) -> None:
+        self.tasks = plan.tasks
+        self.seconds = _seconds(plan.tasks)
+        self.home = homes(plan.tasks, self.seconds, workers)
+        self.overhead_s = COST_TABLE.task_s if len(plan.tasks) > 1 else 0.0
+        self.most = [0] * workers
+        self._held = [0] * workers
+        self._waits = [len(_values(task)) for task in plan.tasks]
+        self._readers: dict[TaskOutput, list[int]] = {}
+        for number, task in enumerate(plan.tasks):
+            for value in _values(task):
+                self._readers.setdefault(value, []).append(number)
+        self._unread = {value: len(own) for value, own in self._readers.items()}
+        self._ready: list[list[int]] = [[] for _ in range(workers)]  # per worker, a heap of tasks
+        self._idle = [True] * workers
+        self._arrivals = [0.0] * len(plan.tasks)  # when the last operand is there
+
+    def run(self) -> float:
+        """When the last task ends."""
+        # (when, 0 for a task that is ready and 1 for one that is done, its number)
+        events = [(0.0, 0, task) for task, left in enumerate(self._waits) if not left]
+        now_s = 0.0
+        while events:
+            now_s, done, task = heappop(events)
+            at = self.home[task]
+            if done:
+                self._idle[at] = True
+                self._end(task, now_s, events)
+            else:
+                heappush(self._ready[at], task)
+            if self._idle[at] and self._ready[at]:
+                chosen = heappop(self._ready[at])
+                self._idle[at] = False
+                self.most[at] = max(self.most[at], self._held[at] + self.tasks[chosen].peak_bytes)
+                ends_s = now_s + self.seconds[chosen] + self.overhead_s
+                heappush(events, (ends_s, 1, chosen))
+        return now_s
+
+    def _end(self, task: int, now_s: float, events: list[tuple[float, int, int]]) -> None:
+        """A task is done: its values are held until read, and their readers wait for less."""
+        at = self.home[task]
+        for value in _values(self.tasks[task]):
+            self._unread[value] -= 1
+            if not self._unread[value]:
+                self._held[self.home[value.task]] -= self._bytes(value)
+        for output in range(len(self.tasks[task].graph.outputs)):
+            value = TaskOutput(task, output)
+            size = self._bytes(value)
+            self._held[at] += size if value in self._readers else 0
+            for reader in self._readers.get(value, ()):
+                away = self.home[reader] != at
+                moving_s = size / COST_TABLE.transfer_bytes_per_s if away else 0.0
+                self._arrivals[reader] = max(self._arrivals[reader], now_s + moving_s)
+                self._waits[reader] -= 1
+                if not self._waits[reader]:
+                    heappush(events, (self._arrivals[reader], 0, reader))
+
+    def moved_bytes(self) -> int:
+        """Bytes that cross between workers."""
+        crossing = {
+            (value, self.home[reader])
+            for value, own in self._readers.items()
+            for reader in own
+            if self.home[reader] != self.home[value.task]
+        }
+        return sum([self._bytes(value) for value, _ in crossing])
+
+    def _bytes(self, value: TaskOutput) -> int:
+        return self.tasks[value.task].graph.output_type(value.output).size_bytes
 
 
-def moved_bytes(plan: Plan, workers: int) -> int:
-    """Bytes of tasks' results that are read on another worker, once per worker."""
-    home = homes(plan.tasks, _seconds(plan.tasks), workers)
-    crossing: dict[tuple[Source, int], int] = {}
-    for task, at in zip(plan.tasks, home, strict=True):
-        for source in task.operands:
-            if isinstance(source, TaskOutput) and home[source.task] != at:
-                crossing[source, at] = _moved_bytes(plan.tasks, source)
-    return sum(crossing.values())
+def _values(task: Task) -> list[TaskOutput]:
+    """The values of other tasks that a task reads, each once."""
+    read = [source for source in task.operands if isinstance(source, TaskOutput)]
+    return list(dict.fromkeys(read))
 
 
 def input_bytes(plan: Plan) -> int:
@@ -101,7 +159,3 @@ def _seconds(tasks: Sequence[Task]) -> list[float]:
             known[id(task.graph)] = task_s(task)
         found.append(known[id(task.graph)])
     return found
-
-
-def _moved_bytes(tasks: Sequence[Task], source: TaskOutput) -> int:
-    return tasks[source.task].graph.output_type(source.output).size_bytes
