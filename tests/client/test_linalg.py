@@ -22,6 +22,7 @@ TALL, WIDE = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 5))
 STACK = RNG.normal(size=(2, 3, 3)) + 4 * np.eye(3)
 V, COLUMNS = RNG.normal(size=4), RNG.normal(size=(4, 2))
 LOWER = np.tril(S)
+FOUR = RNG.normal(size=(2, 3, 2, 3))
 
 VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
     "cholesky": (lambda: pl.cholesky(S), np.linalg.cholesky(S)),
@@ -44,6 +45,12 @@ VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
               (np.linalg.lstsq(TALL, TALL[:, 0] ** 2)[0],
                np.linalg.lstsq(TALL, TALL[:, 0] ** 2)[1][0])),
     "multi_dot": (lambda: pl.multi_dot([V, A, B, COLUMNS]), V @ A @ B @ COLUMNS),
+    "tensorinv": (lambda: pl.tensorinv(FOUR), np.linalg.tensorinv(FOUR)),
+    "tensorsolve": (lambda: pl.tensorsolve(FOUR, A[:2, :3]),
+                    np.linalg.tensorsolve(FOUR, A[:2, :3])),
+    "tensorsolve over axes": (lambda: pl.tensorsolve(FOUR.swapaxes(0, 3), A[:2, :3], (0,)),
+                              np.linalg.tensorsolve(FOUR.swapaxes(0, 3), A[:2, :3], (0,))),
+    "eigvalsh of a triangle": (lambda: pl.eigvalsh(A, UPLO="U"), np.linalg.eigvalsh(A, UPLO="U")),
     "trace": (lambda: pl.trace(STACK, offset=1), np.linalg.trace(STACK, offset=1)),
     "diagonal": (lambda: pl.diagonal(STACK), np.linalg.diagonal(STACK)),
     "solve_triangular": (lambda: pl.solve_triangular(S, V),
@@ -95,6 +102,64 @@ def test_factors_multiply_to_the_matrix():
     np.testing.assert_allclose((v * w) @ v.T, S, atol=1e-12)
 
 
+def test_complete_factors():
+    """Square Q, U and Vh: orthonormal, the reduced ones first, and the matrix from them."""
+    for x in (TALL, WIDE, A, STACK, np.stack([TALL, 0.0 * TALL])):
+        q, r = pl.qr(x, mode="complete")
+        u, s, vh = pl.svd(x)
+        for factor, size in ((q, x.shape[-2]), (u, x.shape[-2]), (vh, x.shape[-1])):
+            assert factor.shape[-2:] == (size, size)
+            np.testing.assert_allclose(
+                np.swapaxes(factor, -1, -2) @ factor, _eye(factor), atol=1e-12
+            )
+        assert r.shape == x.shape
+        np.testing.assert_allclose(q @ r, x, atol=1e-12)
+        short = s.shape[-1]
+        found = (u[..., :short] * s[..., None, :]) @ vh[..., :short, :]
+        np.testing.assert_allclose(found, x, atol=1e-12)
+
+
+BATCHED: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "cholesky": (lambda x: pl.cholesky(x @ pnp.matrix_transpose(x)), STACK),
+    "triangular": (lambda x: pl.solve_triangular(x, x[..., :1], lower=True), STACK),
+    "solve": (lambda x: pl.solve(x, pnp.sin(x)), STACK),
+    "inv": (pl.inv, STACK),
+    "det": (pl.det, STACK),
+    "slogdet": (lambda x: pl.slogdet(x).logabsdet, STACK),
+    "qr": (lambda x: pl.qr(x).Q + pl.qr(x).R, STACK),
+    "complete qr": (lambda x: pl.qr(x, "complete").Q[..., 3:] @ pnp.matrix_transpose(
+        pl.qr(x, "complete").Q[..., 3:]), np.stack([TALL, TALL[::-1]])),
+    "eigh": (lambda x: pl.eigh(x).eigenvalues, STACK),
+    "svd": (lambda x: pl.svd(x, False).S, np.stack([WIDE, WIDE[:, ::-1] * 2.0])),
+    "norm": (lambda x: pl.matrix_norm(x, ord=2), STACK),
+    "power": (lambda x: pl.matrix_power(x, 3), STACK),
+    "expm": (lambda x: pl.expm(x * 0.1), STACK),
+    "pinv": (pl.pinv, np.stack([TALL, TALL[::-1] + 1.0])),
+    "lstsq": (lambda x: pl.lstsq(x, x[..., :2] ** 2).x, np.stack([TALL, TALL[::-1] + 1.0])),
+    "cond": (pl.cond, STACK),
+    "lu": (lambda x: pl.lu(x).U, STACK),
+    "cross": (lambda x: pl.cross(x, pnp.sin(x)), STACK),
+    "vecdot": (lambda x: pl.vecdot(x, pnp.sin(x)), STACK),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_a_batch_is_its_matrices(name: str):
+    """Values, gradient and second derivative of a batch are those of a map over it."""
+    function, x = BATCHED[name]
+
+    def total(x: Any) -> Any:
+        return pnp.sum(pnp.sin(function(x)))
+
+    np.testing.assert_allclose(function(x), pb.vmap(function)(x), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(
+        pb.grad(total)(x), np.stack([pb.grad(total)(one) for one in x]), rtol=1e-9, atol=1e-11
+    )
+    curved = pb.hvp(total)(x, tangent=np.ones_like(x))
+    alone = [pb.hvp(total)(one, tangent=np.ones_like(one)) for one in x]
+    np.testing.assert_allclose(curved, np.stack(alone), rtol=1e-8, atol=1e-9)
+
+
 def _eye(q: Any) -> Any:
     return np.broadcast_to(np.eye(q.shape[-1]), (*q.shape[:-2], q.shape[-1], q.shape[-1]))
 
@@ -109,6 +174,13 @@ SMOOTH: dict[str, tuple[Callable[..., Any], Any]] = {
     "singular values": (lambda x: pnp.sum(pl.svdvals(x) ** 3), WIDE),
     "left vectors": (lambda x: pnp.sum(pl.svd(x, False).U ** 4), TALL),
     "right vectors": (lambda x: pnp.sum(pl.svd(x, False).Vh ** 4), TALL),
+    "further columns": (
+        lambda x: pnp.sum((pl.qr(x, "complete").Q[:, 3:] @ pl.qr(x, "complete").Q[:, 3:].T) ** 3),
+        TALL,
+    ),
+    "further vectors": (lambda x: pnp.sum((pl.svd(x).Vh[3:].T @ pl.svd(x).Vh[3:]) ** 3), WIDE),
+    "a triangle": (lambda x: pnp.sum(pl.eigvalsh(x, "L") ** 3), A),
+    "inverse tensor": (lambda x: _total(pl.tensorinv(x)), FOUR),
     "eigenvalues": (lambda x: pnp.sum(pl.eigvalsh(x) ** 3), S),
     "nuclear norm": (lambda x: pl.norm(x, "nuc"), TALL),
     "spectral norm": (lambda x: pl.norm(x, 2), TALL),
@@ -229,8 +301,11 @@ REFUSED: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: pl.inv(V), pb.ShapeError, "a matrix has two axes"),
     (lambda: pl.solve(A, V[:3]), pb.ShapeError, "right-hand sides of 4 rows"),
     (lambda: pl.lstsq(TALL, V), pb.ShapeError, "right-hand sides of 5 rows"),
-    (lambda: pl.qr(A, mode="complete"), pb.UnsupportedError, "use 'reduced'"),
-    (lambda: pl.svd(TALL), pb.UnsupportedError, "full_matrices=False"),
+    (lambda: pl.qr(A, mode="raw"), pb.AttributeFault, "use 'reduced'"),
+    (lambda: pl.eigh(A, UPLO="X"), pb.AttributeFault, "use 'L' or 'U'"),
+    (lambda: pl.tensorinv(TALL, 1), pb.ShapeError, "must be square"),
+    (lambda: pl.tensorinv(A, 0), pb.ShapeError, "ind=0"),
+    (lambda: pl.tensorsolve(TALL, V), pb.ShapeError, "square"),
     (lambda: pl.matrix_power(TALL, 2), pb.ShapeError, "square"),
     (lambda: pl.norm(A, 3), pb.ShapeError, "'nuc'"),
     (lambda: pl.pinv(A, rtol=-1.0), pb.AttributeFault, "rtol"),

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from pullback_graph.errors import ShapeError
 from pullback_graph.op import Axes, Cost, CostRule, Example
 from pullback_graph.ops.rules import (
@@ -209,10 +211,15 @@ def row_scaled(scale: Ref, x: Ref) -> Ref:
 
 
 def differences(x: Ref) -> Ref:
-    """x_j - x_i at (i, j), for `x` of shape (..., n)."""
-    rank = len(x.shape)
+    """x_j - x_i at (i, j), for `x` of shape (..., n); 0 where that may be rounding alone."""
+    rank, count = len(x.shape), x.shape[-1]
     z: Ref = do.expand_dims(x, axes=(rank - 1,)) - do.expand_dims(x, axes=(rank,))
-    return z
+    if not count:
+        return z
+    largest = do.max(do.abs(x), axes=(rank - 1,), keepdims=True)
+    least = do.expand_dims(largest, axes=(rank,)) * (count * float(np.finfo(x.dtype).eps))
+    gaps: Ref = do.where(do.abs(z) <= least, constant_like(z, 0.0), z)
+    return gaps
 
 
 def inner(x: Ref, y: Ref) -> Ref:

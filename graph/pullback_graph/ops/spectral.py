@@ -112,7 +112,7 @@ _EIGH = Op(
     scratch=workspace(4),
     doc="Eigenvalues of (x + xᵀ) / 2, ascending, and orthonormal eigenvectors as columns. In each "
     "column the first component of at least 0.382 of the largest one's size is positive. Where "
-    "eigenvalues are equal, the vectors' derivative leaves out what they share.",
+    "eigenvalues are equal to rounding, the vectors' derivative leaves out what they share.",
 )
 
 
@@ -213,8 +213,8 @@ _SVD = Op(
     scratch=workspace(5),
     doc="u, s, vh with u diag(s) vh = x: orthonormal columns, descending singular values, "
     "orthonormal rows, as many as the shorter side. In each column of u the first component of "
-    "at least 0.382 of the largest one's size is positive. Where singular values are equal or "
-    "zero, the vectors' derivative leaves out what they share.",
+    "at least 0.382 of the largest one's size is positive. Where singular values are equal "
+    "to rounding, or zero, the vectors' derivative leaves out what they share.",
 )
 
 ROWS: tuple[Op, ...] = (_EIGH, _SVD)

@@ -28,6 +28,8 @@ from pullback.numpy.linalg.solutions import (
     pinv,
     slogdet,
     solve,
+    tensorinv,
+    tensorsolve,
 )
 from pullback.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from pullback.numpy.manipulation import matrix_transpose
@@ -62,6 +64,8 @@ __all__ = [
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",

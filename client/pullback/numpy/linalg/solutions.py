@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from pullback.numpy.elementwise import greater, multiply, square, subtract
 from pullback.numpy.linalg.factorizations import svdvals
 from pullback.numpy.linalg.matrices import matrix, tolerance
 from pullback.numpy.linear import matmul
-from pullback.numpy.manipulation import expand_dims, squeeze
+from pullback.numpy.manipulation import expand_dims, moveaxis, reshape, squeeze
 from pullback.numpy.reductions import max, sum
 from pullback.tracing.apply import Value, apply, cast
 from pullback.tracing.promotion import floating, promoted
@@ -128,6 +129,29 @@ def matrix_power(x: Any, n: int, /) -> Any:
         if not count:
             return result
         factor = apply("matmul", factor, factor)
+
+
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    """The inverse of the map from the last axes to the first `ind`, by tensordot."""
+    (value,) = promoted(floating, (a,))
+    if ind < 1:
+        raise ShapeError(f"tensorinv takes one axis or more as the result's, got ind={ind}")
+    first, last = value.shape[:ind], value.shape[ind:]
+    return reshape(inv(reshape(value, (prod(first), prod(last)))), (*last, *first))
+
+
+def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Any:
+    """The x whose tensordot with a, over all its axes, is b.
+
+    Args:
+        axes: of a, to be moved behind the others before.
+    """
+    left, right = promoted(floating, (a, b))
+    if axes is not None:
+        left = moveaxis(left, axes, range(-len(axes), 0))
+    shape = left.shape[right.ndim :]
+    square = reshape(left, (prod(left.shape[: right.ndim]), prod(shape)))
+    return reshape(solve(square, reshape(right, (-1,))), shape)
 
 
 def multi_dot(arrays: Sequence[Any]) -> Any:
