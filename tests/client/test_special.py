@@ -27,6 +27,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
          "cosm1", "exprel", "i0", "i0e", "i1", "i1e", "sinc"], (X,)),
     **dict.fromkeys(
         ["gamma", "gammaln", "digamma", "psi", "factorial", "expi", "exp1", "spence", "entr",
+         "k0", "k0e", "k1", "k1e", "erfcx",
          "log1p"], (POSITIVE,)),
     **dict.fromkeys(["erfinv", "ndtri", "erfcinv", "logit"], (SHARE,)),
     **dict.fromkeys(
@@ -51,6 +52,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
 VALUES: dict[str, tuple[Any, ...]] = {
     **CALLS,
     "softplus": (X,),
+    "zeta": (3, POSITIVE),
     "polygamma": (2, POSITIVE),
     "multigammaln": (POSITIVE + 2, 3),
     "logsumexp": (X,),
@@ -116,6 +118,7 @@ REMOVABLE: dict[str, tuple[Callable[[Any], Any], float, tuple[float, float]]] = 
     "i0": (ours.i0, 0.0, (0.0, 0.5)),
     "i1": (ours.i1, 0.0, (0.5, 0.0)),
     "xlogy": (lambda x: ours.xlogy(x, 0.5), 0.0, (np.log(0.5), 0.0)),
+    "erfcx far out": (ours.erfcx, 50.0, (-2.255406e-4, 9.016217e-6)),
     "log_ndtr": (ours.log_ndtr, -30.0, (30.0332596, -0.998896)),
 }
 
@@ -125,6 +128,33 @@ def test_derivatives_at_removable_singularities(name: str):
     """First and second derivatives where a formula divides zero by zero, or nearly."""
     function, point, expected = REMOVABLE[name]
     np.testing.assert_allclose(_derivatives(function, point), expected, rtol=1e-5, atol=1e-12)
+
+
+def test_bessel_functions_of_the_second_kind_by_each_executor():
+    """SciPy's values from the tiniest argument to the largest, 0, infinity and below 0."""
+    x = np.array([0.0, 1e-300, 1e-12, 1e-8, 1e-4, 0.1, 1.0, 7.0, 50.0, 600.0, 1e5, np.inf, -1.0])
+    for name in ("k0", "k0e", "k1", "k1e"):
+        wanted = getattr(theirs, name)(x)
+        for executor in ("numpy", "xla"):
+            found = pb.local().value(getattr(ours, name), executor=executor)(x)
+            np.testing.assert_allclose(found, wanted, rtol=2e-13, atol=1e-300, err_msg=name)
+
+
+def test_erfcx_on_either_side_of_its_turn():
+    """SciPy's values, in both dtypes, where the series takes over too."""
+    x = np.array([-5.0, 0.0, 3.0, 5.9, 6.1, 11.9, 12.0, 12.1, 30.0, 1e10, np.inf])
+    np.testing.assert_allclose(ours.erfcx(x), theirs.erfcx(x), rtol=1e-13)
+    single = ours.erfcx(x.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, theirs.erfcx(x.astype(np.float32)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 102, 2.5, True])
+def test_zeta_takes_whole_numbers(n: Any):
+    """Its first argument is a number from 2 to 101, and the derivative in the other is right."""
+    pb.check_gradient(lambda q: pnp.sum(ours.zeta(2, q) - ours.zeta(5, q)), POSITIVE)
+    with pytest.raises(pb.AttributeFault, match="whole number from 2 to 101"):
+        ours.zeta(n, 1.0)
 
 
 SHAPES = [1e-3, 0.3, 1.0, 4.5, 80.0, 3000.0]

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import factorial as factorial_of
-from math import log, pi, sqrt
+from math import log, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
 
 import pullback.numpy as pnp
-from pullback.special.rows import betainc, digamma, erfc, gamma, gammaln, ndtri, xlogy
+from pullback.special.rows import (
+    betainc,
+    digamma,
+    erfc,
+    gamma,
+    gammaln,
+    ndtri,
+    polygamma,
+    xlogy,
+)
 from pullback.tracing.apply import Value
 from pullback.tracing.promotion import floating, promoted
+from pullback_graph.errors import AttributeFault
 
 expm1, exp2, log1p = pnp.expm1, pnp.exp2, pnp.log1p
 log_expit, logit, psi, sinc = pnp.log_sigmoid, pnp.logit, digamma, pnp.sinc
 _EXPREL = [1 / factorial_of(k + 1) for k in range(14)]
 """The Taylor coefficients of (exp(x) - 1) / x: to rounding for |x| < 1/4, with two derivatives."""
+
+
+_ERFCX = [float(prod(range(1, 2 * k, 2))) for k in range(14)]
+"""Coefficients of sqrt(pi) x erfcx(x) in powers of -1 / (2 x²). DLMF 7.12.1."""
 
 
 def ndtr(x: Any) -> Any:
@@ -32,6 +46,18 @@ def ndtr(x: Any) -> Any:
 def erfcinv(x: Any) -> Any:
     """The inverse of erfc, accurate for small x."""
     return pnp.multiply(ndtri(pnp.multiply(_float(x), 0.5)), -sqrt(0.5))
+
+
+def erfcx(x: Any) -> Any:
+    """exp(x²) erfc(x), which does not underflow for large x; there by its asymptotic series."""
+    value = _float(x)
+    turn = 12.0 if value.dtype == np.float64 else 6.0
+    near = pnp.less(value, turn)
+    small = pnp.where(near, value, 0.0)
+    square = pnp.square(pnp.where(near, turn, value))
+    series = _polynomial(_ERFCX, pnp.divide(-0.5, square))
+    far = pnp.divide(series, pnp.sqrt(pnp.multiply(square, pi)))
+    return pnp.where(near, pnp.multiply(pnp.exp(pnp.square(small)), erfc(small)), far)
 
 
 # --- the gamma function ---------------------------------------------------------------------------
@@ -52,6 +78,17 @@ def betaincc(a: Any, b: Any, x: Any) -> Any:
     """1 - betainc(a, b, x), accurate for x near 1."""
     a, b, x = promoted(floating, (a, b, x))
     return betainc(b, a, pnp.subtract(1.0, x))
+
+
+def zeta(n: Any, q: Any = 1.0) -> Any:
+    """The Hurwitz zeta function: the sum of (k + q)^-n over k from 0 on, for positive q.
+
+    Args:
+        n: a Python integer from 2 to 101; there is no derivative in it.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or not 2 <= n <= 101:
+        raise AttributeFault(f"zeta takes a whole number from 2 to 101 first, got {n!r}", field="n")
+    return pnp.divide(polygamma(n - 1, q), (-1.0) ** n * factorial_of(n - 1))
 
 
 def multigammaln(a: Any, d: int) -> Any:
