@@ -38,6 +38,7 @@ def _shared_noise(x: Any, key: Any) -> Any:
 DRAWS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "a key a row": (_own_noise, (X, KEYS)),
     "one key": (_shared_noise, (X, KEYS[0])),
+    "gamma": (lambda x, keys: x * random.gamma(keys, 0.8, COLUMNS), (X, KEYS)),
     "bits": (lambda keys: random.bits(keys, 3), (KEYS,)),
     "keys of keys": (lambda keys: random.fold_in(random.split(keys, 3), 4), (KEYS,)),
     "integers": (lambda keys: random.randint(keys, 4, 0, 1000), (KEYS,)),

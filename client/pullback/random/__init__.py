@@ -5,7 +5,8 @@ key once, and `split` it or `fold_in` a number for more. Keys are integers, with
 parameters (bounds, means, covariances) have them.
 
 Bits, uniform numbers on [0, 1), integers, truth values and orders are the same to the bit on every
-executor, in every shard, and as jax.random of the same key has them; the others to a few ulps.
+executor, in every shard, and as jax.random of the same key has them; normal numbers and others by a
+formula to a few ulps. Counts and what is made of gamma numbers are drawn by ways of their own.
 """
 
 from pullback.random.bits import (
@@ -30,6 +31,15 @@ from pullback.random.continuous import (
     normal,
     truncated_normal,
 )
+from pullback.random.counts import poisson
+from pullback.random.gamma_family import (
+    beta,
+    chisquare,
+    dirichlet,
+    gamma,
+    loggamma,
+    t,
+)
 from pullback.random.keys import (
     fold_in,
     key,
@@ -38,22 +48,29 @@ from pullback.random.keys import (
 
 __all__ = [
     "bernoulli",
+    "beta",
     "bits",
     "categorical",
     "cauchy",
+    "chisquare",
     "choice",
+    "dirichlet",
     "exponential",
     "fold_in",
+    "gamma",
     "gumbel",
     "key",
     "laplace",
+    "loggamma",
     "logistic",
     "multivariate_normal",
     "normal",
     "permutation",
+    "poisson",
     "rademacher",
     "randint",
     "split",
+    "t",
     "truncated_normal",
     "uniform",
 ]
