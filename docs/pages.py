@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
-from pullback_graph.op import VARIADIC, Both, JointTranspose, Op, Partials, Transpose, Zero
+from pullback_graph.attributes import canonical
+from pullback_graph.errors import DTypeError
+from pullback_graph.op import VARIADIC, Both, Example, JointTranspose, Op, Partials, Transpose, Zero
 from pullback_graph.ops import FAMILIES
+from pullback_graph.types import BOOL, DTYPES, INT64, ArrayType, DType
 from pullback_server.scheduler import diagram
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +32,13 @@ DERIVATIVES = {
     Both: "written jvp and vjp",
     Zero: "zero",
 }
+KINDS: dict[str, DType] = {
+    "bool": DTYPES["bool"],
+    "integer": DTYPES["int64"],
+    "real": DTYPES["float64"],
+    "complex": DTYPES["complex128"],
+}
+"""A dtype of each kind, by what the table calls it."""
 
 
 def make_operators(root: Path) -> None:
@@ -36,13 +47,14 @@ def make_operators(root: Path) -> None:
         "# Operators",
         "",
         "Every row of the operator table, by family; generated from the rows by `make docs`.",
-        "What a row means at a kink, a tie or out of range is in its note.",
+        "What a row means at a kink, a tie or out of range is in its note. Dtypes are those of the",
+        "operands that are no conditions or indices: bool, integer, real or complex floats.",
     ]
     for family, rows in FAMILIES.items():
         lines += ["", f"## {family.replace('_', ' ')}", ""]
         lines += [
-            "| operator | operands | attributes | derivative | note |",
-            "|---|---|---|---|---|",
+            "| operator | operands | dtypes | attributes | derivative | note |",
+            "|---|---|---|---|---|---|",
         ]
         lines += [_operator(op) for op in rows]
     _write(root / "docs" / "operators.md", lines)
@@ -80,7 +92,32 @@ def _operator(op: Op) -> str:
     count = "one or more" if op.operands == VARIADIC else str(op.operands)
     attributes = ", ".join(f"{a.name}: {a.kind.value}" for a in op.attributes)
     derivative = DERIVATIVES.get(type(op.derivative), "none")
-    return f"| `{op.name}` | {count} | {attributes} | {derivative} | {' '.join(op.doc.split())} |"
+    cells = (f"`{op.name}`", count, dtypes(op), attributes, derivative, " ".join(op.doc.split()))
+    return f"| {' | '.join(cells)} |"
+
+
+def dtypes(op: Op) -> str:
+    """Kinds of dtypes that the row's type rule takes, on the shapes that it is tested with."""
+    if op.graphs:
+        return "its graphs'"
+    return ", ".join([kind for kind, dtype in KINDS.items() if _takes(op, dtype)])
+
+
+def _takes(op: Op, dtype: DType) -> bool:
+    own = op.domain.operands
+    example = op.domain.examples[0] if op.domain.examples else Example(((),) * len(own))
+    drawn = [BOOL if x.boolean else INT64 if x.integer else None for x in own]
+    if None not in drawn:
+        return dtype in drawn
+    types = [
+        ArrayType(known or dtype, shape)
+        for known, shape in zip(cycle(drawn), example.shapes, strict=False)
+    ]
+    try:
+        op.type(*types, **canonical(op.attributes, example.attributes))
+    except DTypeError:
+        return False
+    return True
 
 
 def _write(path: Path, lines: list[str]) -> None:

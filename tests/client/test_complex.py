@@ -22,7 +22,6 @@ from pullback_graph.text import parse
 from pullback_graph.want import Gradient, Hvp, Jvp, Vjp, Want
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 
-jax.config.update("jax_enable_x64", True)
 RNG = np.random.default_rng(5)
 SERVICE = pb.local()
 

@@ -19,7 +19,6 @@ from pullback_graph.derivative import lower
 from pullback_graph.want import Gradient
 from pullback_worker.numpy_executor import fold
 
-jax.config.update("jax_enable_x64", True)
 RNG = np.random.default_rng(11)
 SERVICE = pb.local()
 ONE_AXIS = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from docs import generate
+from docs.pages import dtypes
+from pullback_graph.table import OPS
 
 FILES = {"docs/made/one.md": b"one\n", "docs/made/two.md": b"two\n"}
 
@@ -45,3 +47,16 @@ def test_an_unknown_row_is_refused_with_the_rows_there_are():
     """A misspelt row name stops with the names that exist."""
     with pytest.raises(SystemExit, match=r"no such row: stub; there are: stubs"):
         generate.main(["--check", "stub"])
+
+
+def test_the_table_says_which_dtypes_a_row_takes():
+    """Read from the type rules: arithmetic takes complex numbers, an order does not."""
+    expected = {
+        "add": "integer, real, complex",
+        "less": "bool, integer, real",
+        "fft": "complex",
+        "logical_or": "bool",
+        "eye": "",
+        "scan": "its graphs'",
+    }
+    assert {name: dtypes(OPS[name]) for name in expected} == expected

@@ -67,12 +67,13 @@ def random_graph(
     smooth: bool = False,
     special: bool = False,
     scalar: bool = False,
+    moves: Sequence[Move] = (),
 ) -> Graph:
     """A graph of about so many nodes, the same for the same seed.
 
     With `smooth`, only rows that are differentiable everywhere; with `special`, constants of NaN,
     infinity and the like; with `scalar`, one output more, `total`, the 0-d sum of the last value.
-    Nothing is pruned: values may go unused.
+    Nothing is pruned: values may go unused. `moves` are taken in place of those here.
     """
     random = seed if isinstance(seed, Random) else Random(seed)
     builder = Builder()
@@ -81,7 +82,7 @@ def random_graph(
         builder.input(f"x{i}", ArrayType(kind, random.choice(SHAPES)))
         for i in range(max(1, inputs))
     ]
-    moves = SMOOTH_MOVES if smooth else SMOOTH_MOVES + OTHER_MOVES
+    moves = moves or (SMOOTH_MOVES if smooth else SMOOTH_MOVES + OTHER_MOVES)
     values += [_constant(builder, random, kind, special) for _ in range(random.randrange(3))]
     while len(builder) < nodes:
         made = random.choice(moves)(Choice(random, values))
@@ -124,7 +125,13 @@ def graphs(
 def operands(graph: Graph, seed: int = 0) -> list[np.ndarray]:
     """An array per input, uniform in -2 to 2 (whole numbers for an integer dtype)."""
     rng = np.random.default_rng(seed)
-    return [np.asarray(rng.uniform(-2, 2, i.type.shape)).astype(i.type.dtype) for i in graph.inputs]
+    arrays = []
+    for _, type in graph.inputs:
+        array = np.asarray(rng.uniform(-2, 2, type.shape))
+        if type.is_complex:
+            array = array + 1j * rng.uniform(-2, 2, type.shape)
+        arrays.append(np.asarray(array, type.dtype))
+    return arrays
 
 
 # --- moves ----------------------------------------------------------------------------------------
@@ -302,15 +309,7 @@ def _sorted(c: Choice) -> Any:
     return None if x is None else do.sort(x, axis=c.axis(x))
 
 
-SMOOTH_MOVES: tuple[Move, ...] = (
-    _unary(UNARY),
-    _unary(UNARY),
-    _binary(BINARY),
-    _product,
-    _quotient,
-    _reduction("sum"),
-    _reduction("logsumexp"),
-    _cumsum,
+MOVING: tuple[Move, ...] = (
     _permuted,
     _reshaped,
     _expanded,
@@ -322,9 +321,21 @@ SMOOTH_MOVES: tuple[Move, ...] = (
     _padded,
     _flipped,
     _rolled,
+    _taken,
+)
+"""Moves that only move elements, of any dtype."""
+SMOOTH_MOVES: tuple[Move, ...] = (
+    _unary(UNARY),
+    _unary(UNARY),
+    _binary(BINARY),
+    _product,
+    _quotient,
+    _reduction("sum"),
+    _reduction("logsumexp"),
+    _cumsum,
     _multiplied,
     _contracted,
-    _taken,
+    *MOVING,
 )
 OTHER_MOVES: tuple[Move, ...] = (
     _unary(UNARY_WITH_KINKS),

@@ -78,7 +78,7 @@ def drawn_dtype(case: Case) -> DType | None:
 CASES = [
     case for case in ALL_CASES if not case.op.graphs and drawn_dtype(case) and case.shapes != ()
 ]
-SMOOTH = [case for case in spread(CASES, 3) if differentiable_operands(case)]
+SMOOTH = [case for case in spread(CASES, 2) if differentiable_operands(case)]
 COMPUTED = [case for case in spread(SMOOTH, 1) if case.op.name in NAMES]
 """A case of each row that does more than move elements, which JAX need not be compiled for."""
 

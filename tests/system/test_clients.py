@@ -88,6 +88,24 @@ def test_the_async_client_gives_sparse_matrices(server: RunningServer):
     np.testing.assert_allclose(matrix.diagonal(), [0.0, 6.0, 12.0])
 
 
+def test_complex_numbers_travel(service: Service):
+    """Complex inputs, seeds and derivatives over the wire are what this process makes of them."""
+
+    def spectrum(z: Any, w: Any) -> Any:
+        return pnp.sum(w * pnp.abs(np.fft.fft(z, norm="ortho")) ** 3)
+
+    z, w = np.exp(1j * np.arange(8.0)), np.linspace(0.5, 1.0, 8)
+    for wrt in (0, 1):
+        found = service.grad(spectrum, wrt=wrt)(z, w)
+        expected = pb.grad(spectrum, wrt=wrt)(z, w)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, strict=True)
+    _, pushed = service.jvp(lambda z: pnp.conj(z) * z)(z, tangent=1j * z)
+    np.testing.assert_allclose(pushed, np.zeros(8), atol=1e-15)
+    with pytest.raises(pb.NotDifferentiable, match="vjp, jvp or hvp"):
+        service.jacobian(np.fft.fft)(z)
+    assert {"complex64", "complex128"} <= set(service.server_info().dtypes)
+
+
 def test_large_inputs_are_named(service: Service):
     """An optimiser's data travels once: later calls find it by its hash."""
     x = np.arange(100_000.0)

@@ -273,7 +273,8 @@ ROWS: tuple[Op, ...] = (
         Partials(lambda t, z, x: 0.5 * t / z),
         4,
         reals(1, 0.3, 2.0, special=(0.0, 1.0, _INF)),
-        "The square root; NaN below zero. Derivative infinite at 0.",
+        "The square root; NaN below zero, of a complex x the one to the right of the imaginary "
+        "axis. Derivative infinite at 0.",
         type=_inexact,
     ),
     elementwise_row(

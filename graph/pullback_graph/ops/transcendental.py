@@ -59,7 +59,8 @@ ROWS: tuple[Op, ...] = (
         Partials(lambda t, z, x: t / x),
         10,
         reals(1, 0.3, 3.0, special=(0.0, 1.0, _INF)),
-        "The natural logarithm; -infinity at 0, NaN below.",
+        "The natural logarithm; -infinity at 0, NaN below; of a complex x, its imaginary part in "
+        "(-pi, pi].",
         type=_inexact,
     ),
     elementwise_row(
