@@ -5,9 +5,9 @@ Source: Curtis, Powell & Reid 1974; for symmetric ones Coleman & Moré 1984.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 
 import numpy as np
 
@@ -77,23 +77,15 @@ class Compression:
 
     def blocks(self, draft: Draft, problem: Problem) -> Mapping[Pair, Block]:
         """The values of every block."""
-        flat = self._flat(draft)
-        sizes = [problem.graph.types[number].size for number in self.part.results]
-        positions = self._positions(sizes)
-        rows, columns = self.pattern.rows, self.pattern.columns
+        flat, types = self._flat(draft), problem.graph.types
+        positions = self._positions([types[number].size for number in self.part.results])
         found: dict[Pair, Block] = {}
-        for value, top in _spans(problem, problem.values):
-            for index, left in _spans(problem, problem.indices):
-                height, width = (problem.graph.types[n].size for n in (value, index))
-                own = (rows >= top) & (rows < top + height)
-                own &= (columns >= left) & (columns < left + width)
-                pattern = pattern_of(rows[own] - top, columns[own] - left, (height, width))
-                values = None
-                if flat is not None and pattern.count:
-                    values = taken_at(flat, positions[own])
-                    dtype = problem.graph.types[value].dtype
-                    values = values if values.dtype == dtype else do.astype(values, dtype=dtype)
-                found[value, index] = Block(pattern, values)
+        for (value, index), own, pattern in _cut(problem, self.pattern):
+            values = None
+            if flat is not None and pattern.count:
+                values, dtype = taken_at(flat, positions[own]), types[value].dtype
+                values = values if values.dtype == dtype else do.astype(values, dtype=dtype)
+            found[value, index] = Block(pattern, values)
         return found
 
     def _flat(self, draft: Draft) -> Ref | None:
@@ -204,13 +196,23 @@ def indicator(builder: Builder, colours: Indices, type: ArrayType, start: int, s
     return ones if ones.shape == whole else do.broadcast_to(ones, shape=whole)
 
 
-def _spans(problem: Problem, numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Each value with the position of its first element among those of all."""
-    ends = accumulate([problem.graph.types[number].size for number in numbers])
-    return [
-        (number, end - problem.graph.types[number].size)
-        for number, end in zip(numbers, ends, strict=True)
-    ]
+def _cut(problem: Problem, pattern: Pattern) -> Iterator[tuple[Pair, Indices, Pattern]]:
+    """For each pair which places of the whole pattern are its own, and the pattern they make."""
+    heights, widths = (
+        np.array([problem.graph.types[number].size for number in numbers])
+        for numbers in (problem.values, problem.indices)
+    )
+    bottoms, rights = np.cumsum(heights), np.cumsum(widths)
+    block = np.searchsorted(bottoms, pattern.rows, side="right") * len(widths)
+    block += np.searchsorted(rights, pattern.columns, side="right")
+    order = np.argsort(block, kind="stable")
+    ends = np.cumsum(np.bincount(block, minlength=len(heights) * len(widths)))
+    pairs = product(range(len(heights)), range(len(widths)))
+    for (i, j), own in zip(pairs, np.split(order, ends[:-1]), strict=True):
+        rows = pattern.rows[own] - (bottoms[i] - heights[i])
+        columns = pattern.columns[own] - (rights[j] - widths[j])
+        shape = int(heights[i]), int(widths[j])
+        yield (problem.values[i], problem.indices[j]), own, pattern_of(rows, columns, shape)
 
 
 def compression(

@@ -38,6 +38,8 @@ MIN_ELEMENTS = 1 << 12
 """Elements of a dense Jacobian from which on it is worth looking for zeros."""
 MIN_SEEDS = 16
 """Rows and columns from which on it is."""
+MAX_PAIRS = 256
+"""Pairs of an output and an input up to which it is: each block is put together by itself."""
 MAX_SEARCHED = 1 << 22
 """Entries held in the search for them, at most: what takes more has too few zeros."""
 
@@ -209,6 +211,8 @@ def _worthwhile(problem: Problem, search: Search) -> Compression | None:
     """A compression that takes far fewer seeds than the dense modes, if there is one."""
     rows, columns = problem.rows, problem.columns
     if rows * columns < MIN_ELEMENTS or min(rows, columns) < MIN_SEEDS:
+        return None
+    if len(problem.values) * len(problem.indices) > MAX_PAIRS:
         return None
     limit = min(MAX_SEARCHED, max(rows * columns // 4, rows + columns))
     try:
