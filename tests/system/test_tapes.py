@@ -18,6 +18,7 @@ from pullback_graph.errors import (
     GraphError,
     InputError,
     NonFiniteError,
+    NotFoundError,
     PullbackError,
     UnsupportedError,
     WireError,
@@ -153,6 +154,21 @@ def test_a_batch_runs_packed_and_each_fault_has_its_own_error(
     ]
     assert len(packed) >= 90
     assert "packed" in packed[0].metrics.split_reason
+
+
+def test_a_graph_that_ran_packed_may_be_named_next(channel: grpc.Channel) -> None:
+    """Nobody decoded it, and still its fingerprint is found; an unknown one is not."""
+    jobs = [scalar_job(seed, as_tape=False) for seed in range(200, 260)]
+    together = evaluate_all(channel, [encode_job(job) for job in jobs])
+    for number in (50, 3):
+        job, found = jobs[number], together[number]
+        assert isinstance(job.graph, Graph)
+        assert isinstance(found, Result)
+        named = evaluate(channel, replace(job, graph=GraphHash(job.graph.fingerprint)))
+        for name, array in found.outputs.items():
+            np.testing.assert_allclose(named.outputs[name], array, 1e-12)
+    with pytest.raises(NotFoundError, match="send it again"):
+        evaluate(channel, replace(jobs[0], graph=GraphHash("ab" * 32)))
 
 
 def test_a_job_gives_the_same_bits_and_digest_in_a_batch_and_alone(channel: grpc.Channel) -> None:

@@ -96,6 +96,20 @@ def shape_size(data: NDArray, at: int, end: int, max_rank: int, max_size: int) -
     return size
 
 
-def length_tag(number: int) -> int:
-    """The tag of a field of that number that has a length: a message, a string, packed numbers."""
-    return number << 3 | LENGTH
+def length_tag(number: int) -> Whole:
+    """The tag of a field of that number that has a length: a message, a string, packed numbers.
+
+    Tags are NumPy's int64: for each of Python's own numbers among a function's operands, numba
+    would compile it again.
+    """
+    return np.int64(number << 3 | LENGTH)
+
+
+def varint_tag(number: int) -> Whole:
+    """The tag of a field of that number that is a number."""
+    return np.int64(number << 3 | VARINT)
+
+
+def fixed_tag(number: int) -> Whole:
+    """The tag of a field of that number that is a double."""
+    return np.int64(number << 3 | FIXED64)

@@ -37,6 +37,9 @@ from pullback_worker.tape_wire_writing import (
     put_text,
 )
 
+_START, _AFTER_D, _BEFORE_END, _END = np.array([0, 2, 6, len(BETWEEN)])
+"""Where the parts of BETWEEN end: `d(`, `)/d(` and `)`."""
+
 
 @jit
 def write_replies(
@@ -142,7 +145,7 @@ def _put_metrics(
     at = put_number(out, at, reply.ADJOINTS_TAG, np.int64(figures[ADJOINTS]))
     at = put_double(out, at, reply.FLOPS_TAG, figures[FLOPS])
     at = put_number(out, at, reply.PEAK_BYTES_TAG, np.int64(figures[PEAK_BYTES]))
-    at = put_text(out, at, reply.DIGEST_TAG, results.digests[j], 0, results.digests.shape[1])
+    at = put_text(out, at, reply.DIGEST_TAG, results.digests[j], _START, results.digests.shape[1])
     for k in range(job[col.WRT_AT], job[col.WRT_END]):
         row = packed.inputs[packed.wrt[k]]
         if is_independent(results, job, row):
@@ -178,11 +181,11 @@ def _put_non_finite(
         at = _put_name(out, at, data, packed.outputs[job[col.OUTPUT_AT] + number - inputs])
     else:
         by = packed.wrt[job[col.WRT_AT] + number - inputs - outputs]
-        at = put_bytes(out, at, BETWEEN, 0, 2)
+        at = put_bytes(out, at, BETWEEN, _START, _AFTER_D)
         at = _put_name(out, at, data, packed.outputs[job[col.OUTPUT]])
-        at = put_bytes(out, at, BETWEEN, 2, 6)
+        at = put_bytes(out, at, BETWEEN, _AFTER_D, _BEFORE_END)
         at = _put_name(out, at, data, packed.inputs[by])
-        at = put_bytes(out, at, BETWEEN, 6, 7)
+        at = put_bytes(out, at, BETWEEN, _BEFORE_END, _END)
     return put_number(out, at, reply.COUNT_TAG, count)
 
 

@@ -1,4 +1,4 @@
-"""The same pass over the jobs that hold a Graph: one of scalars alone is numbered as a tape is.
+"""The second pass, of a job that holds a Graph: one of scalars alone is numbered as a tape is.
 
 Truth values keep apart from numbers here as the rows' type rules keep them: a tape has both as
 numbers, a graph that mixes them does not type, and is left to the codec to say so.
@@ -13,16 +13,13 @@ from pullback_graph.tape.rows import NO_ROW, NDArray
 from pullback_proto.v1 import graph_pb2
 from pullback_worker import tape_wire_layout as col
 from pullback_worker.tape_numba import jit
-from pullback_worker.tape_wire import VARINT, Whole, field, length_tag, varint
+from pullback_worker.tape_wire import Whole, field, length_tag, varint, varint_tag
 from pullback_worker.tape_wire_heads import scan_tensor
 from pullback_worker.tape_wire_layout import Packed, RowTable
 from pullback_worker.tape_wire_sides import (
     NAME,
-    begin,
     copy_constants,
-    finish,
     gathers_exist,
-    give_back,
     row_of,
     scan_input,
     take_name,
@@ -32,33 +29,13 @@ _GRAPH, _NODE = graph_pb2.Graph, graph_pb2.Node
 _INPUTS, _NODES = length_tag(_GRAPH.INPUTS_FIELD_NUMBER), length_tag(_GRAPH.NODES_FIELD_NUMBER)
 _CONSTANTS = length_tag(_GRAPH.CONSTANTS_FIELD_NUMBER)
 _OUTPUTS = length_tag(_GRAPH.OUTPUTS_FIELD_NUMBER)
-_VERSION = _GRAPH.OP_TABLE_VERSION_FIELD_NUMBER << 3 | VARINT
-_VALUE = graph_pb2.Output.VALUE_FIELD_NUMBER << 3 | VARINT
+_VERSION = varint_tag(_GRAPH.OP_TABLE_VERSION_FIELD_NUMBER)
+_VALUE = varint_tag(graph_pb2.Output.VALUE_FIELD_NUMBER)
 _OP, _OPERANDS = length_tag(_NODE.OP_FIELD_NUMBER), length_tag(_NODE.OPERANDS_FIELD_NUMBER)
 
 
 @jit
-def scan_graphs(
-    data: NDArray, dtype: int, itemsize: int, table: RowTable, packed: Packed, truths: NDArray
-) -> None:
-    """Read the graphs of the jobs taken; those that are not sound, or not of scalars, are left.
-
-    Args:
-        truths: scratch of a job's size: per value, whether it is a truth value.
-    """
-    for j in range(len(packed.jobs)):
-        job = packed.jobs[j]
-        if not job[col.TAKEN] or job[col.IS_TAPE]:
-            continue
-        begin(job, packed.used)
-        if _scan_graph(data, dtype, itemsize, job, table, packed, truths):
-            finish(job, packed.used)
-        else:
-            give_back(job, packed.used)
-
-
-@jit
-def _scan_graph(
+def scan_graph(
     data: NDArray,
     dtype: int,
     itemsize: int,
@@ -67,6 +44,11 @@ def _scan_graph(
     packed: Packed,
     truths: NDArray,
 ) -> bool:
+    """Read the graph of a job; whether it is sound, and of scalars.
+
+    Args:
+        truths: scratch of a job's size: per value, whether it is a truth value.
+    """
     at, end = job[col.BODY_AT], job[col.BODY_END]
     held, scalars = 0, 0  # inputs and constants; and nodes besides
     while at < end:

@@ -11,7 +11,7 @@ from pullback_graph.tape.rows import NDArray
 from pullback_proto.v1 import job_pb2, tensor_pb2
 from pullback_worker import tape_wire_layout as col
 from pullback_worker.tape_numba import jit
-from pullback_worker.tape_wire import FIXED64, VARINT, field, is_ascii, length_tag
+from pullback_worker.tape_wire import field, fixed_tag, is_ascii, length_tag, varint_tag
 from pullback_worker.tape_wire_layout import Packed
 
 _JOB, _OPTIONS = job_pb2.Job, job_pb2.Options
@@ -21,15 +21,15 @@ _VALUE, _GRADIENT = length_tag(_JOB.VALUE_FIELD_NUMBER), length_tag(_JOB.GRADIEN
 _HOW = length_tag(_JOB.OPTIONS_FIELD_NUMBER)
 _LAST_FIELD = _JOB.HESSIAN_FIELD_NUMBER
 
-_DEADLINE = _OPTIONS.DEADLINE_S_FIELD_NUMBER << 3 | FIXED64
-_PRIORITY = _OPTIONS.PRIORITY_FIELD_NUMBER << 3 | VARINT
-_CHECK = _OPTIONS.CHECK_FIELD_NUMBER << 3 | VARINT
+_DEADLINE = fixed_tag(_OPTIONS.DEADLINE_S_FIELD_NUMBER)
+_PRIORITY = varint_tag(_OPTIONS.PRIORITY_FIELD_NUMBER)
+_CHECK = varint_tag(_OPTIONS.CHECK_FIELD_NUMBER)
 _SPLIT = length_tag(_OPTIONS.SPLIT_FIELD_NUMBER)
 _CHECK_FINITE = int(job_pb2.CHECK_FINITE)
 
 _NAME = length_tag(tensor_pb2.NamedTensor.NAME_FIELD_NUMBER)
 _TENSOR = length_tag(tensor_pb2.NamedTensor.TENSOR_FIELD_NUMBER)
-_DTYPE = tensor_pb2.Tensor.DTYPE_FIELD_NUMBER << 3 | VARINT  # a TensorType begins as a Tensor does
+_DTYPE = varint_tag(tensor_pb2.Tensor.DTYPE_FIELD_NUMBER)  # a TensorType begins as a Tensor does
 _SHAPE = length_tag(tensor_pb2.Tensor.SHAPE_FIELD_NUMBER)
 _DATA = length_tag(tensor_pb2.Tensor.DATA_FIELD_NUMBER)
 
@@ -118,7 +118,7 @@ def scan_tensor(data: NDArray, at: int, end: int, dtype: int, row: NDArray) -> b
             row[col.FIRST], row[col.SIZE] = a, b
         else:
             return False
-    return found >> (_DTYPE >> 3) & 1 == 1
+    return bool(found >> (_DTYPE >> 3) & 1 == 1)
 
 
 @jit

@@ -13,7 +13,7 @@ from pullback_graph.tape.rows import NDArray
 from pullback_proto.v1 import job_pb2, metrics_pb2, tensor_pb2
 from pullback_worker import tape_wire_layout as col
 from pullback_worker.tape_numba import jit
-from pullback_worker.tape_wire import FIXED64, VARINT, Whole, length_tag
+from pullback_worker.tape_wire import Whole, fixed_tag, length_tag, varint_tag
 from pullback_worker.tape_wire_figures import (
     ADJOINTS,
     NODES,
@@ -26,26 +26,26 @@ from pullback_worker.tape_wire_writing import framed_size, number_size, text_siz
 
 _REPLY, _RESULT, _METRICS = job_pb2.JobReply, job_pb2.JobResult, metrics_pb2.JobMetrics
 ID_TAG, IN_REPLY_TAG = length_tag(_REPLY.ID_FIELD_NUMBER), length_tag(_REPLY.RESULT_FIELD_NUMBER)
-POSITION_TAG = _REPLY.POSITION_FIELD_NUMBER << 3 | VARINT
+POSITION_TAG = varint_tag(_REPLY.POSITION_FIELD_NUMBER)
 OUTPUT_TAG = length_tag(_RESULT.OUTPUTS_FIELD_NUMBER)
 DERIVATIVE_TAG = length_tag(_RESULT.DERIVATIVES_FIELD_NUMBER)
 IN_RESULT_TAG = length_tag(_RESULT.METRICS_FIELD_NUMBER)
 NAME_TAG = length_tag(tensor_pb2.NamedTensor.NAME_FIELD_NUMBER)
 TENSOR_TAG = length_tag(tensor_pb2.NamedTensor.TENSOR_FIELD_NUMBER)
-DTYPE_TAG = tensor_pb2.Tensor.DTYPE_FIELD_NUMBER << 3 | VARINT
+DTYPE_TAG = varint_tag(tensor_pb2.Tensor.DTYPE_FIELD_NUMBER)
 SHAPE_TAG = length_tag(tensor_pb2.Tensor.SHAPE_FIELD_NUMBER)
 DATA_TAG = length_tag(tensor_pb2.Tensor.DATA_FIELD_NUMBER)
 OF_TAG = length_tag(job_pb2.Derivative.OUTPUT_FIELD_NUMBER)
 BY_TAG = length_tag(job_pb2.Derivative.INPUT_FIELD_NUMBER)
 VALUE_TAG = length_tag(job_pb2.Derivative.VALUE_FIELD_NUMBER)
-NODES_TAG = _METRICS.NODES_FIELD_NUMBER << 3 | VARINT
-ADJOINTS_TAG = _METRICS.ADJOINT_EVALUATIONS_FIELD_NUMBER << 3 | VARINT
-FLOPS_TAG = _METRICS.FLOPS_FIELD_NUMBER << 3 | FIXED64
-PEAK_BYTES_TAG = _METRICS.PEAK_BYTES_FIELD_NUMBER << 3 | VARINT
+NODES_TAG = varint_tag(_METRICS.NODES_FIELD_NUMBER)
+ADJOINTS_TAG = varint_tag(_METRICS.ADJOINT_EVALUATIONS_FIELD_NUMBER)
+FLOPS_TAG = fixed_tag(_METRICS.FLOPS_FIELD_NUMBER)
+PEAK_BYTES_TAG = varint_tag(_METRICS.PEAK_BYTES_FIELD_NUMBER)
 DIGEST_TAG = length_tag(_METRICS.DIGEST_FIELD_NUMBER)
 INDEPENDENT_TAG = length_tag(_METRICS.INDEPENDENT_INPUTS_FIELD_NUMBER)
 NON_FINITE_TAG = length_tag(_METRICS.NON_FINITE_FIELD_NUMBER)
-COUNT_TAG = metrics_pb2.NonFinite.COUNT_FIELD_NUMBER << 3 | VARINT
+COUNT_TAG = varint_tag(metrics_pb2.NonFinite.COUNT_FIELD_NUMBER)
 BETWEEN = np.frombuffer(b"d()/d()", np.uint8)  # a derivative is named d(output)/d(input)
 
 BODY, METRICS, SIZES = range(3)

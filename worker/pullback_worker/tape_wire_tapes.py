@@ -1,4 +1,4 @@
-"""The second pass, over jobs that hold a Tape: its packed columns copied, every node checked."""
+"""The second pass, of a job that holds a Tape: its packed columns copied, every node checked."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from pullback_graph.types import MAX_RANK
 from pullback_proto.v1 import tape_pb2
 from pullback_worker import tape_wire_layout as col
 from pullback_worker.tape_numba import jit
-from pullback_worker.tape_wire import VARINT, Whole, field, length_tag, shape_size, word
+from pullback_worker.tape_wire import Whole, field, length_tag, shape_size, varint_tag, word
 from pullback_worker.tape_wire_layout import MAX_OPS, Packed, RowTable
 from pullback_worker.tape_wire_sides import (
     MAX_ELEMENTS,
     NAME,
-    begin,
     copy_constants,
-    finish,
     gathers_exist,
-    give_back,
     input_scalars,
     row_of,
     scan_input,
@@ -27,8 +24,8 @@ from pullback_worker.tape_wire_sides import (
 )
 
 _TAPE = tape_pb2.Tape
-_DTYPE = _TAPE.DTYPE_FIELD_NUMBER << 3 | VARINT
-_VERSION = _TAPE.OP_TABLE_VERSION_FIELD_NUMBER << 3 | VARINT
+_DTYPE = varint_tag(_TAPE.DTYPE_FIELD_NUMBER)
+_VERSION = varint_tag(_TAPE.OP_TABLE_VERSION_FIELD_NUMBER)
 _INPUTS, _OPS = length_tag(_TAPE.INPUTS_FIELD_NUMBER), length_tag(_TAPE.OPS_FIELD_NUMBER)
 _OUTPUTS = length_tag(_TAPE.OUTPUTS_FIELD_NUMBER)
 _CONSTANTS = length_tag(_TAPE.CONSTANTS_FIELD_NUMBER)
@@ -36,27 +33,32 @@ _OPCODES = length_tag(_TAPE.OPCODES_FIELD_NUMBER)
 _OPERANDS = length_tag(_TAPE.OPERANDS_FIELD_NUMBER)
 _VALUES = length_tag(tape_pb2.TapeOutput.VALUES_FIELD_NUMBER)
 _SHAPE = length_tag(tape_pb2.TapeOutput.SHAPE_FIELD_NUMBER)
-_COLUMNS = 16
+COLUMNS = 16
 """Beyond the numbers of a Tape's fields; those that are packed columns keep their bounds by it."""
 
 
 @jit
-def scan_tapes(data: NDArray, dtype: int, itemsize: int, table: RowTable, packed: Packed) -> None:
-    """Read the tapes of the jobs taken; those that are not sound are left."""
+def scan_tape(
+    data: NDArray,
+    dtype: int,
+    itemsize: int,
+    job: NDArray,
+    table: RowTable,
+    packed: Packed,
+    columns: NDArray,
+) -> bool:
+    """Read the tape of a job; whether it is sound.
+
+    Args:
+        columns: `(2, COLUMNS)` int64, scratch: where packed columns start and end.
+    """
     ops = np.zeros(MAX_OPS, np.uint8)
-    starts, ends = np.zeros(_COLUMNS, np.int64), np.zeros(_COLUMNS, np.int64)
-    for j in range(len(packed.jobs)):
-        job = packed.jobs[j]
-        if not (job[col.TAKEN] and job[col.IS_TAPE]):
-            continue
-        begin(job, packed.used)
-        starts[:] = 0
-        ends[:] = 0
-        count = _scan_parts(data, dtype, job, table, packed, ops, starts, ends)
-        if count >= 0 and _copy(data, itemsize, job, table, packed, ops[:count], starts, ends):
-            finish(job, packed.used)
-        else:
-            give_back(job, packed.used)
+    columns[:] = 0
+    starts, ends = columns[0], columns[1]
+    count = _scan_parts(data, dtype, job, table, packed, ops, starts, ends)
+    if count < 0:
+        return False
+    return bool(_copy(data, itemsize, job, table, packed, ops[:count], starts, ends))
 
 
 @jit
@@ -88,7 +90,7 @@ def _scan_parts(
             sound = _scan_output(data, a, b, job, packed)
         else:
             number = tag >> 3
-            sound = tag >= 0 and number < _COLUMNS and seen >> number & 1 == 0
+            sound = tag >= 0 and number < COLUMNS and seen >> number & 1 == 0
             if sound:
                 seen |= 1 << number
                 starts[number], ends[number] = a, b

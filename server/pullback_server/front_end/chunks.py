@@ -65,6 +65,9 @@ class ChunkRunner:
         answered = {arrival for arrival, reply in pairs if reply is not None}
         if not answered:
             return list(arrivals)
+        self.evaluation.runner.remember_packed(
+            [arrival.data for arrival in answered if brings_graph(arrival.data)]
+        )
         for totals in done.totals:
             self.evaluation.accounting.answered_together(answered, totals)
         await emit([reply for _, reply in pairs if reply is not None])

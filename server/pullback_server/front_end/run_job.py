@@ -5,7 +5,8 @@ decode -> find or prepare -> bind -> run here, or hand back what the dispatcher 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -44,6 +45,9 @@ HEADS = 1024
 """Kinds of job that are answered on the event loop without decoding all of them again."""
 SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
+PACKED_KEPT, PACKED_LOOKS = 4096, 128
+"""Packed jobs kept for the graphs in them, each at most 16 KiB; and how many are decoded at most
+for one that is looked for, a fraction of a millisecond each."""
 
 Ready: TypeAlias = "Prepared | PreparedTape"
 
@@ -78,6 +82,7 @@ class JobRunner:
         self.limits = limits
         self._known: dict[Hashable, tuple[Job, Ready]] = {}
         self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
+        self._packed: deque[bytes] = deque(maxlen=PACKED_KEPT)
 
     def answer_at_once(self, arrival: Arrival) -> Answer | None:
         """The answer of a job small enough for the event loop, or None for any other.
@@ -189,18 +194,40 @@ class JobRunner:
         with suppress(LimitExceeded):
             self._sources.put(fingerprint, data)
 
+    def remember_packed(self, jobs: Iterable[bytes]) -> None:
+        """Keep serialised jobs that ran packed, whose graphs nobody decoded: one may name them.
+
+        Their fingerprints are found when a graph is asked for that is not stored, oldest first.
+        """
+        for data in jobs:
+            self._packed.append(data)
+
     def _stored(self, fingerprint: str) -> Graph:
         """A stored graph, decoded now if only its job was kept.
 
         Raises:
             NotFoundError: it is not stored here.
         """
+        if fingerprint not in self.graphs and fingerprint not in self._sources:
+            self._look_among_packed(fingerprint)
         if fingerprint in self.graphs or fingerprint not in self._sources:
             return self.graphs.get(fingerprint)
         graph = decode_job(self._sources.get(fingerprint), self.limits).graph
         assert isinstance(graph, Graph), "only jobs that bring their graph are remembered"
         self.graphs.put(fingerprint, graph)
         return graph
+
+    def _look_among_packed(self, fingerprint: str) -> None:
+        """Give jobs that ran packed their names, up to the one that is asked for."""
+        for _ in range(PACKED_LOOKS):
+            try:
+                data = self._packed.popleft()
+            except IndexError:
+                return
+            graph = decode_job(data, self.limits).graph
+            self.remember(graph.fingerprint, data)
+            if graph.fingerprint == fingerprint:
+                return
 
     def run(self, bound: BoundJob) -> Answer:
         """Run a bound job here.
