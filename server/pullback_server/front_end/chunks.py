@@ -66,7 +66,7 @@ class ChunkRunner:
         if not answered:
             return list(arrivals)
         self.evaluation.runner.remember_packed(
-            [arrival.data for arrival in answered if brings_graph(arrival.data)]
+            [a.data for a, reply in pairs if reply is not None and brings_graph(a.data)]
         )
         for totals in done.totals:
             self.evaluation.accounting.answered_together(answered, totals)
