@@ -70,6 +70,22 @@ def test_both_results_count_once(heed: bool):
     assert cluster.scheduler.snapshot().wasted_s["copied"] == (0.0 if heed else 1.0)
 
 
+def test_a_loser_that_does_not_stop_is_killed():
+    """Like any cancelled batch, after the grace period; the job goes on without it."""
+    cluster = Cluster(workers=2, late_least_s=2.0, grace_s=1.0)
+    plan = reduce_plan(2, seconds=1.0)
+    for job in (10, 11, 12):
+        cluster.submit(plan, job=job)
+    cluster.drain()
+    cluster.submit(plan)
+    cluster.finish(2)
+    (other,) = runs(cluster.tick(3.5))
+    assert any(isinstance(c, CancelRun) for c in cluster.finish(other))
+    assert 1 not in cluster.pool.replies or results_of(cluster)
+    assert not any(isinstance(c, KillWorker) for c in cluster.tick(0.9))
+    assert [c.worker for c in cluster.tick(0.2) if isinstance(c, KillWorker)] == [1]
+
+
 @pytest.mark.parametrize("lost_first", [True, False])
 def test_losing_one_of_two_attempts_costs_nothing(lost_first: bool):
     """While a task is tried twice, the loss of either worker leaves it to the other."""

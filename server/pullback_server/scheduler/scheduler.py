@@ -192,7 +192,7 @@ class Scheduler:
             self._return(job, batch, Trigger.RETURNED, event.now_s)
         elif all(other.job != batch.job for other in worker.batches.values()):
             self._board.commands.append(Free(worker.id, batch.job))
-        self._stragglers.settle(job, batch)
+        self._stragglers.settle(job, batch, event.now_s)
         self._stragglers.arm(worker, event.now_s)
         self._matching.reconsider(worker.id)
         if not worker.batches:
@@ -236,7 +236,7 @@ class Scheduler:
             self._return(job, batch, Trigger.WORKER_LOST, event.now_s)
             if to_blame and job.id in self._jobs:
                 self._blame(job, running, event)
-        self._stragglers.settle(self._jobs.get(batch.job), batch)
+        self._stragglers.settle(self._jobs.get(batch.job), batch, event.now_s)
 
     def _cancel(self, event: Cancel) -> None:
         job = self._jobs.get(event.job)

@@ -146,7 +146,7 @@ class Stragglers:
         board.totals.copies += len(tasks)
         self._copies += 1
 
-    def settle(self, job: Job | None, batch: Batch) -> None:
+    def settle(self, job: Job | None, batch: Batch, now_s: float) -> None:
         """A batch that was tried twice is done with: tell the other to stop, if it can."""
         if batch.twin is None:
             return
@@ -155,7 +155,7 @@ class Stragglers:
         self._copies -= 1
         worker = self._board.fleet.get(number)
         twin = worker.batches.get(other) if worker is not None else None
-        if twin is None:
+        if worker is None or twin is None:
             return
         twin.twin = None
         twin.alone = True
@@ -163,4 +163,6 @@ class Stragglers:
             twin.superseded = batch.counted_s > 0
         elif not any(job.runs(task, other) for task in twin.unreported):
             twin.superseded = True
+            twin.cancelled_s = now_s
             self._board.commands.append(CancelRun(number, other))
+            self.arm(worker, now_s)
