@@ -1,0 +1,79 @@
+"""The scheduler's simulation: nothing is lost, and the same seeds give the same."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from benchmarks.scale import jain, p99
+from benchmarks.simulator.arrivals import mixed, poisson, waiting
+from benchmarks.simulator.plans import sharded, single
+from benchmarks.simulator.simulation import Arrival, Simulation
+from benchmarks.simulator.virtual_pool import Costs
+from benchmarks.svg_chart import axis_of, line_chart
+from pullback_server.planner.plan import Placement
+from pullback_server.scheduler import Settings
+
+FAULTS = Costs(straggle=0.05, fault_every_s=20.0)
+
+
+@pytest.mark.parametrize("costs", [Costs(), FAULTS], ids=["whole", "with faults"])
+def test_every_job_is_answered(costs: Costs):
+    """All arrivals are answered with results, and each task is placed at least once."""
+    arrivals = poisson(mixed(), 0.9, 8, 400, seed=3)
+    outcome = Simulation(arrivals, 8, costs=costs).run()
+    assert outcome.failed == 0
+    assert sum(map(len, outcome.latency_s.values())) == len(arrivals)
+    tasks = sum(len(arrival.plan.tasks) for arrival in arrivals)
+    assert outcome.decisions >= tasks
+    assert (outcome.decisions > tasks) == (costs is FAULTS)
+
+
+def test_a_run_repeats():
+    """The same seeds give the same placements, times and waits, faults included."""
+    arrivals = poisson(mixed(), 0.9, 4, 200, 5)
+    runs = [Simulation(arrivals, 4, costs=FAULTS).run() for _ in range(2)]
+    first, second = ((r.decisions, r.virtual_s, r.queued_s, r.served_s) for r in runs)
+    assert first == second
+
+
+def test_time_is_accounted_for():
+    """One worker with one job of known times is busy for the sum of them."""
+    outcome = Simulation([Arrival(0.0, sharded(4, 1.0))], 1, costs=Costs(spread=0.0)).run()
+    assert sum(outcome.served_s.values()) == pytest.approx(4.0, rel=1e-3)
+    assert outcome.utilisation == pytest.approx(1.0, rel=0.02)
+    assert outcome.virtual_s == pytest.approx(4.0, rel=0.02)
+
+
+def test_the_pool_grows_and_shrinks_in_virtual_time():
+    """Elastic settings start with the least, and all work is done all the same."""
+    settings = Settings(workers={Placement.CPU: 16}, least_workers={Placement.CPU: 1}, idle_s=5.0)
+    arrivals = [Arrival(20.0 * k, sharded(64, 1.0)) for k in range(3)]
+    simulation = Simulation(arrivals, 16, settings=settings)
+    outcome = simulation.run()
+    assert outcome.failed == 0
+    assert max(outcome.latency_s[""]) < 20.0
+
+
+def test_measures_of_fairness_and_waiting():
+    """Jain's index is one for equals and 1 / n for a sole owner; p99 is near the top."""
+    assert jain([2.0] * 5) == pytest.approx(1.0)
+    assert jain([1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
+    assert p99([float(k) for k in range(1000)]) == 990.0
+    assert p99([3.0]) == 3.0
+    assert single(0.5).total_s == pytest.approx(0.5, rel=1e-3)
+    assert len({arrival.client for arrival in waiting(5, 0.1, 1.0)}) == 5
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_charts_are_svg_and_repeat(logarithmic: bool):
+    """The same figures give the same text, which is XML with a line for each series."""
+    across = axis_of("workers <n>", [10, 1000], logarithmic=logarithmic)
+    up = axis_of("per & s", [3.0, 30.0], logarithmic=logarithmic)
+    lines = {"a<b": [(10, 3.0), (1000, 30.0)], "b": [(10, 5.0), (1000, 5.0)]}
+    text = line_chart("a & b", across, up, lines)
+    assert text == line_chart("a & b", across, up, lines)
+    root = ElementTree.fromstring(text)
+    assert len([item for item in root if item.tag.endswith("polyline")]) == 2
+    assert all(0.0 <= across.place(tick) <= 1.0 for tick in across.ticks())
