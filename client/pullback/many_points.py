@@ -243,6 +243,7 @@ class ManyPoints:
         metrics.nodes = len(lowered.graph.nodes)
         metrics.adjoint_evaluations = lowered.adjoints
         metrics.independent_inputs = lowered.independent
+        metrics.mode, metrics.mode_reason = lowered.mode.name, lowered.mode.reason
         names = [*self._stacked, *lowered.graph.output_names]
         metrics.non_finite = {
             name: count

@@ -224,6 +224,14 @@ def test_a_graph_sent_before_is_refused() -> None:
         pb.local().evaluate_many(GraphHash("0" * 64), STACKED)
 
 
+def test_the_mode_of_a_derivative_is_told() -> None:
+    """It is that of one point."""
+    want = Jacobian(("x",), ("y",))
+    alone = pb.local().evaluate(GRAPH, {"x": X[0], "w": W}, want=want)
+    many = pb.local().evaluate_many(GRAPH, STACKED, want=want)
+    assert many.metrics.mode == alone.metrics.mode != ""
+
+
 def test_a_block_that_fails_names_its_points() -> None:
     """The deadline is for all points together; the error keeps its class."""
     with pytest.raises(pb.DeadlineExceeded, match=r"^points 0 to 10: "):

@@ -164,7 +164,7 @@ class Route(NamedTuple):
 def route(graph: Graph, want: Want) -> Route | None:
     """How a graph's job would go, with a reason if it had better; None where it cannot."""
     found = estimate(graph, want)
-    if found is None:
+    if found is None or not graph.inputs:
         return None
     dtype = graph.inputs[0].type.dtype
     points = pointwise(graph) if _may_be_pointwise(graph, want) else None
