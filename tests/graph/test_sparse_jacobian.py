@@ -260,7 +260,7 @@ def test_too_many_places_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("pullback_graph.derivative.jacobian")
     monkeypatch.setattr(module, "MAX_ENTRIES", 1000)
     graph = of_vector(50, lambda x: do.cumsum(x, axis=0))
-    with pytest.raises(LimitExceeded, match="over 1000 may differ from zero; ask for fewer"):
+    with pytest.raises(LimitExceeded, match="over 1000 places may differ from zero; ask for fewer"):
         lower(graph, Jacobian(("x",), sparse=True), fold=fold)
 
 

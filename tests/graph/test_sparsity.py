@@ -180,8 +180,18 @@ def test_a_long_chain_of_known_values_is_run_or_left() -> None:
 def test_a_structure_past_the_limit_is_refused() -> None:
     """What holds more entries than allowed ends the search."""
     graph = of_vector(50, lambda x: do.cumsum(x, axis=0))
-    with pytest.raises(TooDense):
+    with pytest.raises(TooDense, match="over 2000 places"):
         structure(graph, [0], [1], fold, limit=2000)
+
+
+def test_values_of_too_many_elements_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before an array of as many numbers is made, of an input and of a node's result."""
+    wide = of_vector(10, lambda x: do.broadcast_to(x, shape=(1000, 10)))
+    with pytest.raises(TooDense, match="10000 elements, and 800 are followed"):
+        structure(wide, [0], [1], fold, limit=100)
+    monkeypatch.setattr("pullback_graph.sparsity.sets.MAX_ELEMENTS", 9)
+    with pytest.raises(TooDense, match="10 elements, and 9 are followed"):
+        structure(of_vector(10, do.sin), [0], [1], fold)
 
 
 PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Callable[[Ref, Ref], Ref]]] = {

@@ -40,6 +40,8 @@ MIN_SEEDS = 16
 """Rows and columns from which on it is."""
 MAX_PAIRS = 256
 """Pairs of an output and an input up to which it is: each block is put together by itself."""
+PLACED_BYTES = 32
+"""Bytes that could be moved while one place is written into a dense block."""
 MAX_SEARCHED = 1 << 22
 """Entries held in the search for them, at most: what takes more has too few zeros."""
 
@@ -142,11 +144,11 @@ def _compression(problem: Problem, search: Search) -> Compression:
     """
     try:
         found = search.found(problem, MAX_ENTRIES)
-    except TooDense:
+    except TooDense as error:
         raise LimitExceeded(
-            f"of the Jacobian's {problem.rows} x {problem.columns} places over {MAX_ENTRIES} may "
-            "differ from zero; ask for fewer outputs or inputs at once, or for a vjp or jvp, and "
-            "make indices constants: those that are inputs leave an axis dense"
+            f"the sparse Jacobian of {problem.rows} rows and {problem.columns} columns: {error}; "
+            "ask for fewer outputs or inputs at once, or for a vjp or jvp, and make indices "
+            "constants: those that are inputs leave an axis dense"
         ) from None
     assert found is not None, "without a limit there is a colouring"
     return found
@@ -187,8 +189,9 @@ def _blocks(draft: Draft, problem: Problem, search: Search) -> tuple[Blocks, Mod
     counted = f"{problem.columns} columns, {problem.rows} rows"
     listed = ", ".join([f"{name} is estimated at {cost:.2g}" for name, cost in costs.items()])
     found = _worthwhile(problem, search)
-    if found is not None and found.work < costs[best]:
-        reason = f"{found.reason}: estimated at {found.work:.2g}, {listed}"
+    work = 0.0 if found is None else found.work + PLACED_BYTES * found.pattern.count
+    if found is not None and work < costs[best]:
+        reason = f"{found.reason}: estimated at {work:.2g}, {listed}"
         blocks = found.blocks(draft, problem)
         return _written_out(problem, blocks), Mode(found.mode, reason)
     run = {"forward": dense.forward, "reverse": dense.reverse}[best]

@@ -21,7 +21,7 @@ from pullback_graph.pattern import Pattern, pattern_of
 from pullback_graph.sparsity.bodies import Given
 from pullback_graph.sparsity.products import Pairs
 from pullback_graph.sparsity.relation import MOVEMENTS, Evaluate, Known, Relation, Relations, kept
-from pullback_graph.sparsity.sets import Dependence, Members, Sets, TooDense, union
+from pullback_graph.sparsity.sets import Dependence, Members, Sets, TooDense, check_size, union
 from pullback_graph.types import ArrayType
 
 MAX_ENTRIES = 1 << 25
@@ -48,12 +48,13 @@ def structure(
         evaluate: runs rows that move elements; without it, `axes` alone is asked.
 
     Raises:
-        TooDense: some value's sets hold more than `limit` entries.
+        TooDense: some value's sets hold more than `limit` entries, or it has too many elements.
     """
     found = _Propagation(graph, evaluate, limit, [MAX_VISITED_NODES])
     first = 0
     for number in inputs:
         size = graph.types[number].size
+        check_size(first + size, limit)
         found.of[number] = Dependence(np.arange(1, size + 1), Sets.singletons(first, size))
         first += size
     found.run(values)
@@ -67,7 +68,7 @@ def _pattern(parts: Sequence[Dependence], columns: int, limit: int) -> Pattern:
         own = part.sets.starts[part.numbers + 1] - part.sets.starts[part.numbers]
         total += int(own.sum())
         if total > limit:
-            raise TooDense(f"the pattern has over {limit} places")
+            raise TooDense(f"over {limit} places may differ from zero")
         counts.append(own)
         entries.append(part.sets.entries(part.numbers)[1])
     lengths = np.concatenate(counts) if counts else np.zeros(0, np.int64)
@@ -120,6 +121,8 @@ class _Propagation:
                     self.of.pop(i, None)
 
     def _node(self, first: int, node: Node) -> None:
+        for made in node.types:
+            check_size(made.size, self._limit)
         types = [self.graph.types[i] for i in node.operands]
         if node.op.follow is not None:
             found = node.op.follow(self._given(node, types), self, **node.attributes)

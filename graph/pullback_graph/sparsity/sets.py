@@ -13,9 +13,14 @@ import numpy as np
 
 from pullback_graph.pattern import Indices
 
+MAX_ELEMENTS = 1 << 26
+"""Elements of one value that are followed, each with a number of eight bytes."""
+ELEMENTS_AN_ENTRY = 8
+"""Nor more than so many for each entry that its sets may hold."""
+
 
 class TooDense(Exception):
-    """The sets came to hold more entries than allowed: the structure is as good as dense."""
+    """A value has more elements, or its sets came to hold more entries, than are followed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +193,17 @@ def _distinct(part: Members) -> Members:
     return Members(pairs // count, pairs % count, part.sets)
 
 
+def check_size(count: int, limit: int) -> None:
+    """Refuse to follow so many elements of a value.
+
+    Raises:
+        TooDense: they are too many, beside that limit of entries.
+    """
+    allowed = min(MAX_ELEMENTS, ELEMENTS_AN_ENTRY * limit)
+    if count > allowed:
+        raise TooDense(f"a value has {count} elements, and {allowed} are followed")
+
+
 def _check(entries: int, limit: int) -> None:
     if entries > limit:
-        raise TooDense(f"the structure holds over {limit} entries")
+        raise TooDense(f"over {limit} places may differ from zero")
