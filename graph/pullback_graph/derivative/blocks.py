@@ -16,7 +16,7 @@ from pullback_graph.graph import Graph
 from pullback_graph.op import Zero
 from pullback_graph.ops.leading import permuted, reshaped
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import ArrayType
+from pullback_graph.types import ArrayType, complex_dtype
 
 MAX_LONE_PASSES = 4
 """Values to seed up to which each has a pass of its own; more share one."""
@@ -45,6 +45,17 @@ class Problem:
         """Elements of the inputs."""
         return sum([self.graph.types[number].size for number in self.indices])
 
+    @property
+    def only(self) -> str:
+        """The mode that alone gives all of a complex Jacobian: `forward`, `reverse`, or either.
+
+        A seed of an input is a direction, so real inputs have all of theirs; likewise outputs.
+        """
+        types = self.graph.types
+        if any([types[number].is_complex for number in self.values]):
+            return "forward"
+        return "reverse" if any([types[number].is_complex for number in self.indices]) else ""
+
     @cached_property
     def reach(self) -> list[int]:
         """Per value, a bit for each input that it depends on, in the order of `indices`."""
@@ -66,9 +77,10 @@ class Problem:
         return bool(self.reach[value] >> self.indices.index(index) & 1)
 
     def block_type(self, value: int, index: int) -> ArrayType:
-        """The type of a block: the output's dtype, both shapes."""
-        type = self.graph.types[value]
-        return type._replace(shape=type.shape + self.graph.types[index].shape)
+        """The type of a block: both shapes, the output's dtype (complex by a complex input)."""
+        of, by = self.graph.types[value], self.graph.types[index]
+        dtype = complex_dtype(of.dtype) if by.is_complex else of.dtype
+        return ArrayType(dtype, of.shape + by.shape)
 
     def ahead(self) -> list[LinearPart]:
         """The passes of forward mode: from the inputs, to outputs that depend on them."""
@@ -100,7 +112,7 @@ class Problem:
         return reshaped(permuted(image, (*range(1, rank), 0)), self.block_type(value, index).shape)
 
     def from_rows(self, image: Ref, value: int, index: int) -> Ref:
-        """The block of an image of shape (rows, *input.shape), in the output's dtype."""
+        """The block of an image of shape (rows, *input.shape), in the block's dtype."""
         type = self.block_type(value, index)
         block = reshaped(image, type.shape)
         return block if block.dtype == type.dtype else do.astype(block, dtype=type.dtype)

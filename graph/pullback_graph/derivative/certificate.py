@@ -27,7 +27,7 @@ from pullback_graph.errors import InputError
 from pullback_graph.graph import Graph
 from pullback_graph.pattern import Pattern
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import ArrayType
+from pullback_graph.types import COMPLEX128, ArrayType
 from pullback_graph.want import (
     Gradient,
     Hessian,
@@ -229,13 +229,14 @@ class _Draft:
         for output in function.outputs:
             for name in function.inputs:
                 block, left, right = next(blocks), _flat(v[output]), _flat(u[name])
-                block, right = _to(block, left.dtype), _to(right, left.dtype)
+                dtype = COMPLEX128 if block.type.is_complex else left.dtype
+                block, left, right = (_to(x, dtype) for x in (block, left, right))
                 if self.made.patterns:
                     image = _sparse_times(next(patterns), block, right)
                 else:
                     matrix = do.reshape(block, shape=(left.shape[0], right.shape[0]))
                     image = do.matmul(matrix, right)
-                part = _inner(left, image)
+                part = _inner(_parts(left, 1.0), _parts(image, -1.0))
                 given = part if given is None else given + part
         assert given is not None, "a Jacobian has a block"
         pushed, pulled, scale = _sides(v, function.pushed(u), function.pulled(v), u)

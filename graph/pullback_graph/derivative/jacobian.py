@@ -19,7 +19,7 @@ from pullback_graph.derivative.draft import (
 )
 from pullback_graph.derivative.linear_part import LinearPart
 from pullback_graph.derivative.located import complex_jacobian, not_scalar
-from pullback_graph.errors import LimitExceeded
+from pullback_graph.errors import LimitExceeded, NotDifferentiable
 from pullback_graph.graph import Graph
 from pullback_graph.ops.leading import reshaped
 from pullback_graph.ref import Ref, do
@@ -82,11 +82,12 @@ def jacobian(
     """Jacobians of outputs by inputs, each of shape output.shape + input.shape.
 
     The dtype is the output's, in any mode. A sparse one has the values at the places of its pattern
-    in place of the block, in a row.
+    in place of the block, in a row. By complex inputs, the rows of real outputs are their gradients
+    (so complex); complex outputs have columns by real inputs.
 
     Raises:
-        NotDifferentiable: an output or an input is not floating, or complex, or a row has no
-            derivative.
+        NotDifferentiable: an output or an input is not floating, or there are complex ones on both
+            sides, or on one of a sparse Jacobian; or a row has no derivative.
         LimitExceeded: the blocks have more than MAX_JACOBIAN_ELEMENTS elements, or the pattern of
             sparse ones more than MAX_ENTRIES; or the graph takes too many passes for its size.
     """
@@ -98,8 +99,7 @@ def jacobian(
             raise not_scalar(name, graph.types[value])
         values.append(value)
     indices = wrt_indices(graph, wrt)
-    _check_real(graph, "output", names, values)
-    _check_real(graph, "input", wrt, indices)
+    _check_complex(graph, dict(zip(names, values, strict=True)), indices, sparse=sparse)
     problem = Problem(graph, tuple(dict.fromkeys(values)), tuple(indices))
     keys = [DerivativeKey(name, by) for name in names for by in wrt]
     pairs = [(value, index) for value in values for index in indices]
@@ -116,11 +116,21 @@ def jacobian(
     return draft.finish(derivatives, mode)
 
 
-def _check_real(graph: Graph, place: str, names: Names, values: Sequence[int]) -> None:
-    """Refuse complex values on either side."""
-    for name, value in zip(names, values, strict=True):
-        if graph.types[value].is_complex:
-            raise complex_jacobian(place, name, graph.types[value])
+def _check_complex(
+    graph: Graph, values: Mapping[str, int], indices: Sequence[int], *, sparse: bool
+) -> None:
+    """Refuse complex values on both sides, and on either of a sparse Jacobian."""
+    by = [graph.inputs[i] for i in indices if graph.types[i].is_complex]
+    of = [(name, graph.types[i]) for name, i in values.items() if graph.types[i].is_complex]
+    if by and of:
+        raise complex_jacobian(*of[0], *by[0])
+    if sparse and (by or of):
+        name, type = (by or of)[0]
+        raise NotDifferentiable(
+            f"{name!r} is {type}: sparse Jacobians are of real numbers; ask for the dense one, or "
+            "for a vjp or jvp",
+            field="wrt" if by else "outputs",
+        )
 
 
 def _check_size(problem: Problem) -> None:
@@ -203,6 +213,8 @@ def _ways(problem: Problem) -> Mapping[str, list[LinearPart]]:
     """The passes of forward and reverse mode; of one alone where it is clearly the cheaper."""
     rows, columns = problem.rows, problem.columns
     makers = {"forward": problem.ahead, "reverse": problem.back}
+    if problem.only:
+        return {problem.only: makers[problem.only]()}
     if columns * CLEAR <= rows:
         del makers["reverse"]
     elif rows * CLEAR <= columns:
@@ -213,7 +225,7 @@ def _ways(problem: Problem) -> Mapping[str, list[LinearPart]]:
 def _worthwhile(problem: Problem, search: Search) -> Compression | None:
     """A compression that takes far fewer seeds than the dense modes, if there is one."""
     rows, columns = problem.rows, problem.columns
-    if rows * columns < MIN_ELEMENTS or min(rows, columns) < MIN_SEEDS:
+    if rows * columns < MIN_ELEMENTS or min(rows, columns) < MIN_SEEDS or problem.only:
         return None
     if len(problem.values) * len(problem.indices) > MAX_PAIRS:
         return None

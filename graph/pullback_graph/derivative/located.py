@@ -37,13 +37,13 @@ def integer_output(name: str, type: object) -> NotDifferentiable:
     )
 
 
-def complex_jacobian(place: str, name: str, type: object) -> NotDifferentiable:
-    """The error for a Jacobian (or Hessian) of or by a complex value, `place` being which."""
+def complex_jacobian(output: str, of: object, name: str, by: object) -> NotDifferentiable:
+    """The error for a Jacobian (or Hessian) of a complex value by a complex input."""
     return NotDifferentiable(
-        f"{place} {name!r} is {type}: a function of complex numbers has no matrix of derivatives "
-        "unless it is holomorphic; ask for a vjp, jvp or hvp, or give real and imaginary parts as "
-        "inputs and outputs of their own",
-        field=f"{'wrt' if place == 'input' else 'outputs'}.{name}",
+        f"output {output!r} is {of} and input {name!r} {by}: between complex numbers only a "
+        "holomorphic function has a matrix of derivatives; ask for a vjp, jvp or hvp, or give real "
+        "and imaginary parts as outputs or inputs of their own",
+        field=f"outputs.{output}",
     )
 
 
