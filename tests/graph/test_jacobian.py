@@ -206,3 +206,22 @@ def test_seeds_of_different_names_are_taken_by_groups() -> None:
         expected = evaluate(lone.graph, [*inputs_of(graph), seed])[lone.value_count :]
         for z, want in zip(found[2 * number : 2 * number + 2], expected, strict=True):
             np.testing.assert_allclose(z, want, rtol=1e-12, strict=True)
+
+
+def test_two_permutations_with_elementwise_nodes_between_become_one():
+    """A column block is computed in the order it is wanted in: nothing is permuted after it."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (3,)))
+    w = builder.constant(np.arange(12.0).reshape(3, 4))
+    turned = do.permute_dims(do.expand_dims(x, axes=(1,)) * w, axes=(1, 0))
+    bias = do.reshape(x, shape=(1, 3))
+    graph = builder.build({"y": -(turned * 0.5) - bias})
+    lowered = lower(graph, Jacobian(("x",)), fold=fold).graph
+    names = [node.op.name for node in lowered.nodes]
+    assert names.count("permute_dims") == 2  # the value's own, and one for the block
+    assert names[-1] != "permute_dims"
+    (_, block) = NumpyExecutor().compile(lowered)([np.ones(3)])
+    expected = np.zeros((4, 3, 3))
+    for k in range(3):
+        expected[:, k, k] = -0.5 * np.arange(12.0).reshape(3, 4)[k] - 1.0
+    np.testing.assert_array_equal(block, expected)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from pullback_graph.derivative.axes_order import permuted_below
 from pullback_graph.derivative.linear_part import LinearPart, pulled, pushed
 from pullback_graph.graph import Graph
 from pullback_graph.op import Zero
-from pullback_graph.ops.leading import permuted, reshaped
+from pullback_graph.ops.leading import reshaped
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import ArrayType, complex_dtype
 
@@ -109,7 +110,8 @@ class Problem:
     def from_columns(self, image: Ref, value: int, index: int) -> Ref:
         """The block of an image of shape (columns, *output.shape)."""
         rank = len(image.shape)
-        return reshaped(permuted(image, (*range(1, rank), 0)), self.block_type(value, index).shape)
+        block = permuted_below(image, (*range(1, rank), 0))
+        return reshaped(block, self.block_type(value, index).shape)
 
     def from_rows(self, image: Ref, value: int, index: int) -> Ref:
         """The block of an image of shape (rows, *input.shape), in the block's dtype."""
