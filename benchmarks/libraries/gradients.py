@@ -22,6 +22,8 @@ def gradient_rivals(
     """Pullback by its executors, JAX, PyTorch and autograd."""
     rivals = ours.rivals(ours.gradient(write, wrt), arguments, executors)
     rivals.append(ours.program_alone(write, arguments, wrt))
+    if "xla" in executors:
+        rivals.append(ours.kernel_alone(write, arguments, wrt))
     rivals += jax_peer.rivals(jax_peer.gradient(write, wrt), arguments)
     if torch:
         build = torch_peer.gradient(write, wrt)

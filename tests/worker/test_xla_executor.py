@@ -187,6 +187,16 @@ def test_what_cannot_change_stays_on_the_device(xla: XlaExecutor):
     assert kept.size_bytes == before
 
 
+def test_the_compiled_function_alone_gives_what_the_program_gives(xla: XlaExecutor):
+    """On arrays of the device, with large constants, in float64: what a benchmark times apart."""
+    weight = np.random.default_rng(0).random((40, 40))
+    program = xla.compile(one(lambda x: x @ x.builder.constant(weight), (2, 40)))
+    x = np.ones((2, 40))
+    (found,) = program.on_device([x])()
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, program([x])[0])
+
+
 class Copies:
     """Makes device copies, and counts them."""
 
