@@ -109,8 +109,7 @@ class XlaProgram:
         def call() -> list[jax.Array]:
             with jax.enable_x64(True):
                 results = self._call(*given, *self._constants)
-            waited: list[jax.Array] = jax.block_until_ready(results)
-            return waited
+            return [result.block_until_ready() for result in results]
 
         return call
 
