@@ -206,6 +206,20 @@ def test_gathered_parameters_give_blocks() -> None:
     assert_same(graph, Jacobian(want.wrt), want, arrays)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_an_index_from_outside_is_named_in_the_reason(known: bool) -> None:
+    """Who gets a dense axis is told which node leaves it so, and what to do."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (5,)))
+    index = builder.input("index", ArrayType(INT64, (3,)))
+    places = builder.constant(np.array([4, 2, 2])) if known else index + 1
+    graph = builder.build({"y": do.sin(do.take(x, places, axis=0))})
+    lowered = lowered_of(graph, Jacobian(("x",), sparse=True))
+    assert lowered.patterns[0].count == (3 if known else 15)
+    said = "node 1 take takes its indices from inputs: make them constants" in lowered.mode.reason
+    assert said is not known
+
+
 def test_several_outputs_and_dtypes_come_apart() -> None:
     """A pair of output and input has its own matrix; one that depends on nothing is empty."""
     builder = Builder()

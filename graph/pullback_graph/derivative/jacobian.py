@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pullback_graph.builder import Builder
 from pullback_graph.derivative import dense
+from pullback_graph.derivative.activity import active_values
 from pullback_graph.derivative.blocks import Blocks, Pair, Problem
 from pullback_graph.derivative.compressed import Block, Compression, compression
 from pullback_graph.derivative.draft import (
@@ -182,7 +183,24 @@ def _sparse(
         for key, pair in zip(keys, pairs, strict=True)
     ]
     patterns = tuple([blocks[pair].pattern for pair in pairs])
-    return draft.finish(derivatives, Mode(found.mode, found.reason), patterns=patterns)
+    reason = found.reason + _unknown_places(problem)
+    return draft.finish(derivatives, Mode(found.mode, reason), patterns=patterns)
+
+
+def _unknown_places(problem: Problem) -> str:
+    """Names the first node that takes indices from inputs, and so leaves an axis dense."""
+    graph = problem.graph
+    active = active_values(graph, problem.indices)
+    given = [True] * len(graph.inputs) + [False] * len(graph.constants)
+    for position, node in enumerate(graph.nodes):
+        unknown = [i for i in node.operands if given[i] and graph.types[i].dtype.kind in "iu"]
+        if node.op.moves and unknown and any([active[i] for i in node.operands]):
+            return (
+                f"; an axis is dense as node {position} {node.op.name} takes its indices from "
+                "inputs: make them constants"
+            )
+        given += [any([given[i] for i in node.operands])] * len(node.types)
+    return ""
 
 
 # --- dense answers --------------------------------------------------------------------------------
