@@ -69,7 +69,7 @@ def find_parts(
     search = _Search(graph, forward, sums)
     ends = [item.value for item in graph.outputs]
     best = _best(search, list(dict.fromkeys(ends[:values])))
-    if len(ends) > values:
+    if len(ends) > values and best.critical_s > 2 * search.total_s / LANES:
         other = _best(search, list(dict.fromkeys(ends[values:])))
         best = other if other.critical_s < CLEARLY * best.critical_s else best
     return best
@@ -97,6 +97,7 @@ class _Search:
         self.forward = forward
         self.sums = sums
         self.seconds = [COST_TABLE.seconds(cost) for cost in graph.node_costs]
+        self.total_s = sum(self.seconds)
         self.producer = [-1] * len(graph.types)
         for position in range(len(graph.nodes)):
             for value in results_of(graph, position):

@@ -15,11 +15,12 @@ from pullback_graph.errors import LimitExceeded, PullbackError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Options, Split
 from pullback_server.planner.fit_memory import fit_memory
-from pullback_server.planner.make_plan import Joint, make_plan, sharded, staged
+from pullback_server.planner.make_plan import make_plan
 from pullback_server.planner.parts import LANES
 from pullback_server.planner.plan import Plan
 from pullback_server.planner.predict import makespan_s
 from pullback_server.planner.shard_axes import LEAST_SHARDED_SHARE, MOST_TASK_NODES
+from pullback_server.planner.splits import Joint, sharded, staged
 
 MOST_MEMORY_SHARDS = 1024
 MOST_MEMORY_STAGES = 64
