@@ -184,6 +184,9 @@ def test_python_s_complex_numbers_are_weak():
     x = np.ones(2, np.float32)
     assert pb.trace(lambda x: x * 2j, x).output_type(0).dtype == np.complex64
     assert pb.trace(lambda x, c: x * (c + 1), x, 2j).output_type(0).dtype == np.complex64
+    parts = pb.trace(lambda x, c: x * (c.real + c.imag + abs(c.conjugate())), x, 2j)
+    assert parts.output_type(0).dtype == np.float32
+    assert pb.trace(lambda x, a: x * (a.real + a.imag), x, 0.5).output_type(0).dtype == np.float32
     assert pb.trace(lambda x, c: x * c, np.ones(2, int), 2j).output_type(0).dtype == np.complex128
     assert SERVICE.grad(lambda c: pnp.real(c * c))(1 + 2j) == 2 + 4j
 

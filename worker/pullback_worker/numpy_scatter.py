@@ -95,7 +95,7 @@ def _scattered(shape: Shape, axes: Shape, group: Sequence[_Rows], dtype: DType) 
 def _added_rows(count: int, places: Array, values: Array, dtype: DType) -> Array:
     """A matrix of `count` rows, zero but for `values` added to the rows at `places`."""
     width = values.shape[1]
-    if values.size >= _SPARSE_SIZE and width > 1 and dtype.kind == "f":
+    if values.size >= _SPARSE_SIZE and width > 1 and dtype.kind in "fc":
         return _sparse_product(count, places, values)
     z = np.zeros((count, width), dtype)
     if width == 1:

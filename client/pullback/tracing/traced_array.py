@@ -144,12 +144,14 @@ class TracedArray:
     @property
     def real(self) -> Any:
         """The real parts; of a real array, itself."""
-        return _namespace().real(self)
+        return self._operate("real", self)
 
     @property
     def imag(self) -> Any:
         """The imaginary parts; of a real array, zeros."""
-        return _namespace().imag(self)
+        if self.dtype.kind == "c":
+            return self._operate("imag", self)
+        return 0.0 if self.weak else _namespace().imag(self)
 
     @property
     def flat(self) -> Any:
@@ -265,8 +267,8 @@ class TracedArray:
     argmin = _method("argmin")
     argsort = _method("argsort")
     clip = _method("clip")
-    conj = _method("conj")
-    conjugate = _method("conj")
+    conj = _unary("conj")
+    conjugate = _unary("conj")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")
