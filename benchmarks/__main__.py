@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import engine, faults, scale, service, shard
+from benchmarks import engine, faults, scale, service, shard, splits
 from benchmarks.machine import machine
 from benchmarks.report import Report, Request, show
 
@@ -29,7 +29,8 @@ TABLE: dict[str, Benchmark] = {
     "faults": Benchmark(faults.run, "jobs on workers while processes are killed under them"),
     "scale": Benchmark(scale.run, "the scheduler with a million tasks in virtual time"),
     "service": Benchmark(service.run, "latency of a tiny job beside a bare echo; jobs/s of map"),
-    "shard": Benchmark(shard.run, "one sharded job beside hand-written Ray with NumPy"),
+    "shard": Benchmark(shard.run, "one sharded job beside hand-written Ray, Dask and joblib"),
+    "splits": Benchmark(splits.run, "branches, stages, batches and Jacobians over workers"),
 }
 
 
