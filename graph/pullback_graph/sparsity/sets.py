@@ -174,12 +174,19 @@ def _united(parts: Sequence[Members], count: int, limit: int) -> Sets:
         _check(total, limit)
         counts, columns = sets.entries(numbers)
         keys.append(np.repeat(targets, counts) * width + columns)
-    found = np.sort(np.concatenate(keys))
-    found = found[np.concatenate([[True], found[1:] != found[:-1]])]
+    found = _sorted_once(np.concatenate(keys))
     targets = found // width
     starts = np.zeros(count + 2, np.int64)
     np.cumsum(np.bincount(targets, minlength=count), out=starts[2:])
     return Sets(starts, found - targets * width)
+
+
+def _sorted_once(keys: Indices) -> Indices:
+    """Ascending, each once: what np.unique gives, which hashes, and takes fifty times as long."""
+    found = np.sort(keys)
+    is_new = np.ones(len(found), np.bool_)
+    np.not_equal(found[1:], found[:-1], out=is_new[1:])
+    return found[is_new]
 
 
 def _distinct(part: Members) -> Members:
@@ -187,7 +194,7 @@ def _distinct(part: Members) -> Members:
     if len(part.sets) > len(part.targets):
         return part
     count = len(part.sets)
-    pairs = np.unique(part.targets * count + part.numbers)
+    pairs = _sorted_once(part.targets * count + part.numbers)
     if len(pairs) == len(part.targets):
         return part
     return Members(pairs // count, pairs % count, part.sets)
