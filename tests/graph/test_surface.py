@@ -38,3 +38,10 @@ def test_only_the_codec_loads_protobuf() -> None:
     assert not loads_protobuf("pullback_graph")
     assert not loads_protobuf("pullback_graph.text")
     assert loads_protobuf("pullback_graph.codec")
+
+
+@pytest.mark.parametrize("package", ["vmap", "derivative", "recompute", "rewrite", "tape"])
+def test_a_package_can_be_the_first_to_be_imported(package: str) -> None:
+    """None needs another to be there before it."""
+    command = [sys.executable, "-c", f"import pullback_graph.{package}"]
+    subprocess.run(command, check=True)

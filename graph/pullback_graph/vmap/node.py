@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
+
 from pullback_graph.attributes import Lead, with_lead
 from pullback_graph.builder import Builder
-from pullback_graph.derivative.linear_space import zeros
 from pullback_graph.graph import Node
 from pullback_graph.ops.leading import of_rank, to_front, whole
 from pullback_graph.ref import Ref
+from pullback_graph.types import ArrayType
 from pullback_graph.vmap.loop import looped
 from pullback_graph.vmap.proof import proof
 
@@ -35,7 +37,7 @@ def map_node(builder: Builder, node: Node, operands: list[Ref], lead: Lead) -> l
     """
     whole = [type._replace(shape=(lead.size, *type.shape)) for type in node.types]
     if not any([type.size for type in whole]):
-        return [zeros(builder, type) for type in whole]
+        return [_empty(builder, type) for type in whole]
     if node.op.mapping is not None:
         made = node.op.mapping(operands, lead, **node.attributes)
         if made is not None:
@@ -46,6 +48,11 @@ def map_node(builder: Builder, node: Node, operands: list[Ref], lead: Lead) -> l
         if results is not None:
             return results
     return looped(builder, node, *_broadcast(node, operands, lead))
+
+
+def _empty(builder: Builder, type: ArrayType) -> Ref:
+    """The array of a type without elements."""
+    return builder.constant(np.zeros(type.shape, type.dtype))
 
 
 def _applied(builder: Builder, node: Node, operands: list[Ref], lead: Lead) -> list[Ref] | None:
