@@ -180,6 +180,36 @@ def test_control_flow_is_mapped() -> None:
     close(pb.vmap(slope)(x), np.stack([slope(v) for v in x]))
 
 
+@pytest.mark.parametrize("max_steps", [3, 60])
+def test_derivatives_of_a_loop_that_each_point_ends_itself(max_steps: int) -> None:
+    """Reverse mode keeps what each point's own steps need, mapped before or after."""
+
+    def root(a: Any, scale: Any) -> Any:
+        def step(state: tuple[Any, Any]) -> tuple[Any, Any]:
+            y, steps = state
+            return 0.5 * (y + a / y) * scale, steps + 1
+
+        start = (a * 1.0 + 1.0, 0)
+        found, steps = lax.while_loop(
+            lambda state: pnp.abs(state[0] ** 2 - a) > 1e-9 * a, step, start, max_steps=max_steps
+        )
+        return found * (1.0 + 0.1 * steps)
+
+    a = np.array([1e-3, 0.5, 1.0, 2.0, 5e4])
+    gradient = pb.grad(root, wrt=(0, 1))
+    want = [np.stack(column) for column in zip(*[gradient(v, 1.0) for v in a], strict=True)]
+    for found, wanted in zip(pb.vmap(gradient, (0, None))(a, 1.0), want, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    mapped = pb.vmap(root, (0, None))
+    found = pb.grad(lambda a, s: pnp.sum(mapped(a, s)), wrt=(0, 1))(a, 1.0)
+    np.testing.assert_allclose(found[0], want[0], rtol=1e-10)
+    np.testing.assert_allclose(found[1], want[1].sum(), rtol=1e-10)
+    curved = pb.vmap(pb.hessian(root), (0, None))(a, 1.0)
+    np.testing.assert_allclose(curved, [pb.hessian(root)(v, 1.0) for v in a], rtol=1e-8)
+    graph = pb.trace(pb.vmap(gradient, (0, None)), np.ones(10_000), 1.0)
+    assert len(graph.nodes) < 200
+
+
 def test_services_run_mapped_functions() -> None:
     """A mapped function is one for every service's transforms."""
     with pb.local() as service:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.attributes import Lead
-from pullback_graph.builder import Builder
+from pullback_graph.builder import Builder, copy_values
 from pullback_graph.derivative.bodies import add_inputs, as_tuple, build, dependent
 from pullback_graph.graph import Graph
 from pullback_graph.ops.leading import spread
 from pullback_graph.ref import Ref, do
-from pullback_graph.types import BOOL, ArrayType
+from pullback_graph.types import BOOL, INT64, ArrayType
 from pullback_graph.vmap.transform import Mapped, replay_mapped
 
 # --- loops ----------------------------------------------------------------------------------------
@@ -81,13 +81,17 @@ def map_while(
     consts: int,
     max_steps: int,
     keep: bool,
-) -> tuple[Ref, ...] | None:
-    """The loop over mapped carries; None for one that keeps them, whose counts would differ."""
+) -> tuple[Ref, ...]:
+    """The loop over mapped carries; one that keeps them counts the steps of each point."""
+    builder, size, mapped = operands[0].builder, lead.size, lead.mapped
     if keep:
-        return None
-    builder, size = operands[0].builder, lead.size
+        zero = builder.constant(np.asarray(0, INT64))
+        operands = (*operands[:consts], zero, *operands[consts:])
+        mapped = (*mapped[:consts], False, *mapped[consts:])
+        cond = _counting(builder.inner(), cond, consts, is_body=False)
+        body = _counting(builder.inner(), body, consts, is_body=True)
     carried = range(consts, len(operands))
-    flags = _settled(body, lead.mapped, carried)
+    flags = _settled(body, mapped, carried)
     differs = dependent(cond, [i for i, flag in enumerate(flags) if flag])[cond.outputs[0].value]
     if differs:
         flags = [flag or i in carried for i, flag in enumerate(flags)]
@@ -97,7 +101,7 @@ def map_while(
         holds = do.any(holds, axes=(0,), keepdims=False)
     given = [
         spread(x, size) if flag and not own else x
-        for x, flag, own in zip(operands, flags, lead.mapped, strict=True)
+        for x, flag, own in zip(operands, flags, mapped, strict=True)
     ]
     results = as_tuple(
         builder.add(
@@ -107,10 +111,28 @@ def map_while(
             body=_step(builder.inner(), cond if differs else None, body, flags, size, consts),
             consts=consts,
             max_steps=max_steps,
+            keep=keep,
         )
     )
-    pairs = zip(results, flags[consts:], strict=True)
-    return tuple([z if flag else spread(z, size) for z, flag in pairs])
+    pairs = list(zip(results, flags[consts:], strict=False))
+    last = [z if flag else spread(z, size) for z, flag in pairs]
+    if not keep:
+        return tuple(last)
+    stacks = zip(results[len(pairs) + 1 :], flags[consts:], strict=True)
+    _, *kept = [_exchanged(z) if flag else spread(z, size) for z, flag in stacks]
+    count, *carries = last
+    return (*carries, count, *kept)
+
+
+def _counting(builder: Builder, graph: Graph, consts: int, *, is_body: bool) -> Graph:
+    """The condition or the body of a loop that carries, before all else, the number of its step."""
+    wanted = [(item.name, item.type) for item in graph.inputs]
+    wanted.insert(consts, ("counted steps", ArrayType(INT64, ())))
+    inputs = add_inputs(builder, wanted)
+    count = inputs.pop(consts)
+    values = copy_values(builder, graph, inputs)
+    outputs = [values[item.value] for item in graph.outputs]
+    return build(builder, [count + 1, *outputs] if is_body else outputs)
 
 
 def _step(
