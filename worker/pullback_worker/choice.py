@@ -101,6 +101,7 @@ class Adaptive:
         self._ended = ended
         self._lock = Lock()
         self.last_run_s = perf_counter()
+        self._told: Stage | None = None
 
     @property
     def stage(self) -> Stage:
@@ -111,7 +112,7 @@ class Adaptive:
         """Take in a run; when there were enough, have the graph compiled, or decide."""
         promotion = self._promotion
         self.last_run_s = perf_counter()
-        if promotion.stage in SETTLED:
+        if promotion.is_final:
             return
         with self._lock:
             before, ask = promotion.stage, False
@@ -120,9 +121,12 @@ class Adaptive:
             elif promotion.ran_on_numpy(seconds):
                 ask = True
                 promotion.compiling()
+            told = self._told
             if promotion.stage is not before:
                 self._settle()
-        if promotion.stage in SETTLED:
+                if promotion.stage in SETTLED:
+                    self._told = promotion.stage
+        if self._told is not told:
             self._ended("faster" if promotion.stage is Stage.PROMOTED else "slower")
         if ask and not self._compile(self):
             with self._lock:
@@ -141,6 +145,7 @@ class Adaptive:
         """XLA's program gave way to others: NumPy runs the graph until it is hot again."""
         with self._lock:
             self._promotion.restart()
+            self._told = None
             self._settle()
 
     def gave_up(self, why: str) -> None:

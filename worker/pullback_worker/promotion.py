@@ -1,7 +1,8 @@
 """When a graph moves from NumPy to XLA: a decision from run times alone. No clock, thread or JAX.
 
 A graph starts on NumPy. Once NumPy has taken as long as compiling would, it is compiled aside; then
-a few runs on XLA and a few on NumPy are timed, and whichever was faster runs it from then on.
+a few runs on XLA and a few on NumPy are timed, and whichever was faster runs it from then on. After
+a close call for XLA both are timed again a few times: other work may have slowed NumPy down.
 
 The rule is that of ski rental: who rents until the rent paid equals the price, and then buys, pays
 at most twice what the best choice in hindsight would have cost.
@@ -24,6 +25,12 @@ TRIALS = 3
 """Runs that are timed on either, after one that is not: the first touches fresh memory, and NumPy's
 threads spin for a while after their last one. All come after compiling, under the same load."""
 
+REVIEWED_RUNS = 16
+"""Runs on XLA after which both are timed again, four times as many before each further review."""
+MOST_REVIEWS = 3
+CLOSE = 3.0
+"""NumPy that took more than so many times XLA's time is not looked at again."""
+
 
 class Stage(Enum):
     """Where a graph stands."""
@@ -37,7 +44,7 @@ class Stage(Enum):
     COMPARED = auto()
     """On NumPy, which is measured."""
     PROMOTED = auto()
-    """On XLA for good."""
+    """On XLA, but for a review or two."""
     KEPT = auto()
     """On NumPy for good."""
 
@@ -90,6 +97,8 @@ class Promotion:
         self._best_s = inf
         self._xla: list[float] = []
         self._numpy: list[float] = []
+        self._least_xla_s = self._least_numpy_s = inf
+        self._since = self._reviews = 0
         self._failure = ""
 
     def ran_on_numpy(self, seconds: float) -> bool:
@@ -110,6 +119,17 @@ class Promotion:
             self._xla.append(seconds)
             if len(self._xla) > TRIALS:
                 self.stage = Stage.COMPARED
+        elif self.stage is Stage.PROMOTED and not self.is_final:
+            self._since += 1
+            if self._since >= REVIEWED_RUNS * 4**self._reviews:
+                self._review()
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no run can change the stage any more."""
+        is_clear = self._numpy_s > CLOSE * self._xla_s
+        reviewed = self.stage is Stage.PROMOTED and (is_clear or self._reviews >= MOST_REVIEWS)
+        return self.stage is Stage.KEPT or reviewed
 
     def compiling(self) -> None:
         """XLA was given the graph."""
@@ -130,6 +150,8 @@ class Promotion:
         self.stage = Stage.WATCHED
         self.spent_s, self._runs = 0.0, 0
         self._xla, self._numpy = [], []
+        self._least_xla_s = self._least_numpy_s = inf
+        self._since = self._reviews = 0
 
     def failed(self, why: str) -> None:
         """XLA can't compile or run it; it is not tried again."""
@@ -155,13 +177,20 @@ class Promotion:
         enough = self._runs >= LEAST_RUNS and self.spent_s >= self._prospect.compile_s
         return enough and self._best_s > LEAST_GAIN * self._prospect.call_s
 
+    def _review(self) -> None:
+        """Time both once more; what they took before still counts."""
+        self._least_xla_s, self._least_numpy_s = self._xla_s, self._numpy_s
+        self._xla, self._numpy = [], []
+        self._since, self._reviews = 0, self._reviews + 1
+        self.stage = Stage.TRIED
+
     @property
     def _numpy_s(self) -> float:
-        return min(self._numpy[1:], default=inf)
+        return min([self._least_numpy_s, *self._numpy[1:]])
 
     @property
     def _xla_s(self) -> float:
-        return min(self._xla[1:], default=inf)
+        return min([self._least_xla_s, *self._xla[1:]])
 
     @property
     def _measured(self) -> str:
