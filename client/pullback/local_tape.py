@@ -257,6 +257,8 @@ def _measured(swept: Swept, hit: bool) -> Metrics:
         executor_reason=swept.reason,
         split="none",
         split_reason="run in this process",
+        mode=program.mode,
+        mode_reason=program.mode_reason,
         program_cache_hit=hit,
         graph_cache_hit=hit,
         independent_inputs=program.independent,

@@ -227,8 +227,8 @@ def test_a_graph_sent_before_is_refused() -> None:
 def test_the_mode_of_a_derivative_is_told() -> None:
     """It is that of one point."""
     want = Jacobian(("x",), ("y",))
-    alone = pb.local().evaluate(GRAPH, {"x": X[0], "w": W}, want=want)
-    many = pb.local().evaluate_many(GRAPH, STACKED, want=want)
+    alone = pb.local().evaluate(GRAPH, {"x": X[0], "w": W}, want=want, executor="numpy")
+    many = pb.local().evaluate_many(GRAPH, STACKED, want=want, executor="numpy")
     assert many.metrics.mode == alone.metrics.mode != ""
 
 

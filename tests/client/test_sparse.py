@@ -144,6 +144,8 @@ def test_tapes_answer_too() -> None:
         matrix.toarray(), service.jacobian(t, point, "v").jacobians["y", "v"]
     )
     assert matrix.nnz == 6
+    assert service.jacobian(t, point, "v").metrics.mode in ("forward", "reverse")
+    assert service.value(t, point).metrics.mode == ""
 
 
 def test_scipy_is_imported_with_the_first_matrix_alone() -> None:

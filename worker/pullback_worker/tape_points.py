@@ -39,12 +39,14 @@ class PointsProgram:
         threads: most that share the points of a run.
 
     Attributes:
-        tape, inputs, value_count, derivatives, independent, adjoints: as of `TapeProgram`.
+        tape, inputs, value_count, derivatives, independent, adjoints, mode, mode_reason: as of
+            `TapeProgram`.
     """
 
     derivatives: tuple[DerivativeKey, ...] = ()
     independent: Names = ()
     adjoints = 0
+    mode = mode_reason = ""
 
     def __init__(
         self, graph: Graph, points: Pointwise, tape: Tape, want: Value, threads: int = 1

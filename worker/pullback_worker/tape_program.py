@@ -45,6 +45,7 @@ class TapeProgram:
         derivatives: what each further result is.
         independent: names in `wrt` that nothing wanted depends on; their derivatives are zeros.
         adjoints: how many adjoints of nodes its reverse sweeps finish.
+        mode, mode_reason: how derivatives are computed, in words; empty for values.
         point_count: at how many points it runs at once.
     """
 
@@ -58,6 +59,7 @@ class TapeProgram:
         values = [tape.outputs[position].values for position in asked.values]
         self._code = link(tape, values, asked.seeded_outputs)
         self._asked = asked
+        self.mode, self.mode_reason = asked.told
         self._plain = Plain(tape, self._code, asked) if is_plain(asked) else None
         self.inputs = tape.inputs + tuple([item for group in asked.given for item in group])
         self.value_count = len(asked.values)

@@ -53,6 +53,14 @@ class Mode(Enum):
     """Values alone, at many points."""
 
 
+_TOLD = {
+    Mode.REVERSE: "reverse",
+    Mode.FORWARD: "forward",
+    Mode.SECOND: "forward over reverse",
+}
+"""What metrics call the modes that give derivatives."""
+
+
 def mode_of(graph: Graph | Tape, want: Want) -> Mode:
     """The sweeps that a want takes, whatever else may be wrong with it.
 
@@ -106,6 +114,12 @@ class Asked:
     gathered: NDArray = field(default_factory=lambda: np.empty(0, np.uint32))
     twice: NDArray = field(default_factory=lambda: np.empty(0, np.uint32))
     wrt: Names = ()
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """The mode in the words of lowered graphs, and what it takes; empty for values."""
+        name = _TOLD.get(self.mode, "")
+        return name, f"{len(self.seeds)} sweep(s) over the tape" if name else ""
 
     @property
     def seeded_outputs(self) -> Sequence[NDArray]:

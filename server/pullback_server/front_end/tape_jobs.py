@@ -86,6 +86,8 @@ class PreparedTape:
             executor_reason=self.reason,
             split="none",
             split_reason=WHOLE,
+            mode=program.mode,
+            mode_reason=program.mode_reason,
             program_cache_hit=hit,
             digest=self.digest,
             independent_inputs=program.independent,
