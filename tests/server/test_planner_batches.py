@@ -11,15 +11,13 @@ import pytest
 import pullback as pb
 import pullback.numpy as pnp
 from pullback_graph.builder import Builder
-from pullback_graph.derivative import lower, many_seeds
+from pullback_graph.derivative import many_seeds
 from pullback_graph.graph import Graph
-from pullback_graph.job import Options, Split
+from pullback_graph.job import Split
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Hessian, Jacobian, Vjp, Want
-from pullback_server.planner import Plan, make_plan
-from pullback_worker.numpy_executor import NumpyExecutor, fold
-from tests.server.plan_interpreter import run_plan
+from tests.server.plan_interpreter import assert_computes, planned
 
 BATCH = 37
 Shapes = tuple[tuple[int, ...], ...]
@@ -124,31 +122,14 @@ def _traced(model: Callable[..., Any], shapes: Shapes) -> Graph:
     return pb.trace(model, *[np.ones(shape) for shape in shapes])
 
 
-def _planned(graph: Graph, want: Want, split: Split) -> tuple[Plan, Graph]:
-    lowered = lower(graph, want, fold=fold)
-    plan = make_plan(lowered.graph, Options(split=split), values=lowered.value_count)
-    return plan, lowered.graph
-
-
-def _check(plan: Plan, graph: Graph, tolerance: float = 1e-11) -> None:
-    """The plan's results are one task's, to rounding."""
-    rng = np.random.default_rng(7)
-    arrays = [rng.normal(size=item.type.shape) for item in graph.inputs]
-    for one, other in zip(
-        NumpyExecutor().compile(graph)(arrays), run_plan(plan, arrays), strict=True
-    ):
-        scale = np.abs(one).max(initial=1e-300)
-        np.testing.assert_allclose(other, one, rtol=1e-9, atol=tolerance * scale, strict=True)
-
-
 @pytest.mark.parametrize("count", [2, 8])
 @pytest.mark.parametrize(("model", "shapes", "want"), MODELS)
 def test_a_batch_is_sharded_whatever_its_model(
     model: Callable[..., Any], shapes: Shapes, want: Want, count: int
 ) -> None:
     """Along the batch, whose length no count divides: values, parameters and examples' adjoints."""
-    plan, graph = _planned(_traced(model, shapes), want, Split("shard", count))
-    _check(plan, graph)
+    plan, graph = planned(_traced(model, shapes), want, Split("shard", count))
+    assert_computes(plan, graph)
     if count == 8:  # no other axis is that long
         assert f"of length {BATCH}" in plan.reason
         assert {task.shard for task in plan.tasks} == set(range(8))
@@ -163,7 +144,7 @@ def test_batches_that_meet_themselves_are_sharded_unasked(model: Callable[..., A
         two_towers: ((rows, 64), (rows, 64), (64, 64), (64, 64)),
         batch_normalised: ((50 * rows, 64), (64, 64), (64,), (64,)),
     }[model]
-    plan, _ = _planned(_traced(model, shapes), Gradient(("w",)), Split())
+    plan, _ = planned(_traced(model, shapes), Gradient(("w",)), Split())
     assert plan.split.kind == "shard"
     assert plan.split.count >= 8
     assert "99%" in plan.reason or "100%" in plan.reason
@@ -173,7 +154,7 @@ def test_batches_that_meet_themselves_are_sharded_unasked(model: Callable[..., A
 def test_a_forced_count_takes_an_axis_that_is_long_enough() -> None:
     """Not the best axis, where that has fewer elements than shards are asked for."""
     graph = _traced(softmax_over_the_batch, ((BATCH, 5), (5, 3), (BATCH, 3)))
-    plan, _ = _planned(graph, Gradient(("w",)), Split("shard", 30))
+    plan, _ = planned(graph, Gradient(("w",)), Split("shard", 30))
     assert f"length {BATCH}" in plan.reason
 
 
@@ -209,9 +190,9 @@ def test_a_residual_network_is_split(split: str) -> None:
     """By batch and by depth."""
     graph = residual_convolutions(11)
     want = Gradient(("w0", "w1", "w2", "x"))
-    plan, whole = _planned(graph, want, Split(split[:5], int(split[6])))
+    plan, whole = planned(graph, want, Split(split[:5], int(split[6])))
     assert str(plan.split) == split
-    _check(plan, whole)
+    assert_computes(plan, whole)
 
 
 # --- seeds ----------------------------------------------------------------------------------------
@@ -227,9 +208,9 @@ def residuals(theta: Any, a: Any) -> Any:
 def test_columns_of_a_jacobian_are_shards(count: int) -> None:
     """The unit seeds are a batch that the graph makes itself."""
     graph = _traced(residuals, ((30,), (50, 30)))
-    plan, whole = _planned(graph, Jacobian(("theta",)), Split("shard", count))
+    plan, whole = planned(graph, Jacobian(("theta",)), Split("shard", count))
     assert "seeds" in plan.reason
-    _check(plan, whole)
+    assert_computes(plan, whole)
 
 
 @pytest.mark.parametrize("kind", ["shard", "branch"])
@@ -237,24 +218,24 @@ def test_seeds_in_chunks_are_split(kind: str, monkeypatch: pytest.MonkeyPatch) -
     """Where seeds go through in several passes, the passes are independent of each other."""
     monkeypatch.setattr(many_seeds, "PASS_BYTES", 20_000)
     graph = _traced(residuals, ((100,), (50, 100)))
-    plan, whole = _planned(graph, Jacobian(("theta",)), Split(kind, 3))
-    _check(plan, whole)
+    plan, whole = planned(graph, Jacobian(("theta",)), Split(kind, 3))
+    assert_computes(plan, whole)
 
 
 def test_a_hessian_is_split() -> None:
     """Along the batch or along the seeds, whichever is longer."""
     graph = pb.trace(lambda t, x: pnp.sum(pnp.sin(x @ t) ** 2), np.ones(12), np.ones((BATCH, 12)))
-    plan, whole = _planned(graph, Hessian((graph.input_names[0],)), Split("shard", 4))
-    _check(plan, whole)
+    plan, whole = planned(graph, Hessian((graph.input_names[0],)), Split("shard", 4))
+    assert_computes(plan, whole)
 
 
 def test_a_large_jacobian_is_split_unasked() -> None:
     """20,000 by 200: its columns go to workers, and the reason says so."""
     graph = _traced(residuals, ((200,), (20_000, 200)))
-    plan, whole = _planned(graph, Jacobian(("theta",)), Split())
+    plan, whole = planned(graph, Jacobian(("theta",)), Split())
     assert plan.split.kind == "shard"
     assert plan.split.count >= 4
     assert "seeds" in plan.reason
     assert whole.output_type(1).shape == (20_000, 200)
-    one, _ = _planned(graph, Jacobian(("theta",)), Split("none"))
+    one, _ = planned(graph, Jacobian(("theta",)), Split("none"))
     assert max(task.flops for task in plan.tasks) < 0.4 * one.tasks[0].flops

@@ -21,8 +21,8 @@ from pullback_graph.want import Gradient, Hvp, Jvp, Value, Want
 from pullback_server.planner import JobInput, Phase, Plan, TaskOutput, make_plan
 from pullback_server.planner.nested import nested
 from pullback_server.planner.task_list import TaskList
-from pullback_worker.numpy_executor import NumpyExecutor, fold
-from tests.server.plan_interpreter import run_plan
+from pullback_worker.numpy_executor import fold
+from tests.server.plan_interpreter import assert_computes, planned, run_plan
 
 SIZE = 6
 
@@ -83,30 +83,18 @@ WANTS: list[tuple[Graph, Want]] = [
 ]
 
 
-def _planned(graph: Graph, want: Want, split: Split) -> tuple[Plan, Graph, list[Any]]:
-    lowered = lower(graph, want, fold=fold)
-    plan = make_plan(lowered.graph, Options(split=split), values=lowered.value_count)
-    rng = np.random.default_rng(3)
-    arrays = [rng.normal(size=item.type.shape) for item in lowered.graph.inputs]
-    return plan, lowered.graph, arrays
-
-
 @pytest.mark.parametrize("count", [0, 2, 3, 5])
 @pytest.mark.parametrize(("graph", "want"), WANTS)
 def test_branches_give_what_one_task_gives(graph: Graph, want: Want, count: int) -> None:
     """For every want, to the rounding of a sum in another order."""
-    plan, whole, arrays = _planned(graph, want, Split("branch", count))
+    plan, whole = planned(graph, want, Split("branch", count))
     assert plan.split.kind == "branch"
-    for one, other in zip(
-        NumpyExecutor().compile(whole)(arrays), run_plan(plan, arrays), strict=True
-    ):
-        scale = np.abs(one).max(initial=1.0)
-        np.testing.assert_allclose(other, one, rtol=1e-11, atol=1e-12 * scale, strict=True)
+    assert_computes(plan, whole)
 
 
 def test_backward_work_goes_with_its_forward_part() -> None:
     """A lane's two tasks share a home, and only small values cross between lanes."""
-    plan, _, _ = _planned(likelihood(40, 50), Gradient(("theta",)), Split("branch", 4))
+    plan, _ = planned(likelihood(40, 50), Gradient(("theta",)), Split("branch", 4))
     phases = Counter(task.phase for task in plan.tasks if len(task.graph.nodes) > 20)
     assert phases == {Phase.FORWARD: 4, Phase.BACKWARD: 4}
     for task in plan.tasks:
@@ -118,17 +106,17 @@ def test_backward_work_goes_with_its_forward_part() -> None:
 
 def test_the_sum_is_a_fixed_tree_of_pairs() -> None:
     """Eight lanes are joined by seven additions in three rounds, whoever runs them."""
-    plan, _, _ = _planned(likelihood(), Value(), Split("branch", 8))
+    plan, _ = planned(likelihood(), Value(), Split("branch", 8))
     joins = [task for task in plan.tasks if task.phase is Phase.REDUCE]
     assert len(joins) == 7
     assert all(len(task.operands) == 2 for task in joins)
-    again, _, _ = _planned(likelihood(), Value(), Split("branch", 8))
+    again, _ = planned(likelihood(), Value(), Split("branch", 8))
     assert again.digest == plan.digest
 
 
 def test_a_cheap_shared_prefix_is_repeated_and_a_dear_one_is_not() -> None:
     """What all parts read runs in each of them, or in a task before them all."""
-    cheap, _, _ = _planned(likelihood(), Value(), Split("branch", 4))
+    cheap, _ = planned(likelihood(), Value(), Split("branch", 4))
     assert not any(getattr(s, "task", None) is not None for s in cheap.tasks[0].operands)
     assert sum(not _reads_tasks(task) for task in cheap.tasks) == 4
     b = Builder()
@@ -137,7 +125,7 @@ def test_a_cheap_shared_prefix_is_repeated_and_a_dear_one_is_not() -> None:
     total = _sum(do.sin(shared))
     for k in range(2, 6):
         total = total + _sum(do.sin(shared * float(k)))
-    dear, _, _ = _planned(b.build({"loss": total}), Value(), Split("branch", 4))
+    dear, _ = planned(b.build({"loss": total}), Value(), Split("branch", 4))
     assert sum(not _reads_tasks(task) for task in dear.tasks) == 1
 
 
@@ -147,9 +135,9 @@ def _reads_tasks(task: Any) -> bool:
 
 def test_parts_alike_share_one_graph() -> None:
     """Lanes that compute the same of other inputs are compiled once."""
-    plan, _, _ = _planned(multi_start(4), Gradient(("x0", "x1"), "total"), Split("branch", 2))
+    plan, _ = planned(multi_start(4), Gradient(("x0", "x1"), "total"), Split("branch", 2))
     forward = [task for task in plan.tasks if not _reads_tasks(task)]
-    plan_value, _, _ = _planned(multi_start(4), Value(), Split("branch", 4))
+    plan_value, _ = planned(multi_start(4), Value(), Split("branch", 4))
     assert len(forward) == 2
     assert len({id(t.graph) for t in plan_value.tasks if len(t.graph.nodes) > 2}) == 1
 
@@ -165,7 +153,7 @@ def test_many_terms_are_branched_unasked() -> None:
 
 def test_work_is_packed_evenly() -> None:
     """Heaviest first: no lane has more than its share by more than the lightest part."""
-    plan, _, _ = _planned(likelihood(40, 50), Value(), Split("branch", 4))
+    plan, _ = planned(likelihood(40, 50), Value(), Split("branch", 4))
     work = [task.flops for task in plan.tasks if not _reads_tasks(task)]
     assert max(work) < 1.2 * min(work)
 
@@ -175,15 +163,15 @@ def test_a_chain_has_no_branches() -> None:
     b = Builder()
     graph = b.build({"y": _sum(do.sin(do.exp(_input(b, "x", 4))))})
     with pytest.raises(RequestError, match="1 independent part; use split shard, stage or none"):
-        _planned(graph, Value(), Split("branch"))
+        planned(graph, Value(), Split("branch"))
 
 
 def test_more_branches_than_parts_are_refused() -> None:
     """The message says how many there are."""
     with pytest.raises(RequestError, match="5 independent parts; use fewer branches"):
-        _planned(ensemble(5), Gradient(("w0", "w1", "w2", "w3", "w4")), Split("branch", 6))
+        planned(ensemble(5), Gradient(("w0", "w1", "w2", "w3", "w4")), Split("branch", 6))
     with pytest.raises(RequestError, match="use fewer branches"):
-        _planned(ensemble(5), Gradient(("w0",)), Split("branch", (1 << 32) - 1))
+        planned(ensemble(5), Gradient(("w0",)), Split("branch", (1 << 32) - 1))
 
 
 def test_parts_that_wait_for_one_another_are_none() -> None:
@@ -198,13 +186,13 @@ def test_parts_that_wait_for_one_another_are_none() -> None:
         total = total * part
     graph = b.build({"loss": total})
     with pytest.raises(RequestError, match="wait for one another"):
-        _planned(graph, Gradient(("x",)), Split("branch", 4))
+        planned(graph, Gradient(("x",)), Split("branch", 4))
 
 
 def test_a_forced_split_into_too_much_is_refused() -> None:
     """Stages beyond what any machine could hold are refused before any is made."""
     with pytest.raises(LimitExceeded, match="use fewer stages"):
-        _planned(likelihood(), Value(), Split("stage", (1 << 32) - 1))
+        planned(likelihood(), Value(), Split("stage", (1 << 32) - 1))
 
 
 # --- shards within branches -----------------------------------------------------------------------
@@ -232,9 +220,7 @@ def test_branches_with_batches_are_sharded_in_their_turn() -> None:
 
 def test_shards_within_branches_give_what_one_task_gives() -> None:
     """Every task of two lanes that can be sharded is, ragged ends included."""
-    outer, whole, arrays = _planned(
-        two_data_sets(40, 31), Gradient(("w", "shift")), Split("branch", 2)
-    )
+    outer, whole = planned(two_data_sets(40, 31), Gradient(("w", "shift")), Split("branch", 2))
     inner = {}
     for number, task in enumerate(outer.tasks):
         with suppress(RequestError):
@@ -242,10 +228,7 @@ def test_shards_within_branches_give_what_one_task_gives() -> None:
     assert len(inner) >= 4
     made, results = nested(outer, inner)
     plan = replace(outer, tasks=tuple(made.tasks), results=results)
-    for one, other in zip(
-        NumpyExecutor().compile(whole)(arrays), run_plan(plan, arrays), strict=True
-    ):
-        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12 * np.abs(one).max(initial=1.0))
+    assert_computes(plan, whole)
 
 
 def test_a_nested_plan_cuts_what_another_task_gave() -> None:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pytest
 
 from pullback_graph.builder import Builder
-from pullback_graph.derivative import lower
 from pullback_graph.errors import RequestError
 from pullback_graph.graph import Graph
-from pullback_graph.job import Options, Split
+from pullback_graph.job import Split
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Hvp, Jvp, Value, Vjp, Want
-from pullback_server.planner import Phase, Plan, TaskOutput, make_plan
+from pullback_server.planner import Phase, TaskOutput
 from pullback_server.planner.phases import forward_nodes
 from pullback_server.planner.stage import stage_split
-from pullback_worker.numpy_executor import NumpyExecutor, fold
-from tests.server.plan_interpreter import run_plan
+from tests.server.plan_interpreter import assert_computes, planned
 
 LAYERS = 8
 WEIGHTS = tuple(f"w{k}" for k in range(LAYERS))
@@ -64,30 +59,18 @@ WANTS: list[tuple[Graph, Want]] = [
 ]
 
 
-def _planned(graph: Graph, want: Want, split: Split) -> tuple[Plan, Graph, list[Any]]:
-    lowered = lower(graph, want, fold=fold)
-    plan = make_plan(lowered.graph, Options(split=split), values=lowered.value_count)
-    rng = np.random.default_rng(3)
-    arrays = [rng.normal(size=item.type.shape) for item in lowered.graph.inputs]
-    return plan, lowered.graph, arrays
-
-
 @pytest.mark.parametrize("count", [0, 2, 3, 7])
 @pytest.mark.parametrize(("graph", "want"), WANTS)
 def test_stages_give_what_one_task_gives(graph: Graph, want: Want, count: int) -> None:
     """Nothing is added in another order: up to how kernels round what lies elsewhere in memory."""
-    plan, whole, arrays = _planned(graph, want, Split("stage", count))
+    plan, whole = planned(graph, want, Split("stage", count))
     assert plan.split.kind == "stage"
-    for one, other in zip(
-        NumpyExecutor().compile(whole)(arrays), run_plan(plan, arrays), strict=True
-    ):
-        scale = np.abs(one).max(initial=1e-300)
-        np.testing.assert_allclose(other, one, rtol=1e-13, atol=1e-14 * scale, strict=True)
+    assert_computes(plan, whole, 1e-13)
 
 
 def test_backward_stages_run_in_reverse_where_their_residuals_are() -> None:
     """Forward and backward task of a stage share a home; what crosses is a layer's width."""
-    plan, _, _ = _planned(layered(), Gradient(WEIGHTS, "loss"), Split("stage", 4))
+    plan, _ = planned(layered(), Gradient(WEIGHTS, "loss"), Split("stage", 4))
     assert [task.phase for task in plan.tasks] == [Phase.FORWARD] * 4 + [Phase.BACKWARD] * 4
     assert [task.shard for task in plan.tasks] == [0, 1, 2, 3, 3, 2, 1, 0]
     for task in plan.tasks:
@@ -101,15 +84,15 @@ def test_backward_stages_run_in_reverse_where_their_residuals_are() -> None:
 
 def test_a_long_graph_holds_less_at_once_in_stages() -> None:
     """The largest task of eight stages needs a fraction of what one task needs."""
-    whole, _, _ = _planned(layered(4096, 32), Gradient(WEIGHTS, "loss"), Split("none"))
-    stages, _, _ = _planned(layered(4096, 32), Gradient(WEIGHTS, "loss"), Split("stage", 8))
+    whole, _ = planned(layered(4096, 32), Gradient(WEIGHTS, "loss"), Split("none"))
+    stages, _ = planned(layered(4096, 32), Gradient(WEIGHTS, "loss"), Split("stage", 8))
     largest = max(task.peak_bytes for task in stages.tasks)
     assert largest < 0.6 * whole.tasks[0].peak_bytes
 
 
 def test_forward_mode_goes_along_with_the_values() -> None:
     """Tangents are computed in the stage of what they are tangents of: no stage runs twice."""
-    plan, _, _ = _planned(layered(), Jvp((("x", "w3"),)), Split("stage", 4))
+    plan, _ = planned(layered(), Jvp((("x", "w3"),)), Split("stage", 4))
     assert [task.shard for task in plan.tasks] == [0, 1, 2, 3]
     assert {task.phase for task in plan.tasks} == {Phase.FUSED}
 
@@ -119,25 +102,22 @@ def test_forward_mode_goes_along_with_the_values() -> None:
 )
 def test_micro_batches_go_through_the_stages(rows: int, want: Want) -> None:
     """With a batch axis that is worth it, each stage runs a micro-batch at a time."""
-    plan, whole, arrays = _planned(layered(rows, 32), want, Split("stage", 2))
+    plan, whole = planned(layered(rows, 32), want, Split("stage", 2))
     assert "micro-batches along axis 0 of 'x'" in plan.reason
     homes = {task.shard for task in plan.tasks}
     assert homes == {0, 1}
     assert len(plan.tasks) > 4
-    for one, other in zip(
-        NumpyExecutor().compile(whole)(arrays), run_plan(plan, arrays), strict=True
-    ):
-        np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-10 * np.abs(one).max())
+    assert_computes(plan, whole, 1e-10)
 
 
 def test_more_stages_than_nodes_are_refused() -> None:
     """The message says how many nodes there are to cut between."""
     with pytest.raises(RequestError, match="only 34 nodes to cut between; use fewer stages"):
-        _planned(layered(), Gradient(("w0",), "loss"), Split("stage", 35))
+        planned(layered(), Gradient(("w0",), "loss"), Split("stage", 35))
     b = Builder()
     graph = b.build({"y": do.sin(b.input("x", ArrayType(FLOAT64, ())))})
     with pytest.raises(RequestError, match="fewer than two nodes"):
-        _planned(graph, Value(), Split("stage"))
+        planned(graph, Value(), Split("stage"))
 
 
 @pytest.mark.parametrize("count", range(1, 35))

@@ -130,7 +130,9 @@ def _put_off(
     """Move what is not fixed to the round that reads it: derivatives wait for their cotangents."""
     latest: dict[int, int] = {}
     for item in made.graph.outputs:
-        latest[producer[item.value]] = rounds[producer[item.value]]
+        before = producer[item.value]
+        if before >= 0:
+            latest[before] = rounds[before]
     for position in range(len(rounds) - 1, -1, -1):
         if not fixed[position]:
             rounds[position] = latest.get(position, rounds[position])
@@ -152,10 +154,11 @@ def _groups(
     """A group a round and lane, what joins lanes apart, each with the trunk it may repeat."""
     owned: dict[tuple[int, int], list[int]] = {}
     repeated: dict[int, list[int]] = {}
+    last = max(rounds)
     for position, lane in enumerate(made.lanes):
         owned.setdefault((rounds[position], lane), []).append(position)
         if free[position]:
-            for round in range(rounds[position], max(rounds) + 1):
+            for round in range(rounds[position], last + 1):
                 repeated.setdefault(round, []).append(position)
     groups = []
     for (round, lane), nodes in sorted(owned.items()):
