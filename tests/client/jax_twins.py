@@ -1,4 +1,8 @@
-"""One function here and in JAX: values, first derivatives and products with the Hessian agree."""
+"""One function here and in JAX: values, first derivatives and products with the Hessian agree.
+
+JAX compiles for seconds what a difference of values shows at once, so that its derivatives are for
+slow tests.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,15 @@ class Twins(NamedTuple):
     theirs: Callable[..., Any]
     arrays: Sequence[Any]
     rtol: float = 1e-10
+
+
+def check_values(twins: Twins) -> None:
+    """Plain values are JAX's, and derivatives of both orders central differences of them."""
+    ours, theirs, arrays, rtol = twins
+    z = np.asarray(ours(*arrays))
+    np.testing.assert_allclose(z, theirs(*arrays), rtol=rtol, atol=1e-12)
+    weights = _numbers(z, 0.0)
+    pb.check_gradient(lambda *args: pnp.sum(pnp.multiply(ours(*args), weights)), *arrays)
 
 
 def check_first(twins: Twins) -> None:
