@@ -95,6 +95,7 @@ class LocalTapes:
         way = self._way(job, job.graph)
         kept = self._kept.get(_key(job))
         if way is not None and isinstance(kept, Swept):
+            self._keep(job, kept)
             return kept, True
         if asked:
             return self._swept_graph(job, job.graph, asked_route(job.graph, job.want)), False
@@ -159,6 +160,7 @@ class LocalTapes:
     def _keep(self, job: Job, made: Any) -> Any:
         with self._lock:
             self._kept[_key(job)] = made
+            self._kept.move_to_end(_key(job))
             while len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)
         return made

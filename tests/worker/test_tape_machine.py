@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,15 @@ def test_the_cache_survives_damage(tmp_path):
     nowhere = tmp_path / "a file"
     nowhere.write_text("")
     assert process(ONE_KERNEL, XDG_CACHE_HOME=str(nowhere)).startswith("False")
+
+
+def test_processes_that_start_together_share_the_cache(tmp_path):
+    """Each compiles or loads, none fails on what the others write meanwhile; the next one loads."""
+    with ThreadPoolExecutor(3) as threads:
+        run = partial(process, ONE_KERNEL, XDG_CACHE_HOME=str(tmp_path))
+        found = [future.result() for future in [threads.submit(run) for _ in range(3)]]
+    assert set(found) <= {"True 0 1", "True 1 0"}
+    assert process(ONE_KERNEL, XDG_CACHE_HOME=str(tmp_path)) == "True 1 0"
 
 
 def test_the_cache_follows_its_settings(tmp_path, monkeypatch):

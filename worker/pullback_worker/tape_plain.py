@@ -1,4 +1,4 @@
-"""Values, or values and one gradient, with as little around the sweeps as can be.
+"""Values, or values and one sweep of adjoints, with as little around the sweeps as can be.
 
 What the general way of `tape_program` finds out at every run is found out once here: a call of a
 small tape is a few microseconds.
@@ -34,7 +34,7 @@ class _Part(NamedTuple):
 
 
 class Plain:
-    """The program of a value or a gradient, linked. Safe to call from several threads at once."""
+    """The program of a value, a gradient or a vjp of one seed. Safe to call from threads at once."""
 
     def __init__(self, tape: Tape, code: Code, asked: Asked) -> None:
         self._dtype = tape.dtype
@@ -46,9 +46,11 @@ class Plain:
         outputs = [tape.outputs[position] for position in asked.values]
         self._values = code.places(_joined([item.values for item in outputs])).astype(np.intp)
         self._value_parts = _parts([item.shape for item in outputs])
+        self._given: tuple[Input, ...] = ()
         self._is_gradient = asked.mode is Mode.REVERSE
         if self._is_gradient:
-            self._seed = int(code.places(asked.seeds[0])[0])
+            self._given = asked.given[0] if asked.given else ()
+            self._seeded = code.places(asked.seeds[0]).astype(np.intp)
             self._gathered = code.places(asked.gathered).astype(np.intp)
             self._gradient_parts = _parts(asked.columns)
 
@@ -62,8 +64,7 @@ class Plain:
             return _cut(v.take(self._values), self._value_parts)
         p = SCRATCH.take("p", 2 * len(code.code), dtype)
         g = SCRATCH.take("g", code.size, dtype)
-        g.fill(0.0)
-        g[self._seed] = 1.0
+        self._seed(g, arrays)
         linearise(code.code, code.operands, code.start, v, p)
         reverse(code.code, code.edges, code.start, p, g)
         results = _cut(v.take(self._values), self._value_parts)
@@ -71,8 +72,9 @@ class Plain:
 
     def _fill(self, v: NDArray, arrays: Sequence[NDArray]) -> None:
         """Put inputs and constants where the machine has them."""
-        if len(arrays) != len(self._sizes):
-            raise wrong_count(self._inputs, arrays)
+        wanted = len(self._sizes) + len(self._given)
+        if len(arrays) != wanted:
+            raise wrong_count(wanted, arrays)
         first = 0
         for position, size in enumerate(self._sizes):
             array = arrays[position]
@@ -84,16 +86,28 @@ class Plain:
             first += size
         v[first : self._code.start] = self._constants
 
+    def _seed(self, g: NDArray, arrays: Sequence[NDArray]) -> None:
+        """Zeros, and the adjoints that are given; ones where none are."""
+        g.fill(0.0)
+        if not self._given:
+            g[self._seeded] = 1.0
+            return
+        own = [np.asarray(array).reshape(-1) for array in arrays[len(self._sizes) :]]
+        for item, array in zip(self._given, own, strict=True):
+            if array.size != item.type.size:
+                raise wrong_size(item, array.size)
+        np.add.at(g, self._seeded, own[0] if len(own) == 1 else np.concatenate(own))
+
 
 def is_plain(asked: Asked) -> bool:
     """Whether a want is one that `Plain` runs."""
-    one = len(asked.seeds) == 1 and asked.rows == ((),) and not asked.given
+    one = len(asked.seeds) == 1 and asked.rows == ((),)
     return asked.mode is Mode.NONE or (asked.mode is Mode.REVERSE and one)
 
 
-def wrong_count(inputs: Sequence[Input], arrays: Sequence[NDArray]) -> InputError:
+def wrong_count(wanted: int, arrays: Sequence[NDArray]) -> InputError:
     """The error of a wrong number of arrays."""
-    return InputError(f"the program takes {len(inputs)} input(s), got {len(arrays)}")
+    return InputError(f"the program takes {wanted} input(s), got {len(arrays)}")
 
 
 def wrong_size(item: Input, size: int) -> InputError:

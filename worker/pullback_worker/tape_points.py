@@ -120,7 +120,7 @@ class PointsProgram:
     def _given(self, arrays: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
         """`(start,)` what is the same at all points, and `(K, columns)` what is not."""
         if len(arrays) != len(self.inputs):
-            raise wrong_count(self.inputs, arrays)
+            raise wrong_count(len(self.inputs), arrays)
         count, first = self._points.count, 0
         fixed = np.zeros(self._code.start, self.tape.dtype)
         columns = []

@@ -125,7 +125,7 @@ class TapeProgram:
     def _flat(self, arrays: Sequence[NDArray]) -> list[NDArray]:
         """The arrays in one dimension, each of the size it should have."""
         if len(arrays) != len(self.inputs):
-            raise wrong_count(self.inputs, arrays)
+            raise wrong_count(len(self.inputs), arrays)
         flat = [np.asarray(array).reshape(-1) for array in arrays]
         for item, array in zip(self.inputs, flat, strict=True):
             if len(array) != item.type.size:

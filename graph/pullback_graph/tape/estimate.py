@@ -16,6 +16,8 @@ from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Names, Va
 
 NODE_S, CALL_S = 12e-9, 5e-6
 """Estimated seconds of a sweep through a node of a tape, and of a run beside its sweeps."""
+_GENERAL_CALL_S = 30e-6
+"""Of what takes more than a sweep forward and one back."""
 _NUMPY_NODE_S = 0.8e-6
 _NUMPY_ELEMENT_S = 1e-9
 _LEAST_GAIN = 1.5
@@ -35,11 +37,13 @@ class Sweeps(NamedTuple):
         tape: sweeps of the tape machine.
         calls: NumPy's calls a node, once differentiated.
         lanes: how many elements each of those has for one of the graph's: rows of a matrix.
+        call_s: of a run on the tape machine, beside its sweeps.
     """
 
     tape: float
     calls: float
     lanes: int = 1
+    call_s: float = _GENERAL_CALL_S
 
 
 class Estimate(NamedTuple):
@@ -79,7 +83,7 @@ def estimate(graph: Graph, want: Want) -> Estimate | None:
     sweeps = _sweeps(graph, want)
     elements = sum([node.types[0].size for node in graph.nodes])
     calls_s = len(graph.nodes) * _NUMPY_NODE_S + elements * sweeps.lanes * _NUMPY_ELEMENT_S
-    return Estimate(CALL_S + nodes * NODE_S * sweeps.tape, sweeps.calls * calls_s)
+    return Estimate(sweeps.call_s + nodes * NODE_S * sweeps.tape, sweeps.calls * calls_s)
 
 
 def estimate_points(graph: Graph, points: Pointwise) -> Estimate:
@@ -112,9 +116,9 @@ def suits(graph: Graph, want: Want) -> bool:
 def _sweeps(graph: Graph, want: Want) -> Sweeps:
     match want:
         case Value():
-            return Sweeps(1.0, 1.0)
+            return Sweeps(1.0, 1.0, call_s=CALL_S)
         case Gradient():
-            return Sweeps(2.0, 2.5)
+            return Sweeps(2.0, 2.5, call_s=CALL_S)
         case Vjp(_, seeds) | Jvp(seeds):
             return Sweeps(1.0 + len(seeds), 1.0 + 1.5 * len(seeds))
         case Hvp(_, seeds, _):

@@ -19,8 +19,10 @@ def describe_tape(prepared: PreparedTape) -> plan_pb2.PlanReply:
         size_bytes=size_bytes,
         peak_bytes=metrics.peak_bytes,
     )
+    count = prepared.program.point_count
+    at = f" at {count} points" if count > 1 else ""
     text = (
-        f"a tape of {metrics.nodes} nodes, {metrics.adjoint_evaluations} adjoints, "
+        f"a tape of {metrics.nodes} nodes{at}, {metrics.adjoint_evaluations} adjoints, "
         f"{metrics.flops:.3g} FLOPs, about {estimated_s * 1e3:.3g} ms on one core\n"
         f"executor tape: {metrics.executor_reason}\n"
         f"split none: {WHOLE}; in the front end, {metrics.peak_bytes / 1e6:.3g} MB"
