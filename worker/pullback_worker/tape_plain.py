@@ -34,7 +34,7 @@ class _Part(NamedTuple):
 
 
 class Plain:
-    """The program of a value, a gradient or a vjp of one seed. Safe to call from several threads."""
+    """The program of a value, a gradient or a vjp of one seed; safe to call from any thread."""
 
     def __init__(self, tape: Tape, code: Code, asked: Asked) -> None:
         self._dtype = tape.dtype
