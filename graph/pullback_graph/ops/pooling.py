@@ -28,6 +28,8 @@ from pullback_graph.windows import (
 
 _LARGEST = 1 << 16
 """The largest size, stride or dilation: what decides them loops over that many places."""
+_BLOCK_BYTES = 1 << 18
+"""What an executor may take of an array at a time."""
 _ATTRIBUTES = tuple([Attribute(name, Kind.INTS, leading=unchanged) for name in Window._fields])
 
 
@@ -96,9 +98,12 @@ def _cost_of(each: float) -> Any:
 
 
 def _scratch(operands: Sequence[ArrayType], **own: Any) -> int:
-    """What is left after each axis: values, positions, and which of them are better."""
-    left = [left for _, left in _passes(operands[0], Window(**own))]
-    return 2 * max(left) * (operands[0].dtype.itemsize + INT64.itemsize + 1)
+    """What is left after each axis, of a block of images: values, and places where these count."""
+    (x,), window = operands, Window(**own)
+    images = prod(x.shape[: x.rank - len(window.sizes)])
+    left = max([left for _, left in _passes(x, window)]) // max(images, 1)
+    at_once = _BLOCK_BYTES * images // max(x.size_bytes, 1) + 1
+    return 2 * left * min(at_once, images) * (x.dtype.itemsize + INT64.itemsize + 1)
 
 
 # --- sum ------------------------------------------------------------------------------------------
