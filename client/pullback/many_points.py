@@ -87,11 +87,14 @@ class ManyPoints:
         self._lowered = _lowered(self._graph, job.want)
         self._bind()
         peak_bytes = memory.peak_bytes(self._lowered.graph) - self._shared_bytes
-        budget_bytes = min(BLOCK_BYTES, job.options.memory_cap_bytes or BLOCK_BYTES)
+        cap_bytes = job.options.memory_cap_bytes
+        own_bytes = BLOCK_BYTES if cap_bytes is None else cap_bytes - self._shared_bytes
+        budget_bytes = min(BLOCK_BYTES, own_bytes)
         most = points_at_once or max(1, budget_bytes // max(1, peak_bytes))
         self._length = block_length(self.count, most)
         self._taken: list[Result] = []
-        self._found: dict[str, int] = {}
+        self._suspect = -1
+        self._metrics_of_suspect: Metrics | None = None
 
     @property
     def _graph(self) -> Graph:
@@ -181,9 +184,6 @@ class ManyPoints:
                 "rounding hides where it came from; look at the inputs, or set check to `none`"
             )
         self._metrics_of_suspect = outcome.metrics
-
-    _suspect = -1
-    _metrics_of_suspect: Metrics | None = None
 
     def result(self) -> Result:
         """The results of all blocks as one."""

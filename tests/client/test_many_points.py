@@ -144,6 +144,18 @@ def test_a_memory_cap_shortens_blocks() -> None:
     close(capped.gradients["x"], free.gradients["x"])
 
 
+def test_a_memory_cap_counts_what_is_common() -> None:
+    """Blocks get what the common inputs leave; where these alone are too much, it says so."""
+    graph = pb.trace(lambda x, w: pnp.sum(pnp.tanh(w * x)), 1.0, np.ones(1000))
+    points = {"x": np.ones(100), "w": np.ones(1000)}
+    with pb.LocalService(promote=False) as service:
+        capped = service.evaluate_many(graph, points, gradient="x", memory_cap_bytes=200_000)
+        assert capped.metrics.peak_bytes <= 200_000
+        assert capped.metrics.tasks > 4
+        with pytest.raises(pb.LimitExceeded, match=r"^points 0 to 0: .*cap is 9000"):
+            service.evaluate_many(graph, points, gradient="x", memory_cap_bytes=9000)
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=4))
 def test_figures_add_up(parts: list[tuple[int, int]]) -> None:
     """What adds up is added, what does not is the largest."""
