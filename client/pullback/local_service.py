@@ -41,7 +41,6 @@ from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.recompute import fit
 from pullback_graph.recompute.loops import lower_within
 from pullback_graph.tape import Tape, to_graph
-from pullback_graph.timeline import FRONT_END, TaskSpan
 from pullback_graph.want import Want
 from pullback_worker.choice import Choice, run, runner
 from pullback_worker.chooser import Chooser, choice_bytes, steadiness
@@ -151,7 +150,7 @@ class LocalService(Transforms[Result]):
         metrics.total_s = perf_counter() - started
         self._tapes.ran_elsewhere(job, metrics.total_s)
         if job.options.timeline:
-            metrics.timeline = (_span(metrics),)
+            metrics.note_one_task(metrics.total_s - metrics.fused_s - metrics.forward_s)
         count = prepared.lowered.value_count
         named = prepared.lowered.named(results[count:])
         derivatives = {key: as_users_matrix(array) for key, array in named.items()}
@@ -309,13 +308,6 @@ def _run(
     metrics.executor, metrics.executor_reason = running.executor, running.reason
     metrics.note_run(spent_s, is_derivative=bool(prepared.lowered.derivatives))
     return results
-
-
-def _span(metrics: Metrics) -> TaskSpan:
-    """The one task of a job that ran here, at the end of what it took."""
-    phase = "fused" if metrics.fused_s else "forward"
-    start_s = metrics.total_s - metrics.fused_s - metrics.forward_s
-    return TaskSpan(0, phase, FRONT_END, start_s, metrics.total_s, executor=metrics.executor)
 
 
 def _measure(

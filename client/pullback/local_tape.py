@@ -221,6 +221,8 @@ def run_tape(job: Job, swept: Swept, *, hit: bool) -> Result | None:
     metrics.non_finite = {**non_finite([item.name for item in program.inputs], arrays), **found}
     metrics.note_run(ended_s - running_s, is_derivative=bool(program.derivatives))
     metrics.total_s = perf_counter() - started_s + metrics.compiling_s
+    if job.options.timeline:
+        metrics.note_one_task(running_s - started_s)
     count = program.value_count
     outputs = dict(zip(names[:count], results[:count], strict=True))
     derivatives = dict(zip(program.derivatives, results[count:], strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from pullback_graph.bad_node import BadNode
 from pullback_graph.graph import Graph
 from pullback_graph.tape import Tape
-from pullback_graph.timeline import TaskSpan
+from pullback_graph.timeline import FRONT_END, TaskSpan
 from pullback_graph.want import DerivativeKey, Value, Want
 
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
@@ -126,6 +126,13 @@ class Metrics:
             self.fused_s = spent_s
         else:
             self.forward_s = spent_s
+
+    def note_one_task(self, start_s: float) -> None:
+        """The timeline of a job that was one task here, whose seconds are noted."""
+        phase, spent_s = "fused" if self.fused_s else "forward", self.fused_s + self.forward_s
+        end_s = start_s + spent_s
+        span = TaskSpan(0, phase, FRONT_END, start_s, end_s, executor=self.executor)
+        self.timeline = (span,)
 
 
 @dataclass(frozen=True, slots=True)

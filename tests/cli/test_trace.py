@@ -23,6 +23,30 @@ def test_a_local_job_is_traced(tmp_path: Path):
     assert spans[0]["dur"] >= 0
 
 
+def test_what_a_tape_ran_has_a_timeline_too(tmp_path: Path):
+    """Scalar code on the tape machine is one span as well."""
+    graph, path = tmp_path / "product.graph", tmp_path / "trace.json"
+    graph.write_text("graph(a: float64[], b: float64[]) { %2 = multiply(a, b) return y = %2 }")
+    done = run(
+        "eval",
+        graph,
+        "-i",
+        "a=2",
+        "-i",
+        "b=3",
+        "--local",
+        "--option",
+        "executor=tape",
+        "-g",
+        "a",
+        "--trace",
+        path,
+    )
+    assert done.status == 0
+    spans = [e for e in json.loads(path.read_text())["traceEvents"] if e["ph"] == "X"]
+    assert [(span["name"], span["args"]["executor"]) for span in spans] == [("fused 0", "tape")]
+
+
 def test_workers_are_threads_in_order_of_their_numbers():
     """A name a thread, a complete event a task, times in microseconds."""
     spans = (

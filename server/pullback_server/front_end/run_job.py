@@ -26,7 +26,6 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
 from pullback_graph.limits import Limits
 from pullback_graph.tape import Tape
-from pullback_graph.timeline import FRONT_END, TaskSpan
 from pullback_proto.v1 import job_pb2
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
@@ -253,12 +252,7 @@ class JobRunner:
         metrics.note_run(elapsed_s, is_derivative=bool(bound.prepared.lowered.derivatives))
         before_s = start - bound.arrival.received_s
         if bound.job.options.timeline:
-            phase = bound.prepared.plan.tasks[0].phase.value
-            metrics.timeline = (
-                TaskSpan(
-                    0, phase, FRONT_END, before_s, before_s + elapsed_s, executor=running.name
-                ),
-            )
+            metrics.note_one_task(before_s)
         metrics.queued_s = max(0.0, before_s - metrics.planning_s - metrics.compiling_s)
         return finish(bound, results)
 

@@ -235,6 +235,8 @@ class TapeJobs:
         if not self._note_non_finite(job, prepared, arrays, results, metrics):
             return None
         metrics.total_s = perf_counter() - arrival.received_s
+        if job.options.timeline:
+            metrics.note_one_task(started_s - arrival.received_s)
         program = prepared.program
         count = program.value_count
         result = Result(
