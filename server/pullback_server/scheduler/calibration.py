@@ -117,8 +117,8 @@ class Calibration:
 
 
 def _mixed(known: float, new: float) -> float:
-    """The moving average in the logarithm: twice and half as fast weigh the same."""
-    return float(known ** (1 - RATE_WEIGHT) * new**RATE_WEIGHT) if new > 0 else known
+    """The moving average."""
+    return known + RATE_WEIGHT * (new - known)
 
 
 def _arithmetic_bound(task: Task) -> bool:

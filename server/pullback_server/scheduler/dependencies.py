@@ -22,6 +22,7 @@ class Dependencies:
         results: values that are results of the job.
         fingerprints: per task, that of its graph.
         estimates_s: per task, predicted run time.
+        layout: a worker per task, and the generation of workers it was found for.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -30,6 +31,7 @@ class Dependencies:
         self.results = frozenset(r for r in plan.results if isinstance(r, TaskOutput))
         self.consumers: list[list[int]] = [[] for _ in plan.tasks]
         self.readers: dict[TaskOutput, int] = {}
+        self.layout: tuple[int, list[int]] | None = None
         self._sizes_bytes: dict[TaskOutput, int] = {}
         for position, values in enumerate(self.operands):
             for value in values:

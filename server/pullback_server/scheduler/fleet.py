@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import count, islice
 
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.events import WorkerId
@@ -20,6 +20,7 @@ from pullback_server.scheduler.worker import Batch, Worker
 MOST_PROGRAMS = 4096
 """Programs remembered of one worker; of more, all are forgotten, which costs a hint."""
 MOST_LOOKED_AT = 32
+_GENERATIONS = count()
 
 
 @dataclass(slots=True)
@@ -54,11 +55,14 @@ class Fleet:
 
     Attributes:
         held_bytes: what each holds of values, over all jobs.
+        batches: how many are in flight.
+        generation: a number that is another whenever workers came or went.
     """
 
     def __init__(self) -> None:
         self.held_bytes: HeldBytes = {}
         self.batches = 0
+        self.generation = next(_GENERATIONS)
         self._workers: dict[WorkerId, Worker] = {}
         self._kinds = {kind: Kind() for kind in Placement}
         self._programs: dict[str, set[WorkerId]] = {}
@@ -72,6 +76,11 @@ class Fleet:
     def get(self, worker: WorkerId) -> Worker | None:
         """A worker, if there is such a one."""
         return self._workers.get(worker)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether any worker takes work."""
+        return any(kind.ready for kind in self._kinds.values())
 
     def kind(self, placement: Placement) -> Kind:
         """The workers of one kind."""
@@ -102,6 +111,7 @@ class Fleet:
         kind.starting -= 1
         kind.largest_bytes = max(kind.largest_bytes, memory_bytes)
         insort(kind.ready, worker.id)
+        self.generation = next(_GENERATIONS)
         self._set_idle(worker, now_s)
 
     def remove(self, worker: Worker) -> None:
@@ -112,6 +122,7 @@ class Fleet:
         kind.soon.pop(worker.id, None)
         if worker.ready:
             del kind.ready[bisect_left(kind.ready, worker.id)]
+            self.generation = next(_GENERATIONS)
         else:
             kind.starting -= 1
         self.batches -= len(worker.batches)

@@ -56,9 +56,16 @@ class Job:
         ready: the tasks that could run now, by placement.
         flows: where it queues for its share of the workers, by placement.
         touched: the workers that were given any of it.
+        stirred: whether more became ready, or for another worker, since this was last looked at.
     """
 
-    def __init__(self, submitted: Submitted, sequence: int, accounts: Accounts) -> None:
+    def __init__(
+        self,
+        submitted: Submitted,
+        sequence: int,
+        accounts: Accounts,
+        homes: Sequence[WorkerId] | None = None,
+    ) -> None:
         self.id = submitted.job
         self.plan: Dependencies = submitted.plan
         self.client, self.priority = submitted.client, submitted.priority
@@ -73,12 +80,17 @@ class Job:
         self.held = Holdings(self.plan.size_bytes, accounts.held_bytes)
         self.readers = dict(self.plan.readers)
         self.ready = {p: ReadyTasks(self.id, accounts.homes) for p in self.plan.placements}
+        self._only: tuple[ReadyTasks, Backlog] | None = None
+        if len(self.ready) == 1:
+            ((placement, ready),) = self.ready.items()
+            self._only = ready, accounts.backlog[placement]
         self.touched: set[WorkerId] = set()
         self.flows: dict[Placement, tuple[Flow, Flow]] = {}
         self.started = False
         accounts.unstarted += 1
         self.statistics = JobStatistics(tasks=count)
-        self._homes: Sequence[WorkerId] | None = None
+        self.stirred = False
+        self._homes = homes
         self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
         self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
@@ -171,8 +183,7 @@ class Job:
         self._move(task, Trigger.COMPLETED)
         self._stop(task)
         self._record(done, worker)
-        for value, holder in _places(call, worker.id):
-            self.held.add(value, holder)
+        self._hold(call, worker.id)
         self._results_missing.discard(task)
         for value in self.plan.operands[task]:
             self.readers[value] -= 1
@@ -183,11 +194,13 @@ class Job:
 
     def came_too_late(self, call: Call, worker: WorkerId) -> None:
         """A task ran that another worker was asked for or had done: its values are to spare."""
-        for value, holder in _places(call, worker):
-            if value in self.held:
-                self.held.add(value, holder)
+        outputs = self.plan.outputs[call.task]
+        places = [(k, worker) for k in call.keep] + [(k, HERE) for k in call.send]
+        for output, holder in places:
+            if outputs[output] in self.held:
+                self.held.add(outputs[output], holder)
             else:
-                self._freed.setdefault(holder, []).append(value)
+                self._freed.setdefault(holder, []).append(outputs[output])
 
     def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
         """A task that a worker had did not run; whether nobody else is at it."""
@@ -204,9 +217,10 @@ class Job:
     def blame(self, task: int) -> None:
         """A worker died running a task: it runs alone from now."""
         self.losses[task] += 1
-        ready = self._ready(task)
+        ready, _ = self._queue(task)
         if task in ready and ready.home(task) != SUSPECT:
             ready.move(task, SUSPECT)
+            self.stirred = True
             self._accounts.suspects += 1
 
     def start(self, now_s: float) -> None:
@@ -228,6 +242,7 @@ class Job:
             return False
         self.touched.discard(worker)
         self.lose(worker, self.held.of(worker))
+        self.stirred = True
         for ready in waiting:
             for task in ready.at(worker):
                 ready.move(task, self._home(task))
@@ -251,8 +266,9 @@ class Job:
 
     def end(self) -> None:
         """The job is over: nothing of it is to run or to be held."""
-        for task in range(len(self.states)):
-            self._move(task, Trigger.JOB_ENDED)
+        for task, state in enumerate(self.states):
+            if state is not TaskState.RELEASED:
+                self._move(task, Trigger.JOB_ENDED)
         self._accounts.running -= len(self._ran_on)
         self._ran_on.clear()
         self.held.clear()
@@ -269,8 +285,12 @@ class Job:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _ready(self, task: int) -> ReadyTasks:
-        return self.ready[self.plan.tasks[task].placement]
+    def _queue(self, task: int) -> tuple[ReadyTasks, Backlog]:
+        """Where a task is while it is ready, and the account it counts in."""
+        if self._only is not None:
+            return self._only
+        placement = self.plan.tasks[task].placement
+        return self.ready[placement], self._accounts.backlog[placement]
 
     def _move(self, task: int, trigger: Trigger) -> None:
         before = self.states[task]
@@ -279,18 +299,25 @@ class Job:
             self._no_longer_ready(task)
         if state is TaskState.READY:
             home = self._home(task)
-            self._ready(task).add(task, home)
+            ready, backlog = self._queue(task)
+            ready.add(task, home)
+            backlog.add(self.plan.estimates_s[task])
             self._accounts.suspects += home == SUSPECT
-            self._backlog(task).add(self.plan.estimates_s[task])
+            self.stirred = True
 
     def _no_longer_ready(self, task: int) -> None:
-        ready = self._ready(task)
+        ready, backlog = self._queue(task)
         self._accounts.suspects -= ready.home(task) == SUSPECT
         ready.remove(task)
-        self._backlog(task).remove(self.plan.estimates_s[task])
+        backlog.remove(self.plan.estimates_s[task])
 
-    def _backlog(self, task: int) -> Backlog:
-        return self._accounts.backlog[self.plan.tasks[task].placement]
+    def _hold(self, call: Call, worker: WorkerId) -> None:
+        """The values of a call that ran are where it said."""
+        outputs = self.plan.outputs[call.task]
+        for output in call.keep:
+            self.held.add(outputs[output], worker)
+        for output in call.send:
+            self.held.add(outputs[output], HERE)
 
     def _stop(self, task: int) -> None:
         """No worker's result of a task is awaited any more."""
@@ -366,9 +393,3 @@ class Job:
             executor=done.executor,
             started_s=max(0.0, done.started_s - self.submitted_s),
         )
-
-
-def _places(call: Call, worker: WorkerId) -> list[tuple[TaskOutput, WorkerId]]:
-    """Where the values of a call that ran are."""
-    kept = [(TaskOutput(call.task, output), worker) for output in call.keep]
-    return kept + [(TaskOutput(call.task, output), HERE) for output in call.send]

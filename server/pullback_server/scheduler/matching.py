@@ -5,7 +5,7 @@ Every look-up is by index, so that a decision takes as long with a thousand work
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from pullback_graph.errors import PullbackError
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import Run
+from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
 from pullback_server.scheduler.faults import too_large
 from pullback_server.scheduler.job import Job
@@ -57,8 +58,14 @@ class Matching:
 
     # --- what it is told --------------------------------------------------------------------------
 
+    def note(self, job: Job) -> None:
+        """Something happened to a job: if more of it is ready, it queues for it."""
+        if job.stirred:
+            self.refresh(job)
+
     def refresh(self, job: Job) -> None:
-        """What of a job is ready may have changed."""
+        """What of a job is ready changed."""
+        job.stirred = False
         self._set_aside.pop(job.id, None)
         self._misfits.pop(job.id, None)
         for placement, ready in job.ready.items():
@@ -221,12 +228,27 @@ class Matching:
 
     # --- a batch ----------------------------------------------------------------------------------
 
+    def homes(self, plan: Dependencies) -> Sequence[WorkerId] | None:
+        """Which shard of a plan belongs to which of the workers there are; none without shards.
+
+        The answer is kept with the plan until workers come or go.
+        """
+        fleet = self._board.fleet
+        if not plan.sharded or not fleet.is_alive:
+            return None
+        if plan.layout is None or plan.layout[0] != fleet.generation:
+            kinds = fleet.kinds()
+            workers = {p: kinds[k].ready for p, k in self._serving.items()}
+            plan.layout = fleet.generation, lay_shards(plan, workers)
+        return plan.layout[1]
+
     def _lay(self, job: Job) -> None:
-        """Say which shard of a job belongs to which worker, before its first task runs."""
+        """Give a job's shards their homes where it came before there were workers."""
         if job.started or not job.plan.sharded or job.laid:
             return
-        kinds = self._board.fleet.kinds()
-        job.lay(lay_shards(job.plan, {p: kinds[k].ready for p, k in self._serving.items()}))
+        homes = self.homes(job.plan)
+        if homes is not None:
+            job.lay(homes)
 
     def run(self, choice: Choice, placement: Placement, now_s: float) -> None:
         """Give a worker the tasks that were chosen for it, and count them to its job's share."""

@@ -24,7 +24,7 @@ SLIGHT_SHARE = 0.02
 """A task that takes this little of the time of a batch may follow although the batch is full."""
 MOST_MISFITS = 16
 """Tasks that do not fit a worker's memory, after which no more are looked at."""
-MOST_HOMES = 8
+MOST_HOMES = 4
 """Busy workers among which an idle one looks for tasks to take over."""
 
 

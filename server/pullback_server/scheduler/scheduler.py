@@ -114,7 +114,8 @@ class Scheduler:
     # --- events -----------------------------------------------------------------------------------
 
     def _submitted(self, event: Submitted) -> None:
-        job = Job(event, next(self._sequence), self._board.accounts)
+        homes = self._matching.homes(event.plan)
+        job = Job(event, next(self._sequence), self._board.accounts, homes)
         self._jobs[event.job] = job
         absent = [kind for kind in job.plan.placements if not self._matching.serves(kind)]
         if absent:
@@ -160,7 +161,7 @@ class Scheduler:
         if job.complete:
             self._end(job, event.now_s, None)
         else:
-            self._matching.refresh(job)
+            self._matching.note(job)
 
     def _task_failed(self, event: TaskFailed) -> None:
         _, batch = self._batch(event.worker, event.batch)
@@ -177,7 +178,7 @@ class Scheduler:
         if job is not None:
             job.lose(event.worker, event.values)
             job.lose(event.holder, event.values)
-            self._matching.refresh(job)
+            self._matching.note(job)
 
     def _batch_ended(self, event: BatchEnded) -> None:
         worker, batch = self._batch(event.worker, event.batch)
@@ -226,7 +227,7 @@ class Scheduler:
             self._lose_batch(batch, event, to_blame=batch is oldest and _guilty(worker))
         for job in hurt:
             if job.id in self._jobs:
-                self._matching.refresh(job)
+                self._matching.note(job)
 
     def _lose_batch(self, batch: Batch, event: WorkerLost, *, to_blame: bool) -> None:
         """A batch is gone with its worker; the one it was running may have brought that about."""
@@ -275,6 +276,8 @@ class Scheduler:
 
     def _return(self, job: Job, batch: Batch, trigger: Trigger, now_s: float) -> None:
         """What a batch did not run is to run again, if it has not been tried too often."""
+        if not batch.unreported:
+            return
         returned = [task for task in batch.unreported if job.runs(task, batch.id)]
         again = [task for task in returned if job.returned(task, batch.id, trigger)]
         often = [task for task in again if job.attempts[task] >= MOST_ATTEMPTS]

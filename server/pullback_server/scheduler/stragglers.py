@@ -31,31 +31,31 @@ class Stragglers:
 
     def arm(self, worker: Worker, now_s: float) -> None:
         """A worker's batches changed: have it looked at when the first thing is due."""
-        if not worker.batches:
+        batch = worker.oldest
+        if batch is None or worker.doomed:
             return
-        self._set_soon(worker, now_s)
-        due_s = self._due_s(worker, now_s)
+        due_s = self._silent_at_s(worker, batch)
+        if len(worker.batches) == 1:
+            due_s = min(due_s, self._soon_at_s(worker, batch, now_s))
+        if batch.cancelled_s is not None:
+            due_s = min(due_s, batch.grace_ends_s(self._board.settings.grace_s))
+        if batch.measured and batch.twin is None:
+            late_s = self._late_at_s(batch)
+            again_s = now_s + self._board.settings.late_least_s
+            due_s = min(due_s, late_s if late_s > now_s else again_s)
         if due_s < worker.due_s:
             worker.due_s = due_s
             self._board.alarms.at(due_s, self._look, worker.id)
 
-    def _due_s(self, worker: Worker, now_s: float) -> float:
-        """When a worker is to be looked at next."""
-        batch = worker.oldest
-        if batch is None or worker.doomed:
+    def _soon_at_s(self, worker: Worker, batch: Batch, now_s: float) -> float:
+        """When a worker with one batch may get a second; it may now, where none is given."""
+        if batch.alone:
             return inf
-        settings = self._board.settings
-        due_s = self._silent_at_s(worker, batch)
-        if batch.cancelled_s is not None:
-            due_s = min(due_s, batch.grace_ends_s(settings.grace_s))
-        if len(worker.batches) == 1:
-            soon_s = batch.oldest_since_s + batch.estimate_s - settings.queue_behind_s
-            if now_s < soon_s < due_s:
-                due_s = soon_s
-        if batch.measured and batch.twin is None:
-            late_s = self._late_at_s(batch)
-            due_s = min(due_s, late_s if late_s > now_s else now_s + settings.late_least_s)
-        return due_s
+        behind_s = self._board.settings.queue_behind_s
+        ends_s = batch.oldest_since_s + batch.estimate_s
+        soon_s = ends_s - behind_s
+        self._board.fleet.set_soon(worker, soon_s <= now_s <= ends_s + behind_s)
+        return soon_s if soon_s > now_s else inf
 
     def _look(self, number: WorkerId, now_s: float) -> None:
         worker = self._board.fleet.get(number)
@@ -74,15 +74,6 @@ class Stragglers:
             self.matching.reconsider(worker.id)
             self._copy_all(worker, now_s)
         self.arm(worker, now_s)
-
-    def _set_soon(self, worker: Worker, now_s: float) -> None:
-        batch = worker.oldest
-        if batch is None or len(worker.batches) > 1:
-            return  # as it was before it had a second, or one: not among those
-        soon = not batch.alone and not worker.doomed
-        left_s = worker.backlog_s(now_s)
-        soon = soon and left_s <= self._board.settings.queue_behind_s
-        self._board.fleet.set_soon(worker, soon)
 
     def kill(self, worker: Worker, cause: str) -> None:
         """End a worker; nothing more goes to it."""
