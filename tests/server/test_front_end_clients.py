@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pullback_graph.errors import RequestError
+from pullback_server.front_end.arrivals import Arrival
+from pullback_server.front_end.held_jobs import HeldJobs
 from pullback_server.front_end.leaving_rate import LONGEST_S, SHORTEST_S, LeavingRate
 from pullback_server.front_end.service import CLIENT_KEY, LONGEST_CLIENT, client_of
 
@@ -46,6 +48,36 @@ def test_a_huge_name_is_refused():
     context: Any = Call((CLIENT_KEY, "a" * (LONGEST_CLIENT + 1)))
     with pytest.raises(RequestError, match=f"at most {LONGEST_CLIENT}"):
         client_of(context)
+
+
+def arrivals(client: str, count: int = 1, size_bytes: int = 10) -> list[Arrival]:
+    """Jobs of a client."""
+    return [Arrival(bytes(size_bytes), client=client) for _ in range(count)]
+
+
+def test_one_client_leaves_room_for_others():
+    """A client may hold three quarters of all; another gets in, until the server is full."""
+    held = HeldJobs(100, 10**6)
+    held.add(arrivals("many", 75))
+    assert not held.has_room(arrivals("many"))
+    assert held.has_room(arrivals("other", 25))
+    held.add(arrivals("other", 25))
+    assert not held.has_room(arrivals("third"))
+    held.remove(arrivals("many", 75), 1.0)
+    assert held.has_room(arrivals("many", 75))
+    assert (held.jobs, held.size_bytes) == (25, 250)
+
+
+@pytest.mark.parametrize("most_jobs", [1, 2])
+def test_a_small_queue_still_takes_jobs(most_jobs: int):
+    """One job is always taken, however large, and bytes count as well as jobs."""
+    held = HeldJobs(most_jobs, 100)
+    assert held.has_room(arrivals("a", 1, 1000))
+    held.add(arrivals("a", 1, 90))
+    assert held.has_room(arrivals("b", 1, 10)) == (most_jobs == 2)
+    assert not held.has_room(arrivals("b", 1, 11))
+    held.remove(arrivals("a", 1, 90), 1.0)
+    assert not held._by_client
 
 
 def test_the_time_to_wait_follows_the_rate():

@@ -49,8 +49,9 @@ def test_a_full_server_refuses_with_unavailable_and_recovers(flags: tuple[str, s
     ):
         held = other.submit(service.evaluate, graph, {"x": x})
         _until_held(server)
-        with pytest.raises(pb.ServiceError, match="--queue-jobs or --queue-bytes"):
+        with pytest.raises(pb.ServiceError, match="--queue-jobs or --queue-bytes") as refused:
             _evaluate_while(held, service, x)
+        assert refused.value.retry_after_s is not None
         assert np.isfinite(held.result(60).outputs["result"])
         assert service.evaluate(pb.trace(pnp.sum, x), {"x": x}).outputs["result"] == 150.0
         assert server.metrics()['pullback_rejected_requests_total{reason="queue_full"}'] >= 1.0

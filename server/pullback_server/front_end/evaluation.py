@@ -17,9 +17,9 @@ from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackErro
 from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_tape
+from pullback_server.front_end.held_jobs import HeldJobs
 from pullback_server.front_end.job_flag import JobFlag
 from pullback_server.front_end.job_threads import JobThreads
-from pullback_server.front_end.leaving_rate import LeavingRate
 from pullback_server.front_end.run_job import BoundJob, JobRunner, finish
 
 INLINE_BYTES = 4096
@@ -33,7 +33,6 @@ class Evaluation:
     """Runs jobs from bytes to bytes; belongs to one event loop.
 
     Attributes:
-        held, held_bytes: jobs taken in and not yet answered, and the size of their requests.
         stopping: set when streams are to end with what they have.
     """
 
@@ -50,12 +49,9 @@ class Evaluation:
         self.threads = threads
         self.link = link
         self.accounting = accounting
-        self.queue_jobs = queue_jobs
-        self.queue_bytes = queue_bytes
-        self.held = self.held_bytes = 0
+        self._held = HeldJobs(queue_jobs, queue_bytes)
         self.stopping = asyncio.Event()
         self._left = asyncio.Event()
-        self._leaving = LeavingRate()
 
     # --- one job ----------------------------------------------------------------------------------
 
@@ -65,12 +61,12 @@ class Evaluation:
         Raises:
             PullbackError: what is wrong with the job, or went wrong; it has been counted.
         """
-        if not self._has_room([arrival]):
+        if not self._held.has_room([arrival]):
             self.accounting.rejected("queue_full")
             raise ServiceError(
-                f"the server holds {self.held} jobs of {self.held_bytes} bytes, as much as it may; "
-                "try again, or raise --queue-jobs or --queue-bytes",
-                retry_after_s=self._leaving.wait_s(self.held),
+                f"the server holds {self.held} jobs of {self._held.size_bytes} bytes, as much as "
+                "it may, or as many of yours; try again, or raise --queue-jobs or --queue-bytes",
+                retry_after_s=self._held.wait_s,
             )
         with self.holding([arrival]):
             try:
@@ -131,36 +127,27 @@ class Evaluation:
 
     async def room_for(self, arrivals: Sequence[Arrival]) -> None:
         """Wait until more jobs may be held: how a full server stops reading a stream."""
-        while not self._has_room(arrivals):
+        while not self._held.has_room(arrivals):
             self._left.clear()
             await self._left.wait()
 
-    def _has_room(self, arrivals: Sequence[Arrival]) -> bool:
-        """Whether these may be held as well; always, where nothing is held."""
-        jobs = self.held + len(arrivals)
-        size_bytes = self.held_bytes + _size_bytes(arrivals)
-        return self.held == 0 or (jobs <= self.queue_jobs and size_bytes <= self.queue_bytes)
+    @property
+    def held(self) -> int:
+        """How many jobs were taken in and are not answered."""
+        return self._held.jobs
 
     @contextmanager
     def holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
         """Count jobs as held for as long as the block lasts."""
-        size_bytes = _size_bytes(arrivals)
-        self.held += len(arrivals)
-        self.held_bytes += size_bytes
+        self._held.add(arrivals)
         for arrival in arrivals:
             self.accounting.entered(arrival)
         try:
             yield
         finally:
-            self.held -= len(arrivals)
-            self.held_bytes -= size_bytes
+            self._held.remove(arrivals, monotonic())
             self.accounting.left(arrivals)
-            self._leaving.left(len(arrivals), monotonic())
             self._left.set()
-
-
-def _size_bytes(arrivals: Sequence[Arrival]) -> int:
-    return sum(len(arrival.data) for arrival in arrivals)
 
 
 async def _within(flag: JobFlag, work: Awaitable[Result]) -> Result:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
+from pullback_server.scheduler.accounts import Accounts
 from pullback_server.scheduler.alarms import Alarms
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import Command, Free
 from pullback_server.scheduler.events import BatchId, JobId
 from pullback_server.scheduler.fleet import Fleet
-from pullback_server.scheduler.job import Accounts, Job
+from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.settings import Settings
 from pullback_server.scheduler.statistics import Totals
 from pullback_server.scheduler.worker import Worker

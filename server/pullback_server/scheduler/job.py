@@ -6,42 +6,19 @@ value that is lost before that has its task run again, and the tasks behind that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 
 from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.scheduler.accounts import Accounts
 from pullback_server.scheduler.commands import Call
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone, WorkerId
-from pullback_server.scheduler.holdings import HeldBytes, Holdings
-from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, HomeIndex, ReadyTasks
+from pullback_server.scheduler.holdings import Holdings
+from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks
 from pullback_server.scheduler.shares import Flow
 from pullback_server.scheduler.states import FINISHED, TaskState, Trigger, after
 from pullback_server.scheduler.statistics import JobStatistics, TaskTiming
 from pullback_server.scheduler.worker import Worker
-
-
-@dataclass(slots=True)
-class Accounts:
-    """What all jobs keep together.
-
-    Attributes:
-        held_bytes: what each holder has of values.
-        homes: which jobs have tasks ready for which worker.
-        backlog: what is ready, by placement.
-        suspects: tasks that are ready and run alone.
-        running: tasks that workers have.
-        unstarted: jobs no worker was given anything of.
-    """
-
-    held_bytes: HeldBytes = field(default_factory=dict)
-    homes: HomeIndex = field(default_factory=HomeIndex)
-    backlog: Mapping[Placement, Backlog] = field(
-        default_factory=lambda: {placement: Backlog() for placement in Placement}
-    )
-    suspects: int = 0
-    running: int = 0
-    unstarted: int = 0
 
 
 class Job:
