@@ -44,9 +44,9 @@ HEADS = 1024
 """Kinds of job that are answered on the event loop without decoding all of them again."""
 SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
-PACKED_KEPT, PACKED_LOOKS = 4096, 128
-"""Packed jobs kept for the graphs in them, each at most 16 KiB; and how many are decoded at most
-for one that is looked for, a fraction of a millisecond each."""
+PACKED_KEPT = 1024
+"""Packed jobs kept for the graphs in them, each at most 16 KiB; decoded once, if ever, in a
+fraction of a millisecond each."""
 
 Ready: TypeAlias = "Prepared | PreparedTape"
 
@@ -218,10 +218,10 @@ class JobRunner:
 
     def _look_among_packed(self, fingerprint: str) -> None:
         """Give jobs that ran packed their names, up to the one that is asked for."""
-        for _ in range(PACKED_LOOKS):
+        while True:
             try:
                 data = self._packed.popleft()
-            except IndexError:
+            except IndexError:  # there are none, or another thread looks among the rest
                 return
             graph = decode_job(data, self.limits).graph
             self.remember(graph.fingerprint, data)
