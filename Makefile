@@ -87,6 +87,7 @@ docs: $(READY) $(PROTO_READY)
 bench: .venv/.peers
 	$(BIN)/python -m benchmarks service
 	$(BIN)/python -m benchmarks shard
+	$(BIN)/python -m benchmarks scale
 	$(BIN)/python -m benchmarks engine
 
 # Frozen from a clean venv, so nothing a developer installed by hand slips in; torch stays out.
