@@ -14,7 +14,7 @@ from benchmarks.__main__ import TABLE
 ROOT = Path(__file__).parents[2]
 
 
-MINUTES_LONG = {"engine"}
+MINUTES_LONG = {"engine", "scale", "splits"}
 CASES = [
     pytest.param(name, marks=pytest.mark.slow) if name in MINUTES_LONG else name for name in TABLE
 ]
