@@ -197,6 +197,8 @@ Z = np.ones((2, 4), complex)
         (lambda: pft.fft(Z, axis=2), pb.ShapeError, "axis 2 is out of range"),
         (lambda: pft.fft(Z, n=0), pb.ShapeError, "one point or more"),
         (lambda: pft.fft(Z, n=-3), pb.ShapeError, "one point or more"),
+        (lambda: pft.fft(Z, n=-1), pb.ShapeError, "leave n out"),
+        (lambda: pft.irfftn(Z, s=(1, 2.5)), pb.InputError, "2.5 points; give a whole number"),
         (lambda: pft.fft(np.ones((2, 0))), pb.ShapeError, "one point or more"),
         (lambda: pft.irfft(np.ones(1)), pb.ShapeError, "give one or more"),
         (lambda: pft.fft(Z, norm="other"), pb.InputError, "backward, ortho, forward"),

@@ -265,6 +265,8 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "counts": (lambda: random.poisson(KEY, 3.0, 2, "float64"), pb.DTypeError, "counts are"),
     "no shares": (lambda: random.dirichlet(KEY, 1.0), pb.ShapeError, "one for each share"),
     "negative": (lambda: random.normal(KEY, (-1,)), pb.ShapeError, "-1"),
+    "negative keys": (lambda: random.split(KEY, -1), pb.ShapeError, "-1 keys"),
+    "memory": (lambda: random.bits(KEY, (1 << 58,)), pb.OutOfMemory, "use smaller arrays"),
 }  # fmt: skip
 
 

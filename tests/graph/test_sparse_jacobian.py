@@ -247,6 +247,16 @@ def test_what_depends_on_nothing_has_no_places() -> None:
     assert (lowered.patterns[0].count, lowered.independent) == (0, ("x",))
 
 
+def test_of_no_floating_output_there_is_no_sparse_matrix() -> None:
+    """As dense: no derivative, and no fault."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (3,)))
+    graph = builder.build({"y": do.greater(x, x)})
+    for sparse in (False, True):
+        lowered = lowered_of(graph, Jacobian(("x",), sparse=sparse))
+        assert (lowered.derivatives, lowered.patterns) == ((), ())
+
+
 def test_a_derivative_that_the_graph_brings_need_not_be_symmetric() -> None:
     """Where a given rule makes the second derivative lopsided, both halves are computed."""
     inner = Builder()

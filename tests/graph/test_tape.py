@@ -271,6 +271,10 @@ def test_what_is_no_scalar_code_is_refused_by_node():
     wide = builder.input("x", ArrayType(FLOAT64, (300, 300)))
     with pytest.raises(LimitExceeded, match="27000000 products"):
         tape_of(builder.build({"z": do.matmul(wide, wide)}))
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, ()))
+    with pytest.raises(LimitExceeded, match="broadcast_to the values have 1000000000000000 el"):
+        tape_of(builder.build({"z": do.broadcast_to(x, shape=(10**15,))}))
 
 
 def test_the_estimate_bounds_the_tape_and_prefers_it_for_scalars():

@@ -17,6 +17,8 @@ async def test_calls_run_and_errors_come_back() -> None:
     assert await threads.run(0, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         await threads.run(0, lambda: 1 // 0)
+    with pytest.raises(RuntimeError, match="StopIteration"):  # a future takes no such exception
+        await asyncio.wait_for(threads.run(0, lambda: next(iter(()))), 5.0)
     assert (threads.running, threads.waiting) == (0, 0)
     threads.close()
 

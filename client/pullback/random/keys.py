@@ -46,8 +46,13 @@ def split(key: Any, num: Any = 2) -> Any:
 
     Args:
         num: how many, or a shape of them.
+
+    Raises:
+        ShapeError: a size is negative.
     """
     keys, shape = as_key(key), as_shape(num)
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"{num} keys; give a number that is not negative")
     counts = np.arange(prod(shape), dtype=_UINT64).reshape(shape)
     lead = keys.ndim - 1
     spread = apply("expand_dims", keys, axes=tuple(range(lead, lead + len(shape))))

@@ -15,7 +15,7 @@ import numpy as np
 from pullback.tracing.traced_array import TracedArray
 from pullback.tracing.traces import NDArray, active_trace
 from pullback_graph.attributes import canonical
-from pullback_graph.errors import DTypeError, PullbackError, TraceError
+from pullback_graph.errors import DTypeError, OutOfMemory, PullbackError, TraceError
 from pullback_graph.table import OPS
 from pullback_graph.types import DType, as_dtype, type_of
 
@@ -99,7 +99,10 @@ def _evaluate(name: str, operands: Sequence[Value], attributes: dict[str, Any]) 
     except PullbackError as error:
         listed = ", ".join(str(type_of(array)) for array in arrays[:6])
         raise type(error)(f"{name}({listed}): {error.message}", field=error.field) from None
-    results = [result[()] for result in _fold()(op, arrays, attributes)]
+    try:
+        results = [result[()] for result in _fold()(op, arrays, attributes)]
+    except MemoryError as error:
+        raise OutOfMemory(f"{name}: {error}; use smaller arrays") from error
     return results[0] if len(results) == 1 else tuple(results)
 
 

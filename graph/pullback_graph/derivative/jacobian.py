@@ -105,7 +105,7 @@ def jacobian(
     keys = [DerivativeKey(name, by) for name in names for by in wrt]
     pairs = [(value, index) for value in values for index in indices]
     draft = Draft.of(graph, make_builder)
-    if sparse:
+    if sparse and values:
         found = _compression(problem, search or Search())
         return _sparse(draft, problem, found, keys, pairs)
     _check_size(problem)

@@ -23,15 +23,19 @@ from pullback_graph.types import BOOL, FLOAT32, FLOAT64, DType
 Expand: TypeAlias = Callable[..., Numbers]
 """`(builder, node, *operands)` -> the numbers of the node's result."""
 
+ELEMENTS_A_NODE = 4
+"""Elements of all values together for each node that a tape may have: a number of eight bytes."""
+
 
 def tape_of(graph: Graph, *, max_nodes: int = MAX_TAPE_NODES) -> Tape:
     """The tape that computes what a graph of scalars and small arrays of one floating dtype does.
 
     Raises:
         UnsupportedError: a node or a type is not scalar code; the message names it.
-        LimitExceeded: the tape would have more than `max_nodes` nodes.
+        LimitExceeded: the tape would have more than `max_nodes` nodes, or far more elements.
     """
     builder = TapeBuilder(tape_dtype(graph), max_nodes=max_nodes)
+    _check_elements(graph, ELEMENTS_A_NODE * max_nodes)
     values: list[Any] = [builder.input(item.name, item.type.shape) for item in graph.inputs]
     values += [_constant(builder, constant) for constant in graph.constants]
     for position, node in enumerate(graph.nodes):
@@ -46,6 +50,19 @@ def tape_of(graph: Graph, *, max_nodes: int = MAX_TAPE_NODES) -> Tape:
                 f"node {position} {node.op.name}: {error.message}", field=f"graph.nodes[{position}]"
             ) from None
     return builder.build({item.name: values[item.value] for item in graph.outputs})
+
+
+def _check_elements(graph: Graph, allowed: int) -> None:
+    """Refuse values of too many elements: what only moves them makes no nodes, and takes memory."""
+    elements = 0
+    for position, node in enumerate(graph.nodes):
+        elements += sum([type.size for type in node.types])
+        if elements > allowed:
+            raise LimitExceeded(
+                f"up to node {position} {node.op.name} the values have {elements} elements, and a "
+                f"tape numbers {allowed}; run the graph on another executor",
+                field=f"graph.nodes[{position}]",
+            )
 
 
 def tape_dtype(graph: Graph) -> DType:

@@ -35,9 +35,13 @@ class JobThreads:
         return len(self._waiting)
 
     async def run(self, priority: int, call: Callable[[], Result]) -> Result:
-        """Run `call` on a thread when its turn comes; a cancelled waiter never runs."""
+        """Run `call` on a thread when its turn comes; a cancelled waiter never runs.
+
+        Raises:
+            RuntimeError: `call` raised StopIteration.
+        """
         await self._turn(priority)
-        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, _told, call)
         future.add_done_callback(self._ended)
         return await asyncio.shield(future)
 
@@ -73,3 +77,11 @@ class JobThreads:
                 turn.set_result(None)
                 return
         self.running -= 1
+
+
+def _told(call: Callable[[], Result]) -> Result:
+    """The call, its StopIteration told apart: no future takes that, so its waiter would hang."""
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("a call raised StopIteration") from error

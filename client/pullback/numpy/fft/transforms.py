@@ -144,6 +144,8 @@ class _Plan(NamedTuple):
 
 
 def _one(transform: Callable[..., Any], x: Any, n: int | None, axis: int, norm: str | None) -> Any:
+    if n == -1:  # in `s` that is an axis's own size, as in NumPy; here it is a mistake, as there
+        raise ShapeError("a transform of -1 points; give one or more, or leave n out")
     return transform(x, None if n is None else (n,), (axis,), norm)
 
 
@@ -192,7 +194,12 @@ def _plan(shape: Shape, s: Any, axes: Any) -> _Plan:
 def _size(size: Any) -> int | None:
     if size is None:
         return None
-    points = operator.index(size)
+    try:
+        points = operator.index(size)
+    except TypeError:
+        raise InputError(
+            f"a transform of {size!r} points; give a whole number", field="n"
+        ) from None
     return None if points == -1 else points
 
 
