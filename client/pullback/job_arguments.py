@@ -65,8 +65,8 @@ def make_job(
         graph = graph.build()
     if not isinstance(graph, Graph | Tape | GraphHash):
         raise InputError(
-            f"a {type(graph).__name__} is no graph; pass pullback.trace(function, ...), a Tape or "
-            "the handle that put_graph gave",
+            f"a {type(graph).__name__} is no graph; pass pullback.trace(function, ...), "
+            "pullback.parse(text), a Tape or the handle that put_graph gave",
             field="graph",
         )
     if not isinstance(inputs, Mapping):

@@ -34,7 +34,9 @@ def run(stage: Stage) -> None:
         counters.add_row(words, f"{_sum(samples, name):,.{1 if 'seconds' in words else 0}f}")
     stage.console.print(counters)
     means = [f"{phase} {_mean_ms(samples, phase):.2f}" for phase in PHASES]
-    stage.console.print(f"\nmilliseconds of a job by phase, mean:\n{', '.join(means)}")
+    stage.console.print(
+        f"\nmilliseconds of a job by phase, mean over the jobs that had it:\n{', '.join(means)}"
+    )
     stage.console.print(f"live, while a server runs: http://{stage.server.http}/")
     answered = sum(
         value

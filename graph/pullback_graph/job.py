@@ -150,17 +150,19 @@ class Result:
     @property
     def gradients(self) -> dict[str, Any]:
         """Arrays by input name: the gradient, or the first seed's vjp or hvp."""
-        return {k.input: v for k, v in self.derivatives.items() if k.seed == 0 and k.input}
+        first = {k: v for k, v in self.derivatives.items() if k.seed == 0 and not k.second_input}
+        return {k.input: v for k, v in first.items() if k.input}
 
     @property
     def jacobians(self) -> dict[tuple[str, str], Any]:
         """Arrays of shape output.shape + input.shape by (output, input), or sparse matrices."""
-        return {(k.output, k.input): v for k, v in self.derivatives.items()}
+        return {(k.output, k.input): v for k, v in self.derivatives.items() if not k.second_input}
 
     @property
     def hessians(self) -> dict[tuple[str, str], Any]:
         """Arrays of shape first.shape + second.shape by (first input, second input), or sparse."""
-        return {(k.input, k.second_input): v for k, v in self.derivatives.items()}
+        pairs = {k: v for k, v in self.derivatives.items() if k.second_input}
+        return {(k.input, k.second_input): v for k, v in pairs.items()}
 
     def seed(self, number: int) -> dict[str, Any]:
         """One seed's arrays: by input name (vjp, hvp) or output name (jvp)."""

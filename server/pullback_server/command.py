@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,6 +16,15 @@ from pullback_server.config import ServerConfig
 
 DEFAULT = ServerConfig()
 LIMITS = Limits()
+
+
+class LogLevel(StrEnum):
+    """From which level on the server logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def serve(
@@ -87,12 +97,13 @@ def serve(
     grace_s: Annotated[
         float, typer.Option(help="Seconds a stop waits for what runs.")
     ] = DEFAULT.grace_s,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(help="What is logged: this, and what is graver.", case_sensitive=False),
+    ] = LogLevel.INFO,
 ) -> None:
     """Serve gradient jobs over gRPC until stopped."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    _start_logging(log_level)
     from pullback_server.server import run  # noqa: PLC0415  (keeps `pullback --help` light)
 
     try:
@@ -127,3 +138,12 @@ def serve(
     except PullbackError as error:
         typer.echo(f"pullback serve: {error.message}", err=True)
         raise typer.Exit(2) from None
+
+
+def _start_logging(level: LogLevel) -> None:
+    """Log to standard error; of JAX, which tells of each device it lacks, from warnings on."""
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if level is LogLevel.INFO:
+        logging.getLogger("jax").setLevel(logging.WARNING)

@@ -61,6 +61,7 @@ def test_failures_stand_in_their_place_and_are_listed(tmp_path: Path):
         {"id": "shape", "graph": SQUARE, "inputs": {"x": [1, 2]}},
         {"id": "missing", "graph": SQUARE},
         {"id": "syntax", "graph": "graph("},
+        {"id": "path", "graph": "x.graph"},
         {"id": "both", "graph": SQUARE, "graph_file": "x.graph"},
         {"id": "none", "inputs": {}},
         {"id": "key", "graph": SQUARE, "input": {"x": 1}},
@@ -74,12 +75,13 @@ def test_failures_stand_in_their_place_and_are_listed(tmp_path: Path):
     )
     done = batch(source)
     assert done.status == 1
-    assert "2 done, 12 failed" in done.output
+    assert "2 done, 13 failed" in done.output
     found = results(source)
     assert [name for name, line in found.items() if line["ok"]] == ["good", "last"]
     assert found["syntax"]["error"]["type"] == "ParseError"
     assert found["shape"]["error"]["type"] == "InputError"
-    for name in ("shape", "missing", "12", "13", "key"):
+    assert "graph_file" in found["path"]["error"]["message"]
+    for name in ("shape", "missing", "13", "14", "key"):
         assert f"  {name}: " in done.errors
     assert "Traceback" not in done.errors
 

@@ -48,6 +48,14 @@ def test_a_missing_extra_names_the_command_that_installs_it():
         _missing("serve", "server")()
 
 
+def test_a_log_level_that_is_none():
+    """`serve` refuses it before anything starts, with those there are."""
+    done = run("serve", "--log-level", "loud")
+    assert done.status == 2
+    for level in ("loud", "debug", "warning"):
+        assert level in done.errors
+
+
 def test_the_installed_command(tmp_path: Path):
     """The script that pip made runs, with arguments as a shell gives them, through a pipe."""
     graph = tmp_path / "squares.graph"

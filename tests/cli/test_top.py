@@ -179,9 +179,10 @@ def test_one_frame(metrics_page: str, form: str):
 
 
 def test_nobody_there():
-    """One line that says which flag sets the port."""
+    """One line that says how to start a server, and which flag sets the port."""
     done = run("top", "--http", "localhost:1", "--once")
     assert (done.status, done.output) == (1, "")
+    assert "`pullback serve`" in done.errors
     assert "--http-port" in done.errors
 
 

@@ -100,6 +100,7 @@ def test_the_verbs_on_graphs_and_the_metrics() -> None:
     scalar = pb.trace(energy, X, X[1:])
     result = service.hessian(scalar, {"x": X, "y": X[1:]}, ["x", "y"], sparse=True)
     assert result.hessians["x", "y"].shape == (12, 11)
+    assert result.gradients == result.jacobians == {}
     assert result.metrics.mode == "sparse forward over reverse"
 
 
@@ -108,6 +109,16 @@ def test_dense_derivatives_say_their_mode() -> None:
     service, graph = pb.local(), pb.trace(neighbours, X)
     assert service.jacobian(graph, {"x": X}, "x").metrics.mode in ("forward", "reverse")
     assert service.value(graph, {"x": X}).metrics.mode == ""
+
+
+def test_results_show_a_derivative_only_as_what_it_is() -> None:
+    """A gradient is no Hessian, and a Hessian no gradient."""
+    service, graph = pb.local(), pb.trace(energy, X, X[1:])
+    point = {"x": X, "y": X[1:]}
+    gradient = service.gradient(graph, point, "x")
+    assert (list(gradient.gradients), gradient.hessians) == (["x"], {})
+    hessian = service.hessian(graph, point, "x")
+    assert (list(hessian.hessians), hessian.gradients) == ([("x", "x")], {})
 
 
 def test_a_sparse_derivative_inside_a_trace_is_refused() -> None:

@@ -175,6 +175,11 @@ def _check_keys(values: Mapping[str, Any]) -> None:
 def _graph(values: Mapping[str, Any], folder: Path) -> Graph:
     text, file = values.get("graph"), values.get("graph_file")
     if isinstance(text, str) and file is None:
+        if "(" not in text:
+            raise InputError(
+                f"graph holds the text of a graph, got {text!r}; name a file with graph_file",
+                field="graph",
+            )
         return _parsed(text)
     if isinstance(file, str) and text is None:
         return _read(str(folder / file))

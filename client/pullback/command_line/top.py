@@ -66,8 +66,8 @@ def scrape(url: str) -> Scrape:
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise ServiceError(
-            f"no metrics at {url} ({reason}); is the server's HTTP port another one? "
-            "see pullback serve --http-port"
+            f"no metrics at {url} ({reason}); start a server with `pullback serve`, or give --http "
+            "the address of one that has another --http-port"
         ) from None
     return parse_scrape(text, time.monotonic())
 
