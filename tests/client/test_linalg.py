@@ -252,6 +252,16 @@ def test_the_determinant_of_a_singular_matrix_has_its_cofactors_for_a_gradient()
         np.testing.assert_allclose(pb.grad(pl.det)(singular), np.zeros((3, 3)), atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_small_determinant_has_second_derivatives_where_it_is_singular(size: int):
+    """Its gradient is a polynomial of degree two, whose central differences are exact."""
+    change, gradient = np.random.default_rng(1).normal(size=(size, size)), pb.grad(pl.det)
+    for x in (np.zeros((size, size)), np.ones((size, size)), np.diag([2.0, 1.0, 0.0][-size:])):
+        hessian = pb.hessian(pl.det)(x)
+        expected = 0.5 * (gradient(x + change) - gradient(x - change))
+        np.testing.assert_allclose(np.tensordot(hessian, change, 2), expected, atol=1e-12)
+
+
 def test_norms_of_zeros_have_a_finite_derivative():
     """Zero, but for norms by singular values: those have one of their subgradients."""
     x = np.zeros((2, 3))

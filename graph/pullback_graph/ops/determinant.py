@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from pullback_graph.kernels import Kernels
 from pullback_graph.op import Both, Domain, Op
 from pullback_graph.ops.factorization import STEEP
@@ -122,13 +124,34 @@ def _over_det(x: Ref, matrix: Ref) -> Ref:
     return matrix / spread(do.det(x))
 
 
+def _expanded_change(x: Ref, change: Ref) -> Ref:
+    """How the cofactors of up to three rows follow a change of x, be x singular or not.
+
+    They are x² - tr(x) x + (tr(x)² - tr(x²)) / 2 of three rows, tr(x) - x of two, 1 of one. The
+    transpose of this map is that of xᵀ.
+    """
+    rows = x.shape[-1]
+    one = x.builder.constant(np.eye(rows, dtype=x.dtype))
+    grown = spread(inner(change, one))
+    if rows < EXPANDED_ROWS:
+        return grown * one - change  # of one row, zero
+    own = spread(inner(x, one))
+    crossed = spread(inner(transposed(x), change))
+    products = matmul(x, change) + matmul(change, x)
+    return products - grown * x - own * change + (own * grown - crossed) * one
+
+
 def _adjugate_jvp(tangents: Sequence[Ref], z: Ref, x: Ref) -> Ref:
     """(tr(z ẋ) z - z ẋ z) / det x."""
+    if 0 < x.shape[-1] <= EXPANDED_ROWS:
+        return _expanded_change(x, tangents[0])
     trace = spread(inner(transposed(z), tangents[0]))
     return _over_det(x, trace * z - matmul(z, tangents[0], z))
 
 
 def _adjugate_vjp(g: Ref, z: Ref, x: Ref) -> list[Ref | None]:
+    if 0 < x.shape[-1] <= EXPANDED_ROWS:
+        return [_expanded_change(transposed(x), g)]
     flipped = transposed(z)
     return [_over_det(x, spread(inner(g, z)) * flipped - matmul(flipped, g, flipped))]
 
@@ -143,7 +166,8 @@ _ADJUGATE = Op(
     cost=matrix_cost(lambda n, _: 8 * n**3 / 3, passes=4),
     domain=Domain((STEEP,), square_examples()),
     scratch=workspace(6),
-    doc="The transposed cofactors: det(x) inv(x), also where x is singular. No derivative there.",
+    doc="The transposed cofactors: det(x) inv(x), also where x is singular; a derivative there "
+    "has it of up to three rows.",
 )
 
 
