@@ -245,3 +245,19 @@ def test_derivatives_of_the_namespace(number: int):
         pb.check_gradient(
             lambda x: function(x, *args[1:], **keywords), args[0] + 0.01, order=1, tolerance=1e-5
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("random", "use pullback.random"),
+        ("unique", "numpy.unique takes plain arrays"),
+        ("maxximum", "did you mean maximum"),
+        ("__nothing__", "has no"),
+    ],
+)
+def test_a_name_that_is_missing_says_where_to_look(name: str, advice: str) -> None:
+    """Another room of Pullback, NumPy itself, or a name that is nearly the same."""
+    with pytest.raises(AttributeError, match=advice):
+        getattr(pnp, name)
+    assert not hasattr(pnp, name)

@@ -11,10 +11,11 @@ float32, float64, complex64 and complex128. Functions whose result's shape depen
 """
 
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
 
 from numpy import euler_gamma, newaxis
 
-from pullback.numpy import fft, linalg
+from pullback.numpy import absent, fft, linalg
 from pullback.numpy.complex_numbers import (
     angle,
     conj,
@@ -326,3 +327,9 @@ __all__ = [
     "vdot", "vecdot", "vsplit", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on
+
+if not TYPE_CHECKING:  # a checker knows the names, and is to report the others itself
+
+    def __getattr__(name: str) -> None:
+        """Say of a name that is missing where that which it stands for may be."""
+        raise absent.missing(name, __all__)
