@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import PullbackError, RequestError
 from pullback_graph.limits import Limits
 from pullback_server.config import ServerConfig
 
@@ -104,8 +104,6 @@ def serve(
 ) -> None:
     """Serve gradient jobs over gRPC until stopped."""
     _start_logging(log_level)
-    from pullback_server.server import run  # noqa: PLC0415  (keeps `pullback --help` light)
-
     try:
         config = ServerConfig(
             host=host,
@@ -134,7 +132,7 @@ def serve(
             grace_s=grace_s,
             limits=replace(LIMITS, max_nodes=max_nodes, max_elements=max_elements),
         )
-        asyncio.run(run(config))
+        _run(config)
     except PullbackError as error:
         typer.echo(f"pullback serve: {error.message}", err=True)
         raise typer.Exit(2) from None
@@ -147,3 +145,13 @@ def _start_logging(level: LogLevel) -> None:
     )
     if level is LogLevel.INFO:
         logging.getLogger("jax").setLevel(logging.WARNING)
+
+
+def _run(config: ServerConfig) -> None:
+    try:
+        from pullback_server.server import run  # noqa: PLC0415  (keeps `pullback --help` light)
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"{error.name} is not installed; run: pip install 'pullback[server]'"
+        ) from None
+    asyncio.run(run(config))

@@ -48,6 +48,17 @@ def test_a_missing_extra_names_the_command_that_installs_it():
         _missing("serve", "server")()
 
 
+def test_a_laptop_that_serves_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    """The flags are known without the server's libraries, so the first one missing is named."""
+    monkeypatch.delitem(sys.modules, "pullback_server.server", raising=False)
+    for name in ("grpc_health", "grpc_health.v1"):
+        monkeypatch.setitem(sys.modules, name, None)
+    done = run("serve", "--workers", "0")
+    assert (done.status, done.output) == (2, "")
+    assert "grpc_health" in done.errors
+    assert "pip install 'pullback[server]'" in done.errors
+
+
 def test_a_log_level_that_is_none():
     """`serve` refuses it before anything starts, with those there are."""
     done = run("serve", "--log-level", "loud")
