@@ -13,7 +13,13 @@ from functools import partial
 from time import monotonic
 from typing import TypeVar
 
-from pullback_graph.errors import DeadlineExceeded, ExecutionError, PullbackError, ServiceError
+from pullback_graph.errors import (
+    DeadlineExceeded,
+    ExecutionError,
+    OutOfMemory,
+    PullbackError,
+    ServiceError,
+)
 from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_tape
@@ -170,6 +176,8 @@ def typed_error(error: Exception) -> PullbackError:
     if isinstance(error, PullbackError):
         return error
     LOG.error("a job failed by a fault of the server", exc_info=error)
+    if isinstance(error, MemoryError):
+        return OutOfMemory("the server ran out of memory before the job ran; send less at once")
     return ExecutionError(
         f"the server failed with {type(error).__name__}; its log says more; please report it"
     )
