@@ -23,7 +23,8 @@ def loss_plan(rows: int, columns: int, shards: int) -> Plan:
     w = builder.input("w", ArrayType(FLOAT64, (columns, 8)))
     loss = do.sum(do.square(do.tanh(x @ w)), axes=(0, 1), keepdims=False)
     lowered = lower(builder.build({"loss": loss}), Gradient(("w",)))
-    return make_plan(lowered.graph, Options(split=Split("shard", shards)))
+    options = Options(split=Split("shard", shards))
+    return make_plan(lowered.graph, options, values=lowered.value_count)
 
 
 def loss_inputs(rows: int, columns: int) -> list[Any]:
