@@ -35,13 +35,26 @@ def bound(
     for item in wanted:
         array = as_array(item, given[item.name])
         if array.dtype != item.type.dtype or array.shape != item.type.shape:
-            raise InputError(
-                f"input {item.name!r} is {type_of(array)}, the graph takes {item.type}; cast or "
-                "reshape it, or retype the graph with with_shapes",
-                field=f"inputs.{item.name}",
-            )
+            raise _unfit(item, array, job)
         arrays.append(array)
     return arrays
+
+
+def _unfit(item: Input, array: NDArray, job: Job) -> InputError:
+    """An array of another type than its input's, or than what its seed is a direction in."""
+    for number, seed in enumerate(job.seeds):
+        for name in seed:
+            if seed_name(number, name) == item.name:
+                return InputError(
+                    f"seed {number} is {type_of(array)} for {name!r}, which is {item.type}; a seed "
+                    "has the dtype and the shape of what it is a direction in",
+                    field=f"seeds[{number}].{name}",
+                )
+    return InputError(
+        f"input {item.name!r} is {type_of(array)}, the graph takes {item.type}; cast or "
+        "reshape it, or retype the graph with with_shapes",
+        field=f"inputs.{item.name}",
+    )
 
 
 def _check_names(given: Mapping[str, Any], wanted: Sequence[str]) -> None:

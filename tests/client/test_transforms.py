@@ -394,3 +394,13 @@ def test_functions_of_the_namespace_can_be_transformed():
     np.testing.assert_allclose(pb.grad(np.sum)(W), np.ones(3))
     np.testing.assert_allclose(pb.grad(pnp.logsumexp)(W), pnp.softmax(W))
     assert pb.grad(np.sin)(0.0) == 1.0
+
+
+def test_a_seed_that_does_not_fit_is_named_as_the_caller_named_it():
+    """By its number and input, with the shape it should have; not by its name in the graph."""
+    graph = pb.trace(lambda w: pnp.sum(w**3), np.ones(3))
+    with pytest.raises(
+        pb.InputError, match=r"seed 0 is float64\[4\] for 'w'.*float64\[3\]"
+    ) as info:
+        pb.local().hvp(graph, {"w": np.ones(3)}, "w", {"w": np.ones(4)})
+    assert info.value.field == "seeds[0].w"
