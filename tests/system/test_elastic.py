@@ -38,10 +38,10 @@ def test_a_late_task_is_answered_by_another_worker(link: RunningLink):
     os.kill(stopped, signal.SIGSTOP)
     try:
         assert job.result(60).results[0].tobytes() == expected.tobytes()
+        after = link.until(lambda f: f.workers_lost == before.workers_lost + 1)
     finally:
         with suppress(ProcessLookupError):
             os.kill(stopped, signal.SIGCONT)
-    after = link.until(lambda f: f.workers_lost == before.workers_lost + 1)
     assert after.copies == before.copies + 1
     assert after.wasted_s["lost"] > 0
 
