@@ -32,8 +32,8 @@ def test_a_late_task_is_answered_by_another_worker(link: RunningLink):
     """With its worker stopped in the middle, a task is tried on the other; the first is killed."""
     link.run(SHARDS, [rotation(SIZE)])
     before = link.until(lambda f: f.running_tasks == 0 and ready(f) == 2)
-    expected = link.run(one_shard(), [rotation(SIZE)]).results[0]
-    job = link.submit(one_shard(), [rotation(SIZE)])
+    expected = link.run(one_task(), [rotation(SIZE)]).results[0]
+    job = link.submit(one_task(), [rotation(SIZE)])
     stopped = busiest(link)
     os.kill(stopped, signal.SIGSTOP)
     try:
@@ -57,9 +57,9 @@ def test_the_pool_follows_its_work(link: RunningLink):
     assert link.until(lambda f: ready(f) == 1).workers_lost == lost
 
 
-def one_shard() -> Plan:
-    """A plan of one of the chains."""
-    chain = chain_graph(SIZE, LENGTH)
+def one_task() -> Plan:
+    """A plan of one chain that takes seconds, so that its worker is stopped in the middle."""
+    chain = chain_graph(SIZE, 10 * LENGTH)
     task = Task(chain, (JobInput(0),), Phase.FUSED, chain.cost.flops, 0.0, 0)
     plan = make_plan([task], [TaskOutput(0, 0)])
     return Plan(chain.inputs, plan.tasks, plan.results, plan.split, plan.reason, 1.0)
