@@ -87,6 +87,8 @@ docs: $(READY) $(PROTO_READY)
 bench: .venv/.peers
 	$(BIN)/python -m benchmarks service
 	$(BIN)/python -m benchmarks shard
+	$(BIN)/python -m benchmarks splits
+	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks scale
 	$(BIN)/python -m benchmarks engine
 
