@@ -13,7 +13,8 @@ from math import ceil, floor, log10
 from typing import TypeAlias
 
 WIDTH, HEIGHT = 560, 340
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 60
+LEFT, RIGHT, TOP, BOTTOM = 84, 44, 40, 60
+STEPS = 5
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b")
 FONT = 'font-family="sans-serif" font-size="12"'
 
@@ -37,7 +38,7 @@ class Axis:
         return (value - low) / (high - low) if high > low else 0.5
 
     def ticks(self) -> Iterator[float]:
-        """Values to name: powers of ten, or five steps of even size."""
+        """Values to name: powers of ten, or even steps of a round size."""
         if self.logarithmic:
             yield from (
                 10.0**k
@@ -45,18 +46,33 @@ class Axis:
                 if self.least <= 10.0**k <= self.most
             )
             return
-        yield from (self.least + (self.most - self.least) * k / 5 for k in range(6))
+        step = _step(self.most - self.least)
+        yield from (
+            self.least + step * k for k in range(round((self.most - self.least) / step) + 1)
+        )
 
 
 def axis_of(
     label: str, values: Sequence[float], *, logarithmic: bool, from_zero: bool = False
 ) -> Axis:
-    """An axis that holds the values; logarithmic ones end at powers of ten."""
+    """An axis that holds the values and ends at powers of ten, or at round steps."""
     if logarithmic:
         low, high = floor(log10(min(values))), ceil(log10(max(values)))
         return Axis(label, 10.0**low, 10.0 ** max(high, low + 1), logarithmic=True)
-    low_end = 0.0 if from_zero else min(values)
-    return Axis(label, low_end, max(*values, low_end + 1e-12) * 1.05)
+    low_end, high_end = 0.0 if from_zero else min(values), max(values)
+    step = _step(high_end - low_end)
+    return Axis(label, step * floor(low_end / step), step * ceil(high_end / step))
+
+
+def _step(span: float) -> float:
+    """One, two or five times a power of ten, so that there are about STEPS of them in the span."""
+    least = (span or 1.0) / STEPS
+    power = 10.0 ** floor(log10(least))
+    return next(power * times for times in (1.0, 2.0, 5.0, 10.0) if power * times >= 0.999 * least)
+
+
+def _named(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:g}"
 
 
 def line_chart(title: str, across: Axis, up: Axis, lines: Mapping[str, Points]) -> str:
@@ -81,11 +97,11 @@ def _frame(across: Axis, up: Axis) -> Iterator[str]:
     for value in across.ticks():
         x = _x(across, value)
         yield f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#ddd"/>'
-        yield _text(x, HEIGHT - BOTTOM + 16, f"{value:,.4g}", "middle")
+        yield _text(x, HEIGHT - BOTTOM + 16, _named(value), "middle")
     for value in up.ticks():
         y = _y(up, value)
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
-        yield _text(LEFT - 6, y + 4, f"{value:,.4g}", "end")
+        yield _text(LEFT - 6, y + 4, _named(value), "end")
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 36, across.label, "middle")
     yield _text(LEFT, TOP - 6, up.label, "start")
 
