@@ -12,7 +12,7 @@ import pytest
 from pullback_server.planner import JobInput, Phase, Plan, Task, TaskOutput
 from tests.server.plans import make_plan
 from tests.system.jobs import chain_graph, rotation, slow_shards_plan
-from tests.system.running_link import RunningLink, ready
+from tests.system.running_link import RunningLink, ready, wait_for
 from tests.system.test_faults import WORKER, busiest
 
 SIZE, LENGTH = 120, 1500
@@ -49,7 +49,7 @@ def test_a_late_task_is_answered_by_another_worker(link: RunningLink):
 def test_the_pool_follows_its_work(link: RunningLink):
     """Work that waits brings a second worker, which goes when it has had nothing to do."""
     lost = link.until(lambda f: ready(f) == 1 and f.wanted == {"cpu": 1}).workers_lost
-    assert len(link.processes(WORKER)) == 1
+    wait_for(lambda: len(link.processes(WORKER)) == 1)  # its process ends a moment later
     job = link.submit(SHARDS, [rotation(SIZE)])
     link.until(lambda f: f.wanted == {"cpu": 2})
     link.until(lambda f: ready(f) == 2)
