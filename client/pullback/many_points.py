@@ -18,7 +18,7 @@ import numpy as np
 from pullback.local_inputs import as_input
 from pullback.point_blocks import block_length, together
 from pullback_graph import memory
-from pullback_graph.binding import bound
+from pullback_graph.binding import arrays_given, bound
 from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import (
     InputError,
@@ -104,9 +104,7 @@ class ManyPoints:
 
     def _bind(self) -> None:
         """Sort the arrays into those with the axis and those common to all points."""
-        given: dict[str, Any] = dict(self._job.inputs)
-        for number, seed in enumerate(self._job.seeds):
-            given.update({seed_name(number, name): array for name, array in seed.items()})
+        given = arrays_given(self._job)
         one = self._lowered.job_inputs
         ranks = {name: np.ndim(value) for name, value in given.items()}
         counts = {

@@ -26,9 +26,7 @@ def bound(
     Raises:
         InputError: one is missing, unknown, or of another type than its input.
     """
-    given: dict[str, Any] = dict(job.inputs)
-    for number, seed in enumerate(job.seeds):
-        given.update({seed_name(number, name): array for name, array in seed.items()})
+    given = arrays_given(job)
     if len(given) != len(wanted) or any([item.name not in given for item in wanted]):
         _check_names(given, [item.name for item in wanted])
     arrays = []
@@ -38,6 +36,14 @@ def bound(
             raise _unfit(item, array, job)
         arrays.append(array)
     return arrays
+
+
+def arrays_given(job: Job) -> dict[str, Any]:
+    """A job's inputs and seeds as they came, by the names of the lowered graph's inputs."""
+    given: dict[str, Any] = dict(job.inputs)
+    for number, seed in enumerate(job.seeds):
+        given.update({seed_name(number, name): array for name, array in seed.items()})
+    return given
 
 
 def _unfit(item: Input, array: NDArray, job: Job) -> InputError:
