@@ -17,9 +17,11 @@ class TaskSpan(NamedTuple):
         task: its position in the plan.
         phase: `forward`, `backward`, `fused` or `reduce`.
         worker: the worker's number, or FRONT_END.
-        start_s, end_s: seconds from the job's arrival where it ran.
+        start_s, end_s: seconds from the job's arrival where it ran; compiling comes first of it.
         attempts: how often it was given to a worker, lost ones included.
         executor: the one that ran it, with its version behind a hyphen.
+        compiling_s: of that span.
+        transferring_s: fetching what it reads, before that span.
     """
 
     task: int
@@ -29,3 +31,5 @@ class TaskSpan(NamedTuple):
     end_s: float
     attempts: int = 1
     executor: str = ""
+    compiling_s: float = 0.0
+    transferring_s: float = 0.0

@@ -128,6 +128,8 @@ def _span(timing: wire.TaskTiming, plan: Plan) -> TaskSpan:
         end_s=timing.started_s + timing.compiling_s + timing.running_s,
         attempts=timing.attempts,
         executor=timing.executor,
+        compiling_s=timing.compiling_s,
+        transferring_s=timing.transferring_s,
     )
 
 

@@ -1,14 +1,21 @@
-"""`pullback eval --trace`: the timeline as a file that Perfetto opens."""
+"""`pullback trace` and `eval --trace`: the timeline as a file that Perfetto opens."""
 
 from __future__ import annotations
 
 import json
+from math import inf, nan
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from pullback.command_line.chrome_trace import trace
+from pullback.command_line.trace import told
 from pullback_graph.job import Metrics
 from pullback_graph.timeline import TaskSpan
 from tests.cli.running import SQUARES, run
+from tests.cli.trace_events import check_events
 
 
 def test_a_local_job_is_traced(tmp_path: Path):
@@ -78,3 +85,123 @@ def test_a_trace_that_cannot_be_written(tmp_path: Path):
     done = run("eval", graph, "-i", "x=[1,2,3]", "--local", "--trace", path)
     assert done.status == 2
     assert "trace.json cannot be written" in done.errors
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Path:
+    """A file with the sum of squares of three numbers."""
+    path = tmp_path / "squares.graph"
+    path.write_text(SQUARES)
+    return path
+
+
+def test_the_command_runs_a_job_and_saves_its_trace(squares: Path, tmp_path: Path):
+    """Inputs are given as to `eval`; it says what it wrote and where to open it."""
+    path = tmp_path / "run.json"
+    done = run("trace", squares, "-i", "x=[1,2,3]", "-g", "x", "--local", "-o", path)
+    assert done.status == 0
+    assert done.output.startswith(f"{path}: 1 task on 1 worker in ")
+    assert "ui.perfetto.dev" in done.output
+    made = json.loads(path.read_text())
+    check_events(made)
+    assert [event["name"] for event in made["traceEvents"] if event["ph"] == "X"] == ["fused 0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-i", "x=[1,2]"), "x"),
+        (("-i", "x=[1,2,3]", "-i", "x=[1,2,3]"), "twice"),
+        (("-i", "x=@nowhere.npy"), "nowhere.npy"),
+        (("-i", "x=[1,2,3]", "-g", "w"), "w"),
+        (("-i", "x=[1,2,3]", "--option", "timelines=true"), "timelines"),
+        (("-i", "x=[1,2,3]", "--want", "vjp"), "seed"),
+        (("-i", "x=[1,2,3]", "--server", "localhost:1"), "both"),
+        ((), "x"),
+    ],
+)
+def test_a_job_at_fault_leaves_no_trace(
+    squares: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+):
+    """Exit status 2, a line that says what is wrong, and no file."""
+    path = tmp_path / "run.json"
+    done = run("trace", squares, *arguments, "--local", "-o", path)
+    assert (done.status, done.output) == (2, "")
+    assert said in done.errors
+    assert not path.exists()
+
+
+def test_a_trace_is_named(squares: Path):
+    """There is no name that would be written over unasked."""
+    done = run("trace", squares, "-i", "x=[1,2,3]", "--local")
+    assert done.status == 2
+    assert "--output" in done.errors
+
+
+def test_where_a_trace_cannot_go_is_said_before_the_job_runs(squares: Path, tmp_path: Path):
+    """A folder, or a file in none; a job that is at fault as well shows which was looked at."""
+    for path, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "run.json", "no such folder")):
+        done = run("trace", squares, "-i", "x=[1,2]", "--local", "-o", path)
+        assert done.status == 2
+        assert said in done.errors
+
+
+def test_no_server_is_no_trace(squares: Path, tmp_path: Path):
+    """Exit status 1, as of any command that does not reach its server."""
+    path = tmp_path / "run.json"
+    done = run(
+        "trace", squares, "-i", "x=[1,2,3]", "--server", "localhost:1", "-o", path,
+        "--option", "deadline_s=0.2",
+    )  # fmt: skip
+    assert done.status == 1
+    assert not path.exists()
+
+
+def test_fetching_compiling_and_running_are_slices_of_their_own():
+    """One behind the other on the worker's thread."""
+    span = TaskSpan(3, "forward", "1", 1.0, 2.0, 1, "xla-1", compiling_s=0.25, transferring_s=0.5)
+    made = trace(Metrics(timeline=(span,)))
+    check_events(made)
+    found = [(e["name"], e["cat"], e["ts"], e["dur"]) for e in made["traceEvents"][2:]]
+    assert found == [
+        ("fetch 3", "transfer", 5e5, 5e5),
+        ("compile 3", "compile", 1e6, 2.5e5),
+        ("forward 3", "forward", 1.25e6, 7.5e5),
+    ]
+
+
+SECONDS = st.floats() | st.floats(0, 10)
+SPANS = st.builds(
+    TaskSpan,
+    task=st.integers(0, 1 << 32),
+    phase=st.sampled_from(["forward", "reduce", "77", ""]),
+    worker=st.sampled_from(["1", "2", "front end", "", "²", "9" * 5000]) | st.text(max_size=3),
+    start_s=SECONDS,
+    end_s=SECONDS,
+    compiling_s=SECONDS,
+    transferring_s=SECONDS,
+)
+
+
+@given(st.lists(SPANS, max_size=6))
+def test_any_timeline_makes_a_trace(spans: list[TaskSpan]):
+    """What a reply tells may be late, out of order or impossible: the file is still one."""
+    metrics = Metrics(timeline=tuple(spans), timeline_omitted=3)
+    check_events(trace(metrics))
+    assert told(metrics)
+
+
+@pytest.mark.parametrize("seconds", [nan, inf, -inf, -1.0])
+def test_impossible_times_are_none(seconds: float):
+    """A slice of no length at the start."""
+    made = trace(Metrics(timeline=(TaskSpan(0, "fused", "1", seconds, seconds),)))
+    last = made["traceEvents"][-1]
+    assert (last["ts"], last["dur"]) == (0.0, 0.0)
+
+
+def test_the_summary_counts_what_was_left_out():
+    """A server without timelines is said to be one."""
+    spans = (TaskSpan(0, "fused", "1", 0.0, 0.5), TaskSpan(1, "reduce", "2", 0.5, 1.5))
+    assert told(Metrics(timeline=spans)) == "2 tasks on 2 workers in 1.5 s"
+    assert "2 tasks of 9" in told(Metrics(timeline=spans, timeline_omitted=7))
+    assert "keeps none" in told(Metrics())

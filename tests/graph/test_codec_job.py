@@ -267,7 +267,10 @@ def _metrics() -> Metrics:
     values.update(
         bad_node=BadNode("adjoint", 7, "log", "divide", ranges, "step 2"), certificate_error=0.0
     )
-    spans = (TaskSpan(0, "forward", "3", 0.25, 1.5, 2, "numpy-2"), TaskSpan(1, "reduce", "", 0, 0))
+    spans = (
+        TaskSpan(0, "forward", "3", 0.25, 1.5, 2, "numpy-2", 0.125, 0.0625),
+        TaskSpan(1, "reduce", "", 0, 0),
+    )
     values.update(timeline=spans)
     return Metrics(**values)
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pullback.command_line.chrome_trace import trace
 from pullback_graph.derivative import lower
 from pullback_graph.graph import Graph
-from pullback_graph.job import Options, Split
+from pullback_graph.job import Metrics, Options, Split
 from pullback_graph.want import Gradient, Want
 from pullback_server.planner import make_plan
 from pullback_worker.numpy_executor import NumpyExecutor, fold
+from tests.cli.trace_events import check_events
 from tests.server.test_planner_branch import ensemble, likelihood
 from tests.server.test_planner_stage import WEIGHTS, layered
 from tests.system.running_link import RunningLink
@@ -48,3 +50,8 @@ def test_a_split_job_gives_the_same_bits_on_any_number_of_workers(
     for span in two.timeline:
         assert span.start_s <= span.end_s
         assert span.phase == plan.tasks[span.task].phase.value
+        assert span.compiling_s <= span.end_s - span.start_s
+    made = trace(Metrics(timeline=tuple(two.timeline), split=str(plan.split)))
+    check_events(made)
+    ran = [e["args"]["task"] for e in made["traceEvents"] if e.get("cat") == span.phase]
+    assert span.task in ran

@@ -30,6 +30,7 @@ COMMANDS: dict[str, _Row] = {
     "eval": _Row("pullback.command_line.evaluate", "evaluate"),
     "batch": _Row("pullback.command_line.batch", "batch"),
     "plan": _Row("pullback.command_line.plan", "plan"),
+    "trace": _Row("pullback.command_line.trace", "trace"),
     "show": _Row("pullback.command_line.show", "show"),
     "top": _Row("pullback.command_line.top", "top"),
     "bench": _Row("pullback.command_line.bench", "bench"),

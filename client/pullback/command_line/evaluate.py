@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from pullback.command_line import flags
+from pullback.command_line.asked_job import read_job
 from pullback.command_line.chrome_trace import save_trace
-from pullback.command_line.graph_file import read_graph
-from pullback.command_line.options import read_options
 from pullback.command_line.printing import (
     metrics_text,
     named_arrays,
@@ -19,8 +18,6 @@ from pullback.command_line.printing import (
     result_text,
     save_npz,
 )
-from pullback.command_line.values import input_dtypes, read_texts
-from pullback.command_line.wants import make_want, read_seeds
 
 
 def evaluate(
@@ -51,23 +48,20 @@ def evaluate(
 
     pullback eval square.graph --input x=3.0 --gradient x --local
     """
-    program = read_graph(graph)
-    inputs = read_texts(input or (), input_dtypes(program), "--input")
-    seeds = read_seeds(program, want, seed or ())
-    wanted = make_want(
-        program,
-        want,
-        gradient=gradient or (),
-        wrt=wrt or (),
-        of=of or (),
-        seeds=seeds,
+    job = read_job(
+        graph,
+        input=input,
+        gradient=gradient,
+        want=want,
+        wrt=wrt,
+        of=of,
+        seed=seed,
         sparse=sparse,
+        option=option,
     )
-    options = read_options(option or ())
-    if trace is not None:
-        options["timeline"] = True
+    wanted = job.want
     with flags.open_service(server, local) as service:
-        result = service.evaluate(program, inputs, want=wanted, seeds=seeds, **options)
+        result = job.evaluate(service, **({"timeline": True} if trace is not None else {}))
     if trace is not None:
         save_trace(trace, result.metrics)
     if output is not None:

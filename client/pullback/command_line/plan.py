@@ -11,10 +11,8 @@ from typing import Annotated
 import typer
 
 from pullback.command_line import flags
-from pullback.command_line.graph_file import read_graph
-from pullback.command_line.options import read_options
+from pullback.command_line.asked_job import read_job
 from pullback.command_line.plan_drawing import draw_plan
-from pullback.command_line.wants import make_want, read_seeds
 from pullback.job_arguments import make_job
 from pullback.remote.descriptions import PlanReport, parse_plan
 from pullback_graph.codec import encode_job
@@ -48,23 +46,22 @@ def plan(
 
     pullback plan loss.graph --gradient w --option "split=shard(4)" --draw plan.svg
     """
-    program = read_graph(graph)
-    seeds = read_seeds(program, want, seed or ())
-    wanted = make_want(
-        program,
-        want,
-        gradient=gradient or (),
-        wrt=wrt or (),
-        of=of or (),
-        seeds=seeds,
+    job = read_job(
+        graph,
+        gradient=gradient,
+        want=want,
+        wrt=wrt,
+        of=of,
+        seed=seed,
         sparse=sparse,
+        option=option,
     )
-    options = read_options(option or ())
     if local:
-        report = plan_here(make_job(program, {}, want=wanted, seeds=seeds, options=options))
+        asked = make_job(job.graph, {}, want=job.want, seeds=job.seeds, options=job.options)
+        report = plan_here(asked)
     else:
         with flags.open_service(server) as service:
-            report = service.plan(program, want=wanted, seeds=seeds, **options)
+            report = service.plan(job.graph, want=job.want, seeds=job.seeds, **job.options)
     if draw is not None:
         _write(draw, draw_plan(report))
     typer.echo(json.dumps(asdict(report)) if as_json else report_text(report))

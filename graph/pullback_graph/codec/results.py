@@ -191,6 +191,8 @@ def _read_span(message: metrics_pb2.TaskSpan) -> TaskSpan:
         message.end_s,
         message.attempts,
         message.executor,
+        message.compiling_s,
+        message.transferring_s,
     )
 
 

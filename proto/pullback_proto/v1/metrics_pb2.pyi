@@ -78,7 +78,7 @@ class JobMetrics(_message.Message):
     def __init__(self, queued_s: _Optional[float] = ..., planning_s: _Optional[float] = ..., compiling_s: _Optional[float] = ..., forward_s: _Optional[float] = ..., backward_s: _Optional[float] = ..., fused_s: _Optional[float] = ..., reducing_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., total_s: _Optional[float] = ..., nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., program_cache_hit: bool = ..., graph_cache_hit: bool = ..., tensor_cache_hits: _Optional[int] = ..., digest: _Optional[str] = ..., independent_inputs: _Optional[_Iterable[str]] = ..., non_finite: _Optional[_Iterable[_Union[NonFinite, _Mapping]]] = ..., executor_reason: _Optional[str] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., bad_node: _Optional[_Union[BadNode, _Mapping]] = ..., certificate_error: _Optional[float] = ..., recompute_factor: _Optional[float] = ..., timeline: _Optional[_Iterable[_Union[TaskSpan, _Mapping]]] = ..., timeline_omitted: _Optional[int] = ...) -> None: ...
 
 class TaskSpan(_message.Message):
-    __slots__ = ("task", "phase", "worker", "start_s", "end_s", "attempts", "executor")
+    __slots__ = ("task", "phase", "worker", "start_s", "end_s", "attempts", "executor", "compiling_s", "transferring_s")
     TASK_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,8 @@ class TaskSpan(_message.Message):
     END_S_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    COMPILING_S_FIELD_NUMBER: _ClassVar[int]
+    TRANSFERRING_S_FIELD_NUMBER: _ClassVar[int]
     task: int
     phase: _plan_pb2.Phase
     worker: str
@@ -93,7 +95,9 @@ class TaskSpan(_message.Message):
     end_s: float
     attempts: int
     executor: str
-    def __init__(self, task: _Optional[int] = ..., phase: _Optional[_Union[_plan_pb2.Phase, str]] = ..., worker: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., attempts: _Optional[int] = ..., executor: _Optional[str] = ...) -> None: ...
+    compiling_s: float
+    transferring_s: float
+    def __init__(self, task: _Optional[int] = ..., phase: _Optional[_Union[_plan_pb2.Phase, str]] = ..., worker: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., attempts: _Optional[int] = ..., executor: _Optional[str] = ..., compiling_s: _Optional[float] = ..., transferring_s: _Optional[float] = ...) -> None: ...
 
 class BadNode(_message.Message):
     __slots__ = ("phase", "node", "op", "ran", "operands", "inside")
