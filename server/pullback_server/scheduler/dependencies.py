@@ -9,7 +9,7 @@ from functools import cached_property
 
 from pullback_graph.op import Cost
 from pullback_server.planner.cost_table import COST_TABLE
-from pullback_server.planner.plan import Placement, Plan, Task, TaskOutput
+from pullback_server.planner.plan import Phase, Placement, Plan, Task, TaskOutput
 
 
 class Dependencies:
@@ -22,7 +22,7 @@ class Dependencies:
         results: values that are results of the job.
         fingerprints: per task, that of its graph.
         estimates_s: per task, predicted run time.
-        layout: a worker per task, and the generation of workers it was found for.
+        layout: a worker per task, and what it was found for.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -31,7 +31,7 @@ class Dependencies:
         self.results = frozenset(r for r in plan.results if isinstance(r, TaskOutput))
         self.consumers: list[list[int]] = [[] for _ in plan.tasks]
         self.readers: dict[TaskOutput, int] = {}
-        self.layout: tuple[int, list[int]] | None = None
+        self.layout: tuple[tuple[int, bool], list[int] | None] | None = None
         self._sizes_bytes: dict[TaskOutput, int] = {}
         for position, values in enumerate(self.operands):
             for value in values:
@@ -63,6 +63,12 @@ class Dependencies:
         )
 
     @cached_property
+    def continuations(self) -> tuple[tuple[int, ...], ...]:
+        """Per task, those of its consumers that do more than join values."""
+        joins = [task.phase is Phase.REDUCE for task in self.tasks]
+        return tuple(tuple([c for c in own if not joins[c]]) for own in self.consumers)
+
+    @cached_property
     def total_s(self) -> float:
         """Predicted time of all tasks."""
         return sum(self.estimates_s)
@@ -71,6 +77,18 @@ class Dependencies:
     def sharded(self) -> bool:
         """Whether any task belongs to a shard."""
         return any(task.shard >= 0 for task in self.plan.tasks)
+
+    @cached_property
+    def rounds(self) -> int:
+        """How often shards wait for one another, and whoever asked for all of them."""
+        before = [0] * len(self.tasks)
+        for reader, task in enumerate(self.tasks):
+            for value in self.operands[reader]:
+                own = self.tasks[value.task]
+                joined = own.phase is Phase.REDUCE or own.shard != task.shard
+                waits = joined and task.phase is not Phase.REDUCE
+                before[reader] = max(before[reader], before[value.task] + waits)
+        return max(before, default=0) + 1
 
     @cached_property
     def placements(self) -> frozenset[Placement]:

@@ -339,7 +339,10 @@ class Job:
                 self._freed.setdefault(holder, []).append(value)
 
     def _home(self, task: int) -> WorkerId:
-        """The worker that holds most of what the task reads; its shard's where that is a tie."""
+        """The worker that holds most of what the task reads; its shard's where that is a tie.
+
+        What the dispatcher holds too was handed back for all to read, and says nothing.
+        """
         if self.losses[task]:
             return SUSPECT
         first = self.first_home(task)
@@ -348,9 +351,9 @@ class Job:
             return first
         held: dict[WorkerId, int] = {}
         for value in operands:
-            for holder in self.held.holders(value):
-                if holder != HERE:
-                    held[holder] = held.get(holder, 0) + self.plan.size_bytes(value) + 1
+            holders = self.held.holders(value)
+            for holder in () if HERE in holders else holders:
+                held[holder] = held.get(holder, 0) + self.plan.size_bytes(value) + 1
         return max(held, key=lambda holder: (held[holder], holder == first), default=first)
 
     def _record(self, done: TaskDone, worker: Worker) -> None:

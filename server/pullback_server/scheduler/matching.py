@@ -17,7 +17,14 @@ from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
 from pullback_server.scheduler.faults import too_large
 from pullback_server.scheduler.job import Job
-from pullback_server.scheduler.placement import Choice, Placer, calls_of, fetches_of, lay_shards
+from pullback_server.scheduler.placement import (
+    Choice,
+    Placer,
+    calls_of,
+    fetches_of,
+    lay_shards,
+    stays_together,
+)
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.shares import Flow, Shares
 from pullback_server.scheduler.worker import Batch, Worker
@@ -229,17 +236,21 @@ class Matching:
     # --- a batch ----------------------------------------------------------------------------------
 
     def homes(self, plan: Dependencies) -> Sequence[WorkerId] | None:
-        """Which shard of a plan belongs to which of the workers there are; none without shards.
+        """Which shard of a plan belongs to which of the workers there are.
 
-        The answer is kept with the plan until workers come or go.
+        None for a plan without shards, or too short to be spread. The answer is kept with the plan
+        until workers come or go, or its first task was measured.
         """
-        fleet = self._board.fleet
+        fleet, calibration = self._board.fleet, self._board.calibration
         if not plan.sharded or not fleet.is_alive:
             return None
-        if plan.layout is None or plan.layout[0] != fleet.generation:
+        kind = self._serving.get(plan.tasks[0].placement, Placement.CPU)
+        found_for = fleet.generation, calibration.knows(plan.fingerprints[0], kind)
+        if plan.layout is None or plan.layout[0] != found_for:
             kinds = fleet.kinds()
             workers = {p: kinds[k].ready for p, k in self._serving.items()}
-            plan.layout = fleet.generation, lay_shards(plan, workers)
+            together = stays_together(plan, calibration, kind)
+            plan.layout = found_for, None if together else lay_shards(plan, workers)
         return plan.layout[1]
 
     def _lay(self, job: Job) -> None:

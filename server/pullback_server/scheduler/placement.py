@@ -24,6 +24,8 @@ SLIGHT_SHARE = 0.02
 """A task that takes this little of the time of a batch may follow although the batch is full."""
 MOST_MISFITS = 16
 """Tasks that do not fit a worker's memory, after which no more are looked at."""
+CLEARLY_MORE = 1.5
+"""A job is spread when that saves at least this many times what the way to a worker takes."""
 MOST_HOMES = 4
 """Busy workers among which an idle one looks for tasks to take over."""
 
@@ -50,6 +52,17 @@ def lay_shards(
         share = middles.get(task.shard, 0.0) / total if total else 0.0
         homes.append(able[int(share * len(able))])
     return homes
+
+
+def stays_together(plan: Dependencies, calibration: Calibration, kind: Placement) -> bool:
+    """Whether a second worker would save a job hardly more time than the way to it takes.
+
+    Such a job is one batch on any one worker; others do other jobs meanwhile.
+    """
+    work_s = sum([calibration.estimate_s(plan, task, kind) for task in range(len(plan.tasks))])
+    join_bytes = max([sum(map(plan.size_bytes, values)) for values in plan.operands])
+    way_s = calibration.move_s(kind, join_bytes / 2)
+    return work_s / 2 <= CLEARLY_MORE * plan.rounds * way_s
 
 
 def _middles(plan: Dependencies) -> tuple[dict[int, float], float]:
@@ -81,6 +94,8 @@ class Choice:
         budget_s: predicted time that ends the choice; one task always fits.
         estimate_s: predicted time of those chosen.
         alone: whether it is a suspect, which shares its worker with nothing.
+        awaited: whether other workers wait for values of those chosen: they hear of them when the
+            batch ends, so that nothing long is to come behind.
         misfit: a task that the worker has no room for, if that was met.
     """
 
@@ -90,6 +105,7 @@ class Choice:
     budget_s: float
     estimate_s: float = 0.0
     alone: bool = False
+    awaited: bool = False
     tasks: dict[int, None] = field(default_factory=dict)
     misfit: int | None = None
 
@@ -103,10 +119,25 @@ class Choice:
             task = queue.popleft()
             self.tasks[task] = None
             self.estimate_s += self.placer.estimate_s(self.job, task, self.worker)
+            self.awaited = self.awaited or self._is_awaited(task)
             for consumer in self.job.plan.consumers[task]:
                 if consumer not in queued and self._follows(consumer):
                     queue.append(consumer)
                     queued.add(consumer)
+
+    def _is_awaited(self, task: int) -> bool:
+        """Whether another worker has work for which it waits for a task; who joins may wait."""
+        job, here = self.job, (ANYWHERE, self.worker.id)
+        return any(
+            [
+                job.states[reader] is TaskState.WAITING and job.first_home(reader) not in here
+                for reader in job.plan.continuations[task]
+            ]
+        )
+
+    def delays(self, task: int) -> bool:
+        """Whether a task would keep other workers from what they wait for, for long."""
+        return self.awaited and self.placer.is_long(self.job, task, self.worker)
 
     def _follows(self, task: int) -> bool:
         job = self.job
@@ -134,6 +165,8 @@ class Choice:
         if self.job.first_home(task) not in (ANYWHERE, self.worker.id):
             return False
         own_s = self.placer.estimate_s(self.job, task, self.worker)
+        if self.delays(task):
+            return False
         return self.estimate_s < self.budget_s or own_s < SLIGHT_SHARE * self.estimate_s
 
     @property
@@ -159,6 +192,11 @@ class Placer:
     def estimate_s(self, job: Job, task: int, worker: Worker) -> float:
         """Predicted time of a task on a worker."""
         return self.calibration.estimate_s(job.plan, task, worker.placement)
+
+    def is_long(self, job: Job, task: int, worker: Worker) -> bool:
+        """Whether a task takes longer than the way to a worker and back."""
+        overhead_s = self.calibration.move_s(worker.placement, 0)
+        return self.estimate_s(job, task, worker) > overhead_s
 
     def fits(self, job: Job, task: int, worker: Worker) -> bool:
         """Whether a worker has room for a task beside what it holds for others."""
@@ -193,6 +231,9 @@ class Placer:
                 break
             if task in choice.tasks:
                 continue
+            if choice.delays(task):
+                ready.put_back(task)
+                break
             if self.fits(choice.job, task, choice.worker):
                 choice.add(task)
             else:

@@ -1,0 +1,104 @@
+"""Where the shards of a job go: together, or apart without keeping one another waiting."""
+
+from __future__ import annotations
+
+import pytest
+
+from pullback_graph.types import FLOAT64, ArrayType
+from pullback_server.planner.plan import Block, JobInput, Phase, Plan, TaskOutput
+from pullback_server.scheduler import HERE, Dependencies
+from tests.server.cluster import Cluster, runs
+from tests.server.plans import make_plan, make_task, reduce_plan
+
+TINY_S = 1e-4
+LONG_S = 0.02
+
+
+def rounds_plan(seconds: float) -> Plan:
+    """Two shards, what joins theirs end to end, two shards more that read it all, and their sum."""
+    first = [make_task([JobInput(0, Block(0, k, k + 1))], shard=k, seconds=1e-3) for k in (0, 1)]
+    joined = make_task([TaskOutput(0, 0), TaskOutput(1, 0)], phase=Phase.REDUCE, shard=0)
+    second = [make_task([TaskOutput(2, 0)], shard=k, seconds=seconds) for k in (0, 1)]
+    total = make_task([TaskOutput(3, 0), TaskOutput(4, 0)], phase=Phase.REDUCE, shard=0)
+    return make_plan([*first, joined, *second, total], [TaskOutput(5, 0)])
+
+
+# --- together ------------------------------------------------------------------------------------
+
+
+def test_a_tiny_job_is_one_batch_on_one_worker():
+    """Its shards and their sums all go to one worker, and nothing of it travels between two."""
+    ((worker, tasks),) = runs(Cluster().submit(reduce_plan(8, seconds=TINY_S))).items()
+    assert (worker, sorted(tasks)) == (1, list(range(15)))
+
+
+def test_tiny_jobs_of_one_plan_go_to_all_workers():
+    """The worker that has the program is busy: the next takes the next job, whoever sent it."""
+    cluster, plan = Cluster(workers=3), reduce_plan(2, seconds=TINY_S)
+    given = [runs(cluster.submit(plan, job, client=f"{job}")) for job in (1, 2, 3)]
+    assert given == [{1: [0, 1, 2]}, {2: [0, 1, 2]}, {3: [0, 1, 2]}]
+
+
+def test_large_partial_values_keep_a_short_job_together():
+    """What a second worker would have to hand over counts, not only its way."""
+    type = ArrayType(FLOAT64, (4_000_000,))
+    assert len(runs(Cluster().submit(reduce_plan(2, seconds=0.02)))) == 2
+    assert len(runs(Cluster().submit(reduce_plan(2, seconds=0.02, type=type)))) == 1
+
+
+def test_a_job_is_spread_or_not_by_what_it_was_measured_to_take():
+    """Predicted to be long and found to be tiny, a plan stays together from its second job on."""
+    cluster, plan = Cluster(), Dependencies(reduce_plan(2, seconds=1.0))
+    cluster.pool.running_s = TINY_S
+    assert len(runs(cluster.submit(plan.plan))) == 2
+    cluster.drain()
+    assert len(runs(cluster.submit(plan.plan, job=2))) == 1
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_tiny_job_survives_its_worker(shards: int):
+    """All of it runs again, on one of the others."""
+    cluster = Cluster()
+    assert runs(cluster.submit(reduce_plan(shards, seconds=TINY_S))).keys() == {1}
+    assert runs(cluster.tell(cluster.pool.lose(1))).keys() == {2}
+
+
+def test_rounds_are_counted_along_the_longest_way():
+    """One for a sum over shards, one more for each sum that shards wait for."""
+    assert Dependencies(reduce_plan(8)).rounds == 1
+    assert Dependencies(rounds_plan(LONG_S)).rounds == 2
+    assert Dependencies(make_plan([make_task([JobInput(0)])], [TaskOutput(0, 0)])).rounds == 1
+
+
+# --- apart ---------------------------------------------------------------------------------------
+
+
+def test_long_work_does_not_follow_what_other_workers_wait_for():
+    """A join is reported before its worker goes on, so that all shards behind it start at once."""
+    cluster = Cluster()
+    cluster.pool.running_s = LONG_S
+    assert runs(cluster.submit(rounds_plan(LONG_S))) == {1: [0], 2: [1]}
+    cluster.finish(2)
+    assert runs(cluster.finish(1)) == {1: [2]}
+    assert runs(cluster.finish(1)) == {1: [3], 2: [4]}
+
+
+def test_slight_work_follows_what_other_workers_wait_for():
+    """What takes less than a worker's answer is not worth a batch of its own."""
+    cluster = Cluster()
+    cluster.pool.running_s = 1e-3
+    cluster.submit(rounds_plan(LONG_S))  # programs that are soon known to be quick
+    cluster.finish(2)
+    assert runs(cluster.finish(1)) == {1: [2, 3]}
+
+
+def test_values_handed_back_bind_nobody():
+    """What all shards read is there for all: each runs where it was laid."""
+    cluster = Cluster()
+    cluster.pool.running_s = LONG_S
+    cluster.submit(rounds_plan(LONG_S))
+    cluster.finish(2)
+    cluster.finish(1)
+    commands = cluster.finish(1)
+    fetched = [fetch for run in commands for fetch in getattr(run, "fetches", ())]
+    assert [(fetch.value, fetch.holder) for fetch in fetched] == [(TaskOutput(2, 0), HERE)]
