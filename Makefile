@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 READY := .venv/.ready
 PROTO_READY := .venv-proto/.ready
 
-.PHONY: help demo test test-language test-rooms test-system check format slow proto docs bench lock wheel debian-tools clean
+.PHONY: help demo test test-language test-rooms test-system check format slow gpu proto docs bench lock wheel debian-tools clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make check   format, lint, types, import law, drift of generated files'
 	@echo 'make format  rewrite the sources as make check wants them'
 	@echo 'make slow    the slow tests (installs PyTorch)'
+	@echo 'make gpu     the tests of the compiling executor on an NVIDIA GPU'
 	@echo 'make proto   generate the stubs from proto/pullback_proto/v1/*.proto'
 	@echo 'make docs    generate the diagrams and reference tables'
 	@echo 'make bench   run the benchmarks'
@@ -32,6 +33,10 @@ $(READY): pyproject.toml constraints.txt
 
 .venv/.torch: $(READY)
 	$(INSTALL) --group torch
+	touch $@
+
+.venv/.gpu: $(READY)
+	$(INSTALL) --editable '.[server,gpu]'
 	touch $@
 
 .venv/.peers: $(READY)
@@ -58,7 +63,7 @@ test-language: $(READY)
 	$(BIN)/python -m pytest -m 'not slow' tests/graph
 
 test-rooms: $(READY)
-	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/graph --ignore=tests/system \
+	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/graph --ignore=tests/system --ignore=tests/gpu \
 		-o cache_dir=.pytest_cache/rooms
 
 test-system: $(READY)
@@ -77,6 +82,10 @@ format: $(READY)
 
 slow: .venv/.torch
 	$(BIN)/python -m pytest -m slow --hypothesis-profile slow
+
+# The tests of the compiling executor on the GPU, and those that need one; JAX's CUDA build is large.
+gpu: .venv/.gpu
+	JAX_PLATFORMS=cuda,cpu $(BIN)/python -m pytest tests/gpu tests/worker/test_xla_executor.py
 
 proto: $(PROTO_READY)
 	.venv-proto/bin/python proto/generate.py

@@ -178,7 +178,7 @@ def flat(result: Any) -> list[NDArray]:
     if isinstance(result, tuple | list):
         return [array for item in result for array in flat(item)]
     if hasattr(result, "detach"):
-        result = result.detach()
+        result = result.detach().cpu()
     return [np.asarray(result)]
 
 

@@ -17,9 +17,13 @@ Build: TypeAlias = Callable[[Any], Callable[..., Any]]
 
 
 def library() -> Any:
-    """The module `jax`, in 64-bit mode: float32 stays what it is, float64 too."""
+    """The module `jax`, in 64-bit mode: float32 stays what it is, float64 too, also on a GPU.
+
+    There it would take products of float32 in a shorter format unasked, which PyTorch and we don't.
+    """
     jax = import_module("jax")
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
     return jax
 
 

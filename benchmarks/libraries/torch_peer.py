@@ -16,9 +16,11 @@ Build: TypeAlias = Callable[[Any, Callable[..., Any]], Callable[..., Any]]
 
 
 def library() -> Any:
-    """The module `torch`, on as many threads as this process may use."""
+    """The module `torch`, on a GPU if there is one, and as many threads as this process may use."""
     torch = import_module("torch")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
     return torch
 
 
@@ -26,6 +28,12 @@ def words() -> Words:
     """`torch`, with `scan` as a Python loop and `take` as indexing."""
     torch = library()
     return Vocabulary(torch, scan=python_scan(torch.stack), take=_take, transpose=torch.permute)
+
+
+def _finished(torch: Any, result: Any) -> Any:
+    """A result, once the GPU has computed it."""
+    torch.cuda.synchronize()
+    return result
 
 
 def _take(x: Any, indices: Any, axis: int) -> Any:
@@ -43,7 +51,9 @@ def rivals(
             torch = library()
             function = build(torch, transform(torch))
             tensors = [torch.as_tensor(array) for array in arguments]
-            return lambda: function(*tensors)
+            if not torch.cuda.is_available():
+                return lambda: function(*tensors)
+            return lambda: _finished(torch, function(*tensors))
 
         return call
 

@@ -24,6 +24,7 @@ GRAPHS = (Graph, Tape, RecordedTape, GraphHash)
 SPLIT_KINDS = ("auto", "none", "shard", "branch", "stage")
 CHECKS = ("none", "finite", "report")
 EXECUTORS = ("auto", "numpy", "tape", "xla")
+DEVICES = ("auto", "gpu")
 
 
 class OptionFields(TypedDict, total=False):
@@ -32,6 +33,7 @@ class OptionFields(TypedDict, total=False):
     deadline_s: float | None
     priority: int
     executor: str
+    device: str
     split: str | Split
     reproducible: bool
     memory_cap_bytes: int | None
@@ -137,6 +139,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "deadline_s": (lambda x: x is None or _is_positive(x), "a positive number of seconds"),
     "priority": (lambda x: _is_whole(x) and abs(x) < 1 << 31, "a whole number of 32 bits"),
     "executor": (EXECUTORS.__contains__, f"one of {', '.join(EXECUTORS)}"),
+    "device": (DEVICES.__contains__, f"one of {', '.join(DEVICES)}"),
     "split": (lambda x: isinstance(x, str | Split), "a split, such as shard(4)"),
     "reproducible": (lambda x: isinstance(x, bool), "True or False"),
     "memory_cap_bytes": (

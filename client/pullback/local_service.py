@@ -44,7 +44,7 @@ from pullback_graph.tape import Tape, to_graph
 from pullback_graph.want import Want
 from pullback_worker.choice import Choice, run, runner
 from pullback_worker.chooser import Chooser, choice_bytes, steadiness
-from pullback_worker.executors import Executors, check_asked
+from pullback_worker.executors import Executors, executor_asked
 from pullback_worker.numpy_executor import fold
 from pullback_worker.promoter import Promoter
 from pullback_worker.result_checks import directions, note_non_finite, without_certificate
@@ -77,8 +77,8 @@ class Prepared:
         return memory.peak_bytes(self.lowered.graph)
 
 
-_DIRECT_OPTIONS = frozenset({"executor"})
-"""What a call may say and still go the short way: it decides the program, and nothing else."""
+_DIRECT_OPTIONS = frozenset({"executor", "device"})
+"""What a call may say and still go the short way: they decide the program, and nothing else."""
 
 
 class LocalService(Transforms[Result]):
@@ -96,9 +96,9 @@ class LocalService(Transforms[Result]):
     ) -> None:
         self._capacity = programs
         self._capacity_bytes = program_bytes
-        executors = Executors(numpy_threads=own_threads())
-        self._promoter = Promoter(executors) if promote else None
-        self._chooser = Chooser(executors, self._promoter)
+        self._executors = Executors(numpy_threads=own_threads())
+        self._promoter = Promoter(self._executors) if promote else None
+        self._chooser = Chooser(self._executors, self._promoter)
         self._tapes = LocalTapes(programs, moves=promote)
         self._kept: OrderedDict[Any, Prepared] = OrderedDict()
         self._lock = Lock()
@@ -140,7 +140,6 @@ class LocalService(Transforms[Result]):
             return result
         if isinstance(job.graph, Tape):
             job = replace(job, graph=to_graph(job.graph))
-        check_asked(job.options.executor, job.options.memory_cap_bytes)
         metrics = Metrics(split="none", split_reason="run in this process")
         prepared = self._prepare(job, metrics)
         arrays = _bound(prepared, job)
@@ -248,7 +247,8 @@ class LocalService(Transforms[Result]):
         assert isinstance(job.graph, Graph), "a tape has become a graph before"
         options = job.options
         steady = steadiness(options.reproducible, options.memory_cap_bytes is not None)
-        how = (options.executor, steady, options.memory_cap_bytes, options.certificate)
+        executor = executor_asked(options)
+        how = (executor, options.device, steady, options.memory_cap_bytes, options.certificate)
         key = (job.graph.fingerprint, job.want, how)
         with self._lock:
             found = self._kept.get(key)
@@ -256,6 +256,8 @@ class LocalService(Transforms[Result]):
                 self._kept.move_to_end(key)
                 metrics.program_cache_hit = metrics.graph_cache_hit = True
                 return found
+        if options.device == "gpu":
+            self._executors.require_gpu()
         started = perf_counter()
         lowering = partial(lower, want=job.want, fold=fold, certificate=options.certificate)
         lowered, factor = lower_within(job.graph, options.memory_cap_bytes, lowering)
@@ -264,7 +266,7 @@ class LocalService(Transforms[Result]):
             lowered = replace(lowered, graph=fitted.graph)
             factor = factor if fitted.method == "none" else fitted.factor * max(factor, 1.0)
         metrics.planning_s = perf_counter() - started
-        choice = self._chooser.choose(lowered.graph, options.executor, steady=steady)
+        choice = self._chooser.choose(lowered.graph, executor, steady=steady)
         metrics.compiling_s = perf_counter() - started - metrics.planning_s
         graph = lowered.graph
         made = Prepared(
@@ -273,7 +275,7 @@ class LocalService(Transforms[Result]):
             graph.output_names,
             len(graph.nodes),
             graph.cost.flops,
-            choice_bytes(graph, options.executor),
+            choice_bytes(graph, executor),
             factor,
         )
         with self._lock:

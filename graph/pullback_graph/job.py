@@ -50,6 +50,8 @@ class Options:
     deadline_s: float | None = None
     priority: int = 0
     executor: str = "auto"
+    device: str = "auto"
+    """`gpu` has every task on a worker with one, compiled by XLA; `auto` asks for none."""
     split: Split = Split()
     reproducible: bool = False
     memory_cap_bytes: int | None = None

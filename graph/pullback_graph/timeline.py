@@ -16,7 +16,7 @@ class TaskSpan(NamedTuple):
     Attributes:
         task: its position in the plan.
         phase: `forward`, `backward`, `fused` or `reduce`.
-        worker: the worker's number, or FRONT_END.
+        worker: the worker's number (`gpu-3` of one with a GPU), or FRONT_END.
         start_s, end_s: seconds from the job's arrival where it ran; compiling comes first of it.
         attempts: how often it was given to a worker, lost ones included.
         executor: the one that ran it, with its version behind a hyphen.

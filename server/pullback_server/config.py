@@ -128,6 +128,11 @@ class ServerConfig:
         )
 
     @property
+    def front_end_device(self) -> str:
+        """What XLA runs on in the front end: where workers have the GPUs, it leaves them alone."""
+        return "cpu" if self.workers and self.gpus_per_worker else self.xla_device
+
+    @property
     def least_workers(self) -> int:
         """How many of them stay without work."""
         return (

@@ -166,7 +166,9 @@ class Pool:
             "max_task_retries": 0,
             "max_concurrency": 1,
             "concurrency_groups": CONCURRENCY_GROUPS,
-            "runtime_env": {"env_vars": ENVIRONMENT},
+            "runtime_env": {
+                "env_vars": {**ENVIRONMENT, **settings.environment_of(command.placement)}
+            },
         }
         own = WorkerSettings(
             settings.memory_share,

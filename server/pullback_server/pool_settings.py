@@ -18,6 +18,8 @@ MOST_STORE_BYTES = 8 << 30
 STORE_SHARE = 0.3
 WORKERS_SHARE = 0.8
 """Of a machine's memory, what all its workers may have to themselves."""
+DEVICE_MEMORY_SHARE = 0.75
+"""Of a GPU's memory, what all workers on it take: what JAX takes of one unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,20 @@ class PoolSettings:
         return self.gpus_per_worker if kind is Placement.GPU else 0.0
 
     def device_of(self, kind: Placement) -> str:
-        """What XLA runs on: beside workers with a GPU, those without leave it alone."""
-        beside = kind is Placement.CPU and self.gpu_workers
-        return "cpu" if beside else self.xla_device
+        """What XLA runs on: a GPU where a worker has one; beside those, others leave it alone."""
+        if kind is Placement.GPU:
+            return self.xla_device or "gpu"
+        return "cpu" if self.gpu_workers else self.xla_device
+
+    def environment_of(self, kind: Placement) -> dict[str, str]:
+        """What the processes of a kind start with, beside what all have.
+
+        Workers that share a GPU share its memory: each takes its part when it starts.
+        """
+        share = self.gpus_of(kind)
+        if not 0 < share < 1:
+            return {}
+        return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{DEVICE_MEMORY_SHARE * share:.4f}"}
 
     @property
     def memory_share(self) -> float:

@@ -62,6 +62,7 @@ OPTIONS = (
     Options(deadline_s=1.5, priority=-3, executor="xla", split=Split("shard", 4)),
     Options(split=Split("none"), reproducible=True, memory_cap_bytes=0, check="finite"),
     Options(timeline=True),
+    Options(device="gpu"),
     *[Options(split=Split(kind)) for kind in ("auto", "branch", "stage")],
 )
 

@@ -16,13 +16,16 @@ from tests.system.running_link import RunningLink
 CPUS = 16
 """More than there are: actors of several links stand beside each other, mostly idle."""
 
+GPUS = 1
+"""What the cluster says it has: enough to place workers by, whether there is one or not."""
+
 CLUSTER = f"""
 import sys, ray
 from pullback_server.owned_folder import OwnedFolder
 from pathlib import Path
 folder = OwnedFolder(Path("/tmp"), "pullback-test-")
 context = ray.init(
-    num_cpus={CPUS}, include_dashboard=False, object_store_memory=512 << 20,
+    num_cpus={CPUS}, num_gpus={GPUS}, include_dashboard=False, object_store_memory=512 << 20,
     log_to_driver=False, logging_level="ERROR", _temp_dir=str(folder.path / "ray"),
 )
 print(context.address_info["address"], flush=True)

@@ -232,17 +232,17 @@ def test_what_stays_on_the_device_is_bounded():
 
 
 @pytest.mark.parametrize(
-    ("alone", "was_there", "at_once"),
+    ("alone", "was_there", "ours"),
     [(True, False, True), (True, True, False), (False, False, False)],
 )
 def test_settings_of_jax_are_ours_only_where_nobody_else_uses_it(
-    alone: bool, was_there: bool, at_once: bool
+    alone: bool, was_there: bool, ours: bool
 ):
     """Programs run in the calling thread in a process of ours, unless JAX was loaded before."""
     seen: list[dict[str, Any]] = []
     settings = XlaSettings(keep_compiled=False, alone=alone)
     Executors(settings)._make_xla(lambda _, **options: seen.append(options), was_there)
-    assert seen == [{"threads": 0, "cache": None, "at_once": at_once}]
+    assert seen == [{"threads": 0, "cache": None, "alone": ours}]
 
 
 def test_large_constants_are_not_compiled_in(xla: XlaExecutor):

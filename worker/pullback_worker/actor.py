@@ -6,6 +6,7 @@ it is answered while a batch runs.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import threading
@@ -17,6 +18,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from threadpoolctl import threadpool_limits
 
+from pullback_graph.errors import PullbackError
 from pullback_worker.batch import Batch, Freed, Report, ValueKey
 from pullback_worker.choice import Choice
 from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
@@ -26,6 +28,8 @@ from pullback_worker.memory_watch import MemoryWatch, machine_bytes
 from pullback_worker.program_cache import ProgramCache
 from pullback_worker.promoter import Promoter
 from pullback_worker.task_runner import Compile, TaskRunner
+
+LOG = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_S = 60.0
 """A value that does not arrive within this time counts as lost."""
@@ -80,7 +84,8 @@ class WorkerActor:
         self._executor = executors.numpy.name, executors.numpy.version
         memory = MemoryWatch(int(settings.memory_share * machine_bytes()))
         memory.start()
-        self._memory_bytes = memory.cap_bytes
+        device_bytes = _gpu_bytes(executors) if settings.xla_device.startswith("gpu") else 0
+        self._memory_bytes = min(memory.cap_bytes or device_bytes, device_bytes or memory.cap_bytes)
         self._runner = TaskRunner(_compiler(executors, settings), memory)
 
     @ray.method(concurrency_group="control")
@@ -130,6 +135,19 @@ class WorkerActor:
     def watch(self) -> None:
         """Never answer: the failure of this call tells at once that the worker is gone."""
         threading.Event().wait()
+
+
+def _gpu_bytes(executors: Executors) -> int:
+    """What XLA may take of the worker's GPU, which is started now; 0 where that is unknown.
+
+    Where there is none after all, jobs that need it are told so; others go on.
+    """
+    try:
+        executor: Any = executors.get("xla")
+    except PullbackError as error:
+        LOG.warning("this worker runs nothing on a GPU: %s", error.message)
+        return 0
+    return int(executor.memory_bytes)
 
 
 def _compiler(executors: Executors, settings: WorkerSettings) -> Compile:

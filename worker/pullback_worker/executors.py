@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from pullback_graph.errors import NotFoundError, UnsupportedError
+from pullback_graph.job import Options
 from pullback_worker.executor import Executor
 from pullback_worker.numpy_executor import NumpyExecutor
 
@@ -99,6 +100,21 @@ class Executors:
                 self._loaded[name] = self._load(name, row)
             return self._loaded[name]
 
+    def require_gpu(self) -> None:
+        """See that XLA runs on a GPU in this process; a second the first time.
+
+        Raises:
+            UnsupportedError: it does not; the message says what would.
+            NotFoundError: another process of the service runs XLA.
+        """
+        executor: Any = self.get("xla")
+        if executor.on_cpu:
+            raise UnsupportedError(
+                "there is no GPU here that JAX can use; for NVIDIA GPUs, pip install "
+                "'pullback[gpu]', and leave the service's XLA device to be found or set it to gpu",
+                field="options.device",
+            )
+
     def version(self, name: str) -> str:
         """The version of an executor that is installed; of one not loaded yet, its library's."""
         found = self._loaded.get(name)
@@ -130,28 +146,46 @@ class Executors:
             settings.device,
             threads=settings.threads,
             cache=cache,
-            at_once=settings.alone and not was_there,
+            alone=settings.alone and not was_there,
         )
         return made
 
 
-def check_asked(executor: str, memory_cap_bytes: int | None) -> None:
-    """Refuse what no executor here could do.
+DEVICES = ("auto", "gpu")
+"""What a job may ask to run on."""
+
+
+def executor_asked(options: Options) -> str:
+    """The executor a job asks for: `xla` where it asks for a GPU and for no executor; or `auto`.
 
     Raises:
-        UnsupportedError: a name that no executor has, or a memory cap on one that can't keep it.
+        UnsupportedError: a name that no executor or device has, an executor that does not run on
+            that device, or a memory cap on one that can't keep it.
     """
-    if executor and executor not in NAMES:
+    executor = options.executor or "auto"
+    if executor not in NAMES:
         raise UnsupportedError(
-            f"there is no executor {executor!r}; use one of: {', '.join(NAMES)}",
+            f"there is no executor {executor[:80]!r}; use one of: {', '.join(NAMES)}",
             field="options.executor",
         )
-    if executor == "xla" and memory_cap_bytes is not None:
+    if options.device not in DEVICES:
+        raise UnsupportedError(
+            f"there is no device {options.device[:80]!r}; use one of: {', '.join(DEVICES)}",
+            field="options.device",
+        )
+    if options.device == "gpu" and executor not in ("auto", "xla"):
+        raise UnsupportedError(
+            f"{executor} does not run on a GPU; use executor xla or auto, or leave out device",
+            field="options.device",
+        )
+    executor = "xla" if options.device == "gpu" else executor
+    if executor == "xla" and options.memory_cap_bytes is not None:
         raise UnsupportedError(
             "xla orders and merges nodes as it likes, so it can't keep to a memory cap; leave out "
             "memory_cap_bytes, or use executor numpy or auto",
             field="options.memory_cap_bytes",
         )
+    return executor
 
 
 def needs(name: str) -> str:

@@ -131,7 +131,7 @@ def sweepable(want: Want, options: Options, *, anywhere: bool = False) -> bool:
         anywhere: where a split has nothing to decide.
     """
     whole = anywhere or options.split.kind in ("auto", "none")
-    plain = not options.certificate and not want.features
+    plain = not options.certificate and not want.features and options.device == "auto"
     return whole and plain and options.executor in ("", "auto", "tape")
 
 

@@ -29,6 +29,11 @@ PRUNE_EVERY = 256
 ALIGNMENT = 64
 """XLA on a CPU reads arrays in place that are aligned so, and copies others."""
 
+RESIDENT_BYTES = 256 << 20
+"""What inputs that can't change may take between calls, at the least."""
+GPU_OPTIONS = {"xla_gpu_deterministic_ops": True}
+"""A program gives the same bits every time: no atomic additions, no kernels chosen by stopwatch."""
+
 Call = Callable[..., Sequence[jax.Array]]
 
 
@@ -40,9 +45,12 @@ class XlaExecutor:
         threads: of one program on a CPU, 1 or 0 for as many as there are cores.
         cache: the folder to keep compiled programs in for later processes; None for JAX's own
             settings.
-        resident_bytes: what inputs that can't change may take on the device between calls.
-        at_once: run programs on a CPU in the thread that calls them, not in one of JAX's: a call
-            waits for its results anyway. A setting of the whole process, and read but once.
+        resident_bytes: what inputs that can't change may take on the device between calls; None
+            for 256 MiB, or a quarter of what programs may take of a GPU.
+        alone: whether nobody else in this process uses JAX, so that settings of the whole process
+            are ours: programs on a CPU run in the thread that calls them, which waits for their
+            results anyway, and JAX starts no GPU where `device` is `cpu`: it would take most of
+            its memory.
 
     Raises:
         UnsupportedError: there is no such device.
@@ -56,12 +64,14 @@ class XlaExecutor:
         *,
         threads: int = 0,
         cache: Path | None = None,
-        resident_bytes: int = 256 << 20,
-        at_once: bool = False,
+        resident_bytes: int | None = None,
+        alone: bool = False,
     ) -> None:
-        if at_once:
+        if alone:
             config: Any = jax.config
             config.update("jax_cpu_enable_async_dispatch", False)
+            if device.partition(":")[0] == "cpu":
+                config.update("jax_platforms", "cpu")
         if threads:
             os.environ.setdefault("PJRT_NPROC", str(threads))  # read when JAX's CPU client starts
         self._cache = keep_compiled(cache) if cache is not None else None
@@ -69,8 +79,16 @@ class XlaExecutor:
         self.device = _device(device)
         self.on_cpu = self.device.platform == "cpu"
         self._one_thread = threads == 1 and self.on_cpu
+        if resident_bytes is None:
+            resident_bytes = max(RESIDENT_BYTES, self.memory_bytes // 4)
         self._resident = ResidentArrays(resident_bytes, self._put, self._reads_in_place)
         self._kernels = JaxKernels(globally=False)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What programs may take of a GPU's memory; 0 on a CPU, or where JAX does not say."""
+        statistics = None if self.on_cpu else self.device.memory_stats()
+        return int((statistics or {}).get("bytes_limit", 0))
 
     @property
     def version(self) -> str:
@@ -148,10 +166,12 @@ class XlaExecutor:
         return call
 
     def _options(self, graph: Graph) -> dict[str, bool]:
+        if not self.on_cpu:
+            return GPU_OPTIONS
         options = {}
         if self._one_thread:
             options["xla_cpu_multi_thread_eigen"] = False
-        if self.on_cpu and graph.node_count > LESS_FUSED_NODES:
+        if graph.node_count > LESS_FUSED_NODES:
             options["xla_cpu_use_fusion_emitters"] = False
         return options
 

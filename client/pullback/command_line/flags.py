@@ -78,8 +78,8 @@ OptionPairs = Annotated[
     typer.Option(
         "--option",
         metavar="NAME=VALUE",
-        help="deadline_s, priority, executor, split, reproducible, memory_cap_bytes, check or "
-        "certificate.",
+        help="deadline_s, priority, executor, device, split, reproducible, memory_cap_bytes, "
+        "check or certificate.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

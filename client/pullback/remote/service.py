@@ -54,9 +54,8 @@ class Service(Transforms[Result]):
             gradient: inputs to differentiate the only output by: `want=Gradient(...)`, in short.
             want: what is wanted; without it and `gradient`, the value.
             seeds: the arrays of a vjp, jvp or hvp, by name, for each seed that the want names.
-            **options: how to run it: `deadline_s`, `priority`, `executor`, `split`,
-                `reproducible`, `memory_cap_bytes`, `check`, `certificate`,
-                `timeline`.
+            **options: how to run it: `deadline_s`, `priority`, `executor`, `device`,
+                `split`, `reproducible`, `memory_cap_bytes`, `check`, `certificate`, `timeline`.
 
         Raises:
             RequestError: what was asked is at fault; the class and message say how.

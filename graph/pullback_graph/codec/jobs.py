@@ -138,6 +138,7 @@ def _encode_options(message: Any, options: Options) -> None:
         message.memory_cap_bytes = options.memory_cap_bytes
     message.priority = options.priority
     message.executor = "" if options.executor == _AUTO else options.executor
+    message.device = "" if options.device == _AUTO else options.device
     message.reproducible = options.reproducible
     message.check = _number(_CHECKS, options.check, "options.check")
     message.certificate = options.certificate
@@ -158,6 +159,7 @@ def _decode_options(message: Any) -> Options:
         deadline_s=deadline_s,
         priority=message.priority,
         executor=message.executor or _AUTO,
+        device=message.device or _AUTO,
         split=Split(_name(_SPLIT_NAMES, split.kind, "options.split.kind"), split.count),
         reproducible=message.reproducible,
         memory_cap_bytes=cap_bytes,

@@ -131,7 +131,7 @@ class Seed(_message.Message):
     def __init__(self, tensors: _Optional[_Iterable[_Union[_tensor_pb2.NamedTensor, _Mapping]]] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("deadline_s", "priority", "executor", "split", "reproducible", "memory_cap_bytes", "check", "certificate", "timeline")
+    __slots__ = ("deadline_s", "priority", "executor", "split", "reproducible", "memory_cap_bytes", "check", "certificate", "device", "timeline")
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +140,7 @@ class Options(_message.Message):
     MEMORY_CAP_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_FIELD_NUMBER: _ClassVar[int]
     deadline_s: float
     priority: int
@@ -149,8 +150,9 @@ class Options(_message.Message):
     memory_cap_bytes: int
     check: Check
     certificate: bool
+    device: str
     timeline: bool
-    def __init__(self, deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., reproducible: bool = ..., memory_cap_bytes: _Optional[int] = ..., check: _Optional[_Union[Check, str]] = ..., certificate: bool = ..., timeline: bool = ...) -> None: ...
+    def __init__(self, deadline_s: _Optional[float] = ..., priority: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., reproducible: bool = ..., memory_cap_bytes: _Optional[int] = ..., check: _Optional[_Union[Check, str]] = ..., certificate: bool = ..., device: _Optional[str] = ..., timeline: bool = ...) -> None: ...
 
 class Split(_message.Message):
     __slots__ = ("kind", "count")

@@ -256,10 +256,15 @@ def _timing(task: int, timing: TaskTiming) -> wire.TaskTiming:
         transferring_s=timing.transferring_s,
         program_cache_hit=timing.program_cache_hit,
         attempts=timing.attempts,
-        worker=str(timing.worker),
+        worker=_label(timing),
         executor=timing.executor,
         started_s=timing.started_s,
     )
+
+
+def _label(timing: TaskTiming) -> str:
+    """What a timeline calls a worker: its number, and its kind where that is not the usual one."""
+    return f"gpu-{timing.worker}" if timing.placement is Placement.GPU else str(timing.worker)
 
 
 def _done(job: int, results: list[wire.OperandTensor], statistics: JobStatistics) -> wire.Done:

@@ -24,11 +24,11 @@ from pullback_graph.recompute.loops import lower_within
 from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.want import Want
 from pullback_server.front_end.stores import graph_bytes
-from pullback_server.planner import COST_TABLE, Plan, assign
+from pullback_server.planner import COST_TABLE, Placement, Plan, assign
 from pullback_server.planner.plan_within import Cap, Fitted, plan_within
 from pullback_worker.choice import Choice, Running
 from pullback_worker.chooser import Chooser, steadiness
-from pullback_worker.executors import Executors, check_asked
+from pullback_worker.executors import Executors, executor_asked
 from pullback_worker.numpy_executor import fold
 
 INLINE_S = 100e-6
@@ -144,7 +144,9 @@ class Preparer:
             LimitExceeded: a task is estimated to need more memory than allowed, or the results are
             more than a reply carries.
         """
-        check_asked(options.executor, options.memory_cap_bytes)
+        executor = executor_asked(options)
+        if options.device == "gpu" and not self._cluster:
+            self.chooser.executors.require_gpu()
         start = perf_counter()
         lowering = partial(
             lower, want=want, fold=fold, check=check, certificate=options.certificate
@@ -155,12 +157,14 @@ class Preparer:
         factor = max(factor, 1.0) * loops_factor if loops_factor else factor
         is_capped = options.memory_cap_bytes is not None or factor > 0.0
         steady = steadiness(options.reproducible, is_capped)
-        plan = assign(plan, _asked(options, factor), steady=bool(steady))
+        _check_recomputing(executor, factor)
+        placement = Placement.GPU if options.device == "gpu" else Placement.CPU
+        plan = assign(plan, executor, placement, steady=bool(steady))
         planned = perf_counter()
         choice = None
         if self._is_local(plan):
             task = plan.tasks[0]
-            choice = self.chooser.choose(task.graph, options.executor, steady=steady)
+            choice = self.chooser.choose(task.graph, executor, steady=steady)
         prepared = Prepared(
             graph=graph,
             lowered=lowered,
@@ -172,7 +176,7 @@ class Preparer:
             peak_bytes=max(task.peak_bytes for task in plan.tasks),
             recompute_factor=factor,
             digest=_digest(graph, want, plan),
-            executor_reason=self.chooser.reason(options.executor, steady),
+            executor_reason=self.chooser.reason(executor, steady),
         )
         self._keep(_key(graph.fingerprint, want, options), prepared)
         return prepared
@@ -210,7 +214,9 @@ class Preparer:
         if len(plan.tasks) > 1:
             return False
         return not self._cluster or (
-            plan.largest_call_s <= LOCAL_CALL_S and plan.estimated_s <= LOCAL_JOB_S
+            plan.tasks[0].placement is Placement.CPU
+            and plan.largest_call_s <= LOCAL_CALL_S
+            and plan.estimated_s <= LOCAL_JOB_S
         )
 
     def _allowed_bytes(self, options: Options) -> int:
@@ -219,19 +225,18 @@ class Preparer:
         return self._memory_bytes if cap_bytes is None else min(self._memory_bytes, cap_bytes)
 
 
-def _asked(options: Options, recompute_factor: float) -> str:
-    """The executor that is asked for.
+def _check_recomputing(executor: str, recompute_factor: float) -> None:
+    """Refuse an executor that would undo what makes the job fit.
 
     Raises:
-        LimitExceeded: it is one that would undo what makes the job fit.
+        LimitExceeded: it is one.
     """
-    if options.executor == "xla" and recompute_factor:
+    if executor == "xla" and recompute_factor:
         raise LimitExceeded(
             "the job fits --memory-bytes only by computing values again, which xla undoes; use "
             "executor numpy or auto, or split it into more shards",
             field="options.executor",
         )
-    return options.executor or "auto"
 
 
 def _digest(graph: Graph, want: Want, plan: Plan) -> str:
@@ -268,4 +273,4 @@ def _check_results(lowered: Lowered) -> None:
 
 def _key(fingerprint: str, want: Want, options: Options) -> Any:
     how = options.split, options.executor, options.memory_cap_bytes, options.certificate
-    return fingerprint, want, how, options.reproducible
+    return fingerprint, want, how, options.device, options.reproducible

@@ -279,7 +279,7 @@ def new_runner(
         aside: whether it is a job process's, which runs NumPy alone.
     """
     names = ("numpy",) if aside else tuple(TABLE)
-    executors = Executors(XlaSettings(config.xla_device, threads=1, alone=True), names)
+    executors = Executors(XlaSettings(config.front_end_device, threads=1, alone=True), names)
     promoter = Promoter(executors, watcher) if config.promotion and not aside else None
     preparer = Preparer(
         config.programs,

@@ -18,9 +18,9 @@ from pullback_server.scheduler.states import FINISHED
 def unserved(kind: Placement) -> UnsupportedError:
     """No worker of this pool may run a task of the plan."""
     return UnsupportedError(
-        f"the plan needs a {kind.value} worker and this server has none; "
-        "start it with --gpus-per-worker, or choose another executor",
-        field="options.executor",
+        f"the job needs a {kind.value} worker and this server has none; "
+        "start it with --gpus-per-worker, or leave out device",
+        field="options.device",
     )
 
 
