@@ -93,6 +93,10 @@ class Metrics:
     adjoint_evaluations: int = 0
     flops: float = 0.0
     peak_bytes: int = 0
+    moved_bytes: int = 0
+    """Inputs and values that workers were given to read, and results they handed back."""
+    network_bytes: int = 0
+    """Of these, what went from one machine to another."""
     tasks: int = 1
     workers: int = 0
     """Ray workers that ran a task; 0 where the front end ran the job itself."""

@@ -24,6 +24,7 @@ class Outcome:
         tasks, workers: tasks of the plan, and workers that ran one.
         retries: tasks run again after a loss.
         peak_bytes: the most memory a worker took while it ran a task.
+        moved_bytes, network_bytes: what processes were handed, and of it what changed machines.
         executor: the one that tasks spent most time on.
         executors: all that ran a task, each with its version, joined by `+`.
         timeline: a span per task, up to MOST_SPANS.
@@ -38,6 +39,8 @@ class Outcome:
     workers: int = 0
     retries: int = 0
     peak_bytes: int = 0
+    moved_bytes: int = 0
+    network_bytes: int = 0
     program_cache_hit: bool = False
     executor: str = ""
     executors: str = ""
@@ -56,6 +59,7 @@ class PoolFigures:
         busy_s: worker seconds spent in batches, by kind.
         wasted_s: worker seconds that no result came of, by why.
         copies: tasks given to a second worker because the first was late.
+        moved_bytes, network_bytes: as of one job, over those that ended.
     """
 
     up: bool = False
@@ -75,6 +79,8 @@ class PoolFigures:
     program_cache_hits: int = 0
     program_cache_misses: int = 0
     compiling_s: float = 0.0
+    moved_bytes: int = 0
+    network_bytes: int = 0
     address: str = ""
 
 
@@ -86,6 +92,8 @@ TOTALS = (
     "program_cache_hits",
     "program_cache_misses",
     "compiling_s",
+    "moved_bytes",
+    "network_bytes",
 )
 """The figures that only grow, besides `restarts` and these by label."""
 TOTALS_BY_LABEL = ("busy_s", "wasted_s")
@@ -111,6 +119,8 @@ def outcome_of(done: wire.Done, plan: Plan, results: Sequence[NDArray]) -> Outco
         workers=done.workers,
         retries=done.retries,
         peak_bytes=done.peak_bytes,
+        moved_bytes=done.moved_bytes,
+        network_bytes=done.network_bytes,
         program_cache_hit=all(timing.program_cache_hit for timing in done.timings),
         executor=max(executor_s, key=executor_s.__getitem__, default="").partition("-")[0],
         executors="+".join(sorted(executor_s)),
@@ -161,6 +171,8 @@ def figures_of(status: wire.PoolStatus) -> PoolFigures:
         program_cache_hits=status.program_cache_hits_total,
         program_cache_misses=status.program_cache_misses_total,
         compiling_s=status.compiling_s_total,
+        moved_bytes=status.moved_bytes_total,
+        network_bytes=status.network_bytes_total,
         address=status.address,
     )
 

@@ -1,7 +1,7 @@
-"""The pool: Ray workers as actors. The only server file that imports Ray; it decides nothing.
+"""The pool: Ray workers as actors. With ray_cluster all of the server that imports Ray.
 
-Commands of the scheduler come in, events go out. Ray's own retries are off. Everything here runs on
-one event loop, except `put`, `fetch` and `connect`, which block and may be called from a thread.
+It decides nothing: commands of the scheduler come in, events go out. Ray's own retries are off.
+Everything here runs on one event loop, except `connect`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import ray
-from ray.exceptions import (
-    ObjectStoreFullError,
-    OutOfDiskError,
-    OutOfMemoryError,
-    RayError,
-    RayTaskError,
-)
+from ray.exceptions import RayError, RayTaskError
 
-from pullback_graph.errors import OutOfMemory
 from pullback_graph.job import NDArray
+from pullback_server import ray_cluster
+from pullback_server.held_input import Carried, HeldInput, Store
+from pullback_server.input_store import InputStore
 from pullback_server.planner.plan import TaskOutput
-from pullback_server.pool_job import SMALL_BYTES, Carried, PoolJob, events_of, refused
+from pullback_server.pool_job import PoolJob, events_of, refused
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
@@ -45,8 +40,9 @@ from pullback_server.scheduler import (
     WorkerLost,
     WorkerReady,
 )
+from pullback_server.traffic import Traffic
 from pullback_worker.actor import CONCURRENCY_GROUPS, ENVIRONMENT, WorkerActor, WorkerSettings
-from pullback_worker.batch import Freed, Report, ValueKey
+from pullback_worker.batch import Freed, InputOperand, Report, ValueKey
 
 LOG = logging.getLogger(__name__)
 
@@ -61,6 +57,10 @@ Tell: TypeAlias = Callable[..., None]
 class Pool:
     """The workers, and what they and the dispatcher hold of each job.
 
+    Attributes:
+        inputs: takes in what jobs read, and lays it out for them.
+        traffic: what the jobs that are over moved.
+
     Args:
         tell: takes events, on the event loop.
         clock: the time of events.
@@ -72,6 +72,10 @@ class Pool:
         self._clock = clock
         self._workers: dict[WorkerId, PoolWorker] = {}
         self._jobs: dict[JobId, PoolJob] = {}
+        self.traffic = Traffic()
+        self.inputs = InputStore(
+            Store(ray_cluster.put, ray_cluster.get), bool(settings.ray_address)
+        )
         self._flushing = False
         self._do: dict[type[Command], Callable[[Any], None]] = {
             StartWorker: self._start,
@@ -87,31 +91,16 @@ class Pool:
 
     def connect(self) -> None:
         """Join the cluster, or start one. Takes seconds; call it on the main thread."""
-        settings = self.settings
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if settings.ray_address:
-            ray.init(address=settings.ray_address, **quiet)
-            return
-        ray.init(
-            num_cpus=max(settings.workers + settings.gpu_workers, os.cpu_count() or 1),
-            include_dashboard=False,
-            object_store_memory=settings.local_store_bytes,
-            _temp_dir=str(settings.folder),
-            **quiet,
-        )
+        self.inputs.machine = ray_cluster.join(self.settings)
 
     @property
     def address(self) -> str:
         """The address of the cluster."""
-        return str(ray.get_runtime_context().gcs_address)
+        return ray_cluster.address()
 
     async def check(self, timeout_s: float) -> bool:
         """Whether Ray's head answers in time."""
-        try:
-            nodes = await asyncio.wait_for(asyncio.to_thread(ray.nodes), timeout_s)
-        except (TimeoutError, RayError):
-            return False
-        return any(node["Alive"] for node in nodes)
+        return await ray_cluster.answers(timeout_s)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -122,30 +111,15 @@ class Pool:
 
     # --- jobs -------------------------------------------------------------------------------------
 
-    def put(self, array: NDArray) -> Carried:
-        """The array as workers will read it: itself if small, else a reference to a copy.
-
-        Raises:
-            OutOfMemory: the object store has no room, on disk neither.
-        """
-        if array.nbytes <= SMALL_BYTES:
-            return array
-        try:
-            return ray.put(array)
-        except (ObjectStoreFullError, OutOfDiskError) as error:
-            raise OutOfMemory(
-                f"the object store has no room for an input of {array.nbytes} bytes; "
-                "send less at once, or give the server more shared memory"
-            ) from error
-
-    def fetch(self, carried: Carried) -> NDArray:
-        """The array that something carried stands for."""
-        array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
-        return array
-
-    def open(self, job: JobId, plan: Dependencies, inputs: Sequence[Carried]) -> None:
+    def open(
+        self,
+        job: JobId,
+        plan: Dependencies,
+        inputs: Sequence[HeldInput],
+        carriers: Mapping[InputOperand, Carried],
+    ) -> None:
         """Hold a job's inputs until it is freed."""
-        self._jobs[job] = PoolJob(job, plan, inputs)
+        self._jobs[job] = PoolJob(job, plan, inputs, carriers)
 
     def job(self, job: JobId) -> PoolJob:
         """What is held of a job."""
@@ -221,14 +195,14 @@ class Pool:
         if job is not None:
             job.drop(command.values or ())
         if command.holder == HERE:
-            if command.values is None:
-                self._jobs.pop(command.job, None)
+            if command.values is None and job is not None:
+                self.traffic.add(self._jobs.pop(command.job).traffic)
             return
         worker = self._workers.get(command.holder)
         if worker is None:
             return
         if command.values is None:
-            worker.opened.discard(command.job)
+            worker.given.pop(command.job, None)
         keys = None if command.values is None else tuple(ValueKey(*v) for v in command.values)
         worker.freed.append(Freed(command.job, keys))
         if not self._flushing:
@@ -247,14 +221,13 @@ class Pool:
 
     def _fly(self, flight: Flight, worker: PoolWorker, job: PoolJob) -> None:
         """Send a batch on its way."""
-        run, opens = flight.run, flight.run.job not in worker.opened
-        batch = job.batch(run, worker.known, opens, worker.freed)
+        run = flight.run
+        batch = job.batch(run, worker)
         worker.freed = []
-        worker.opened.add(run.job)
         if len(worker.known) > MOST_GRAPHS_KNOWN:
             worker.known.clear()
         worker.known.update(dict.fromkeys(call.fingerprint for call in batch.calls))
-        carried = [*(job.inputs if opens else ()), *self._fetched(run, job)]
+        carried = [*[job.carriers[item] for item in batch.inputs], *self._fetched(run, job, worker)]
         method = worker.actor.run
         if batch.apart:
             method = method.options(num_returns=1 + len(batch.apart))
@@ -264,7 +237,7 @@ class Pool:
             flight.report = method.remote(batch, carried)
         worker.flights.put_nowait(flight)
 
-    def _fetched(self, run: Run, job: PoolJob) -> list[Carried]:
+    def _fetched(self, run: Run, job: PoolJob, reader: PoolWorker) -> list[Carried]:
         """What a batch is to be given: values sent here, and references to those of workers."""
         by_holder: dict[WorkerId, list[TaskOutput]] = {}
         for value, holder in run.fetches:
@@ -272,7 +245,11 @@ class Pool:
                 by_holder.setdefault(holder, []).append(value)
         for holder, values in by_holder.items():
             self._export(job, holder, values)
-        return [job.sent.get(value, job.exports.get(value)) for value, _ in run.fetches]
+        carried = [job.sent.get(value, job.exports.get(value)) for value, _ in run.fetches]
+        for (value, _), found in zip(run.fetches, carried, strict=True):
+            if found is not None:
+                job.bring(value, reader.id, reader.machine)
+        return carried
 
     def _export(self, job: PoolJob, holder: WorkerId, values: list[TaskOutput]) -> None:
         """Ask a worker for values; one that is gone gives none, which whoever reads them says."""
@@ -283,6 +260,7 @@ class Pool:
         found = method.remote(job.id, [ValueKey(*value) for value in values])
         references = [found] if len(values) == 1 else found
         job.exports.update(zip(values, references, strict=True))
+        job.made(values, worker)
 
     # --- what workers answer ----------------------------------------------------------------------
 
@@ -290,6 +268,8 @@ class Pool:
         """Wait until a worker is up, then for its end."""
         try:
             identity = await worker.actor.identity.remote()
+            worker.machine = identity.node
+            self.inputs.look_around(w.machine for w in self._workers.values())
             LOG.info("worker %d is up: process %d on %s", worker.id, identity.pid, identity.host)
             self._tell(
                 WorkerReady(
@@ -302,7 +282,7 @@ class Pool:
             )
             await worker.actor.watch.remote()
         except RayError as error:
-            self._lose(worker, _cause(error), _by_memory(error))
+            self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
 
     async def _listen(self, worker: PoolWorker) -> None:
         """Take a worker's reports, oldest first."""
@@ -315,7 +295,7 @@ class Pool:
                 self._tell(*refused(flight.run, error, self._clock()))
                 continue
             except RayError as error:
-                self._lose(worker, _cause(error), _by_memory(error))
+                self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
                 return
             if report.cut_off:
                 self._lose(worker, "a job's inputs did not reach it; is its machine cut off?")
@@ -327,21 +307,25 @@ class Pool:
                 worker.known.clear()
                 self._fly(flight, worker, job)
             else:
-                await self._take(flight, report, job)
+                await self._take(flight, report, job, worker)
 
-    async def _take(self, flight: Flight, report: Report, job: PoolJob) -> None:
+    async def _take(self, flight: Flight, report: Report, job: PoolJob, worker: PoolWorker) -> None:
         """Keep what a batch handed back, results within reach, and tell the scheduler."""
         computed = {task.task for task in report.done}
         apart = {value: r for value, r in flight.apart.items() if value.task in computed}
         job.sent.update(apart)
-        job.sent.update({TaskOutput(*key): array for key, array in report.sent.items()})
+        along = {TaskOutput(*key): array for key, array in report.sent.items()}
+        job.sent.update(along)
+        job.made((*apart, *along), worker)
         unread = []
-        for value in (*apart, *(TaskOutput(*key) for key in report.sent)):
+        for value in (*apart, *along):
+            if value in along or value in job.plan.results:
+                job.bring(value, HERE, self.inputs.machine)
             if value in job.plan.results:
                 try:
                     job.results[value] = await self._read(job.sent[value])
                 except RayError as error:
-                    LOG.warning("a result was lost on its way: %s", _cause(error))
+                    LOG.warning("a result was lost on its way: %s", ray_cluster.cause(error))
                     unread.append(value)
         for value in [TaskOutput(*key) for key in report.lost]:
             job.drop([value])
@@ -350,7 +334,7 @@ class Pool:
     async def _read(self, carried: Carried) -> NDArray:
         """The array, read off the event loop where it is an object of its own."""
         if isinstance(carried, ray.ObjectRef):
-            return await asyncio.to_thread(self.fetch, carried)
+            return await asyncio.to_thread(ray_cluster.get, carried)
         array: NDArray = carried
         return array
 
@@ -364,19 +348,9 @@ class Pool:
         for listener in worker.listeners:
             if listener is not current:
                 listener.cancel()
+        self.inputs.look_around(w.machine for w in self._workers.values())
         ray.kill(worker.actor)
         event = WorkerLost(
             now_s=self._clock(), cause=cause, worker=worker.id, out_of_memory=out_of_memory
         )
         asyncio.get_running_loop().call_soon(self._tell, event)
-
-
-def _cause(error: BaseException) -> str:
-    """The first line of Ray's account, which may be pages long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
-
-
-def _by_memory(error: RayError) -> bool:
-    """Whether a worker was ended because its machine ran low on memory."""
-    return isinstance(error, OutOfMemoryError) or "low on memory" in str(error)

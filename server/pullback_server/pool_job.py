@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeGuard
 
 from pullback_graph.errors import ExecutionError
 from pullback_graph.job import NDArray
-from pullback_server.planner.plan import JobInput, Source, TaskOutput
+from pullback_server.held_input import SMALL_BYTES, Carried, HeldInput
+from pullback_server.planner.plan import Block, JobInput, Source, TaskOutput
+from pullback_server.pool_worker import PoolWorker
 from pullback_server.scheduler import (
     BatchEnded,
     BatchId,
@@ -24,13 +26,8 @@ from pullback_server.scheduler import (
     ValuesLost,
     WorkerId,
 )
-from pullback_worker.batch import Batch, Call, Freed, InputOperand, Operand, Report, ValueKey
-
-SMALL_BYTES = 1 << 16
-"""Arrays up to this size travel inside messages; larger ones are objects of their own."""
-
-Carried: TypeAlias = Any
-"""An array, or a reference to one in the object store."""
+from pullback_server.traffic import MachineId, Traffic, Whereabouts
+from pullback_worker.batch import Batch, Call, InputOperand, Operand, Report, ValueKey
 
 
 @dataclass(slots=True)
@@ -38,7 +35,8 @@ class PoolJob:
     """The dispatcher's side of a job's data.
 
     Attributes:
-        inputs: the job's inputs, each an array or a reference.
+        inputs: the job's inputs.
+        carriers: what carries an input to workers, or a block of it.
         sent: what tasks handed to the dispatcher, by value.
         exports: values asked of a worker for another, so that they are asked for once.
         results: the results that are there.
@@ -46,17 +44,21 @@ class PoolJob:
 
     id: JobId
     plan: Dependencies
-    inputs: Sequence[Carried]
+    inputs: Sequence[HeldInput]
+    carriers: Mapping[InputOperand, Carried]
     sent: dict[TaskOutput, Carried] = field(default_factory=dict)
     exports: dict[TaskOutput, Carried] = field(default_factory=dict)
     results: dict[TaskOutput, NDArray] = field(default_factory=dict)
     calls: dict[int, Call] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
+    reached: dict[TaskOutput, Whereabouts] = field(default_factory=dict)
 
-    def batch(self, run: Run, known: Mapping[str, None], opens: bool, freed: list[Freed]) -> Batch:
-        """The batch of a command, for a worker that knows some graphs."""
+    def batch(self, run: Run, worker: PoolWorker) -> Batch:
+        """The batch of a command, for its worker; it will have what comes along."""
         calls = tuple(
             self._call(task)._replace(keep=keep, send=send) for task, keep, send in run.calls
         )
+        known = worker.known
         wanted = {call.fingerprint: call.task for call in calls if call.fingerprint not in known}
         tasks = self.plan.tasks
         return Batch(
@@ -64,7 +66,7 @@ class PoolJob:
             job=run.job,
             calls=calls,
             graphs=tuple(tasks[task].graph for task in wanted.values()),
-            opens=opens,
+            inputs=self._given(calls, worker),
             fetched=tuple(ValueKey(*fetch.value) for fetch in run.fetches),
             apart=tuple(
                 ValueKey(call.task, output)
@@ -72,8 +74,43 @@ class PoolJob:
                 for output in call.send
                 if self._apart(TaskOutput(call.task, output))
             ),
-            freed=tuple(freed),
+            freed=tuple(worker.freed),
         )
+
+    def _given(self, calls: Iterable[Call], worker: PoolWorker) -> tuple[InputOperand, ...]:
+        """The inputs and blocks that come along: what the calls read and the worker has not.
+
+        A block of an input that the worker has all of, or is given all of, comes with that.
+        """
+        given = worker.given.setdefault(self.id, set())
+        read = {operand for call in calls for operand in call.operands if _is_input(operand)}
+        coming = []
+        for operand in sorted(read - given):  # the whole of an input before its blocks
+            self._count(operand, worker)
+            whole = InputOperand(operand.position)
+            carrier = whole if whole in given or operand not in self.carriers else operand
+            if carrier not in given:
+                coming.append(carrier)
+            given |= {carrier, operand}
+        return tuple(coming)
+
+    def _count(self, operand: InputOperand, worker: PoolWorker) -> None:
+        """A worker is given an input, or a block of it."""
+        block = None if operand.axis < 0 else Block(*operand[1:])
+        held = self.inputs[operand.position]
+        self.traffic.bring(held.size_bytes(block), held.reached(block), worker.id, worker.machine)
+
+    def made(self, values: Iterable[TaskOutput], worker: PoolWorker) -> None:
+        """A worker computed values, and has them."""
+        for value in values:
+            reached = self.reached.setdefault(value, Whereabouts())
+            reached.processes.add(worker.id)
+            reached.machines.add(worker.machine)
+
+    def bring(self, value: TaskOutput, process: WorkerId, machine: MachineId) -> None:
+        """A process is given a value that another holds."""
+        reached = self.reached.setdefault(value, Whereabouts())
+        self.traffic.bring(self.plan.size_bytes(value), reached, process, machine)
 
     def _apart(self, value: TaskOutput) -> bool:
         """Whether a value is an object of its own: large, and other workers will read it."""
@@ -85,6 +122,7 @@ class PoolJob:
         for value in values:
             self.sent.pop(value, None)
             self.exports.pop(value, None)
+            self.reached.pop(value, None)
 
     def _call(self, task: int) -> Call:
         call = self.calls.get(task)
@@ -97,6 +135,10 @@ class PoolJob:
             )
             self.calls[task] = call
         return call
+
+
+def _is_input(operand: Operand) -> TypeGuard[InputOperand]:
+    return isinstance(operand, InputOperand)
 
 
 def _operand(source: Source) -> Operand:

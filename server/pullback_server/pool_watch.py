@@ -40,4 +40,6 @@ def report_of(figures: PoolFigures) -> PoolReport:
         workers_lost=figures.workers_lost,
         program_cache_hits=figures.program_cache_hits,
         program_cache_misses=figures.program_cache_misses,
+        moved_bytes=figures.moved_bytes,
+        network_bytes=figures.network_bytes,
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler import JobId, Run, WorkerId
-from pullback_worker.batch import Freed
+from pullback_server.traffic import MachineId
+from pullback_worker.batch import Freed, InputOperand
 
 
 @dataclass(slots=True)
@@ -29,7 +30,8 @@ class PoolWorker:
 
     Attributes:
         known: fingerprints of the graphs it was given.
-        opened: jobs whose inputs it has.
+        machine: where it runs, once it is up.
+        given: per job, the inputs and blocks of inputs that it has.
         freed: what it is to drop at the next occasion.
         listeners: what waits for its answers.
     """
@@ -39,6 +41,7 @@ class PoolWorker:
     actor: Any
     flights: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
     known: dict[str, None] = field(default_factory=dict)
-    opened: set[JobId] = field(default_factory=set)
+    machine: MachineId = ""
+    given: dict[JobId, set[InputOperand]] = field(default_factory=dict)
     freed: list[Freed] = field(default_factory=list)
     listeners: list[asyncio.Task[None]] = field(default_factory=list)

@@ -11,6 +11,7 @@ from pullback_server.dispatcher.settings import DispatcherSettings
 from pullback_server.dispatcher_figures import after_restart, figures_of, joined, outcome_of
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler import KindCount, Snapshot
+from pullback_server.traffic import Traffic
 from tests.server.plans import reduce_plan
 
 SNAPSHOT = Snapshot(
@@ -31,7 +32,7 @@ SNAPSHOT = Snapshot(
 
 def test_a_snapshot_arrives_as_figures():
     """Workers by kind and state, queues and totals; up, since workers are ready."""
-    figures = figures_of(status_of(SNAPSHOT, "host:1"))
+    figures = figures_of(status_of(SNAPSHOT, Traffic(7, 3), "host:1"))
     assert figures.up
     assert figures.workers == {("cpu", "starting"): 1, ("cpu", "idle"): 3, ("cpu", "busy"): 2}
     assert (figures.queued_jobs, figures.queued_tasks, figures.running_tasks) == (3, 4, 6)
@@ -41,17 +42,19 @@ def test_a_snapshot_arrives_as_figures():
     assert (figures.wanted, figures.copies) == ({"cpu": 8}, 4)
     assert figures.wasted_s == {"cancelled": 1.5, "copied": 0.25, "lost": 0.0}
     assert figures.address == "host:1"
+    assert (figures.moved_bytes, figures.network_bytes) == (7, 3)
 
 
 def test_totals_go_on_over_a_restart():
     """What only grows does not fall back when a new dispatcher starts at nothing."""
-    first = figures_of(status_of(SNAPSHOT, "host:1"))
+    first = figures_of(status_of(SNAPSHOT, Traffic(7, 3), "host:1"))
     between = after_restart(first)
     assert (between.up, between.workers, between.running_tasks) == (False, {}, 0)
     assert (between.tasks, between.restarts, between.busy_s) == (100, 1, {"cpu": 7.5})
-    second = joined(between, figures_of(status_of(SNAPSHOT, "host:2")))
+    second = joined(between, figures_of(status_of(SNAPSHOT, Traffic(7, 3), "host:2")))
     assert (second.tasks, second.restarts, second.busy_s) == (200, 1, {"cpu": 15.0})
     assert (second.copies, second.wasted_s["cancelled"]) == (8, 3.0)
+    assert (second.moved_bytes, second.network_bytes) == (14, 6)
     assert second.running_tasks == 6
 
 
@@ -66,7 +69,7 @@ def test_totals_go_on_over_a_restart():
 )
 def test_up_means_workers_or_none_wanted(count: KindCount, up: bool):
     """While workers start, jobs wait; a pool that shrank to nothing takes jobs all the same."""
-    assert figures_of(status_of(Snapshot(workers={Placement.CPU: count}), "")).up is up
+    assert figures_of(status_of(Snapshot(workers={Placement.CPU: count}), Traffic(), "")).up is up
 
 
 def test_an_outcome_sums_seconds_by_phase():
@@ -76,7 +79,15 @@ def test_an_outcome_sums_seconds_by_phase():
         wire.TaskTiming(task=k, running_s=1.0 + k, compiling_s=0.5, program_cache_hit=k != 1)
         for k in range(3)
     ]
-    done = wire.Done(timings=timings, workers=2, retries=1, queued_s=0.1, peak_bytes=9)
+    done = wire.Done(
+        timings=timings,
+        workers=2,
+        retries=1,
+        queued_s=0.1,
+        peak_bytes=9,
+        moved_bytes=5,
+        network_bytes=3,
+    )
     outcome = outcome_of(done, plan, [])
     assert outcome.phase_s == {"fused": 3.0, "reduce": 3.0}
     assert outcome.compiling_s == 1.5

@@ -6,9 +6,11 @@ import numpy as np
 
 from pullback_graph.errors import ExecutionError
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_server.planner.plan import Block, JobInput, Placement, TaskOutput
-from pullback_server.pool_job import SMALL_BYTES, PoolJob, events_of
+from pullback_server.held_input import SMALL_BYTES, HeldInput
+from pullback_server.planner.plan import Block, JobInput, Placement, Plan, TaskOutput
+from pullback_server.pool_job import PoolJob, events_of
 from pullback_server.pool_settings import LEAST_STORE_BYTES, PoolSettings
+from pullback_server.pool_worker import PoolWorker
 from pullback_server.scheduler import (
     HERE,
     BatchEnded,
@@ -31,12 +33,24 @@ def run_of(*calls: Call, fetches: tuple[Fetch, ...] = ()) -> Run:
     return Run(worker=1, batch=5, job=9, calls=calls, fetches=fetches)
 
 
+def job_of(plan: Plan, *apart: InputOperand) -> PoolJob:
+    """A job with inputs of four rows of four numbers, carried whole where it is not said how."""
+    inputs = [HeldInput(np.zeros((4, 4)), "here") for _ in plan.inputs]
+    carriers = apart or tuple(InputOperand(k) for k in range(len(inputs)))
+    return PoolJob(9, Dependencies(plan), inputs, dict.fromkeys(carriers, "an array"))
+
+
+def worker_of(number: int = 1, machine: str = "here") -> PoolWorker:
+    """A worker that is up."""
+    return PoolWorker(number, Placement.CPU, None, machine=machine)
+
+
 def test_a_batch_says_where_operands_are():
     """Blocks of inputs and values of tasks keep their places; each new graph travels once."""
-    plan = Dependencies(reduce_plan(2))
-    job = PoolJob(9, plan, [np.zeros(4)])
+    job, worker = job_of(reduce_plan(2)), worker_of()
     run = run_of(Call(0, (0,), ()), Call(1, (), ()), Call(2, (), (0,)))
-    batch = job.batch(run, {}, True, [Freed(3, None)])
+    worker.freed.append(Freed(3, None))
+    batch = job.batch(run, worker)
     assert [call.operands for call in batch.calls] == [
         (InputOperand(0, 0, 0, 1),),
         (InputOperand(0, 0, 1, 2),),
@@ -44,34 +58,91 @@ def test_a_batch_says_where_operands_are():
     ]
     assert [call.keep for call in batch.calls] == [(0,), (), ()]
     assert len(batch.graphs) == 2
-    assert batch.opens
+    assert batch.inputs == (InputOperand(0),)
     assert batch.freed == (Freed(3, None),)
 
 
 def test_known_graphs_do_not_travel_again():
     """A worker is sent only the graphs it does not have."""
-    plan = Dependencies(reduce_plan(2))
-    known = {plan.fingerprints[0]: None}
-    batch = PoolJob(9, plan, []).batch(run_of(Call(0, (), ()), Call(2, (), ())), known, False, [])
-    assert [graph.fingerprint for graph in batch.graphs] == [plan.fingerprints[2]]
+    job, worker = job_of(reduce_plan(2)), worker_of()
+    worker.known[job.plan.fingerprints[0]] = None
+    batch = job.batch(run_of(Call(0, (), ()), Call(2, (), ())), worker)
+    assert [graph.fingerprint for graph in batch.graphs] == [job.plan.fingerprints[2]]
 
 
 def test_large_values_for_other_workers_come_apart_and_results_with_the_report():
     """Only what another worker is to read is an object of its own."""
-    plan = Dependencies(reduce_plan(4, type=LARGE))
     calls = [Call(task, (), (0,)) for task in (5, 6)]
-    batch = PoolJob(9, plan, []).batch(run_of(*calls), {}, False, [])
+    batch = job_of(reduce_plan(4, type=LARGE)).batch(run_of(*calls), worker_of())
     assert batch.apart == (ValueKey(5, 0),)
-    small = Dependencies(reduce_plan(4))
-    assert not PoolJob(9, small, []).batch(run_of(*calls), {}, False, []).apart
+    assert not job_of(reduce_plan(4)).batch(run_of(*calls), worker_of()).apart
 
 
 def test_a_whole_input_and_a_block_of_another_axis():
     """An operand without a block is the whole input."""
     task = make_task([JobInput(1), JobInput(0, Block(1, 2, 3))])
-    plan = Dependencies(make_plan([task], [TaskOutput(0, 0)], inputs=2))
-    batch = PoolJob(9, plan, []).batch(run_of(Call(0, (), ())), {}, False, [])
+    job = job_of(make_plan([task], [TaskOutput(0, 0)], inputs=2))
+    batch = job.batch(run_of(Call(0, (), ())), worker_of())
     assert batch.calls[0].operands == (InputOperand(1), InputOperand(0, 1, 2, 3))
+
+
+def test_a_worker_is_given_what_its_batches_read_and_once():
+    """Blocks that are carried by themselves come when they are first read; no other block does."""
+    blocks = [InputOperand(0, 0, k, k + 1) for k in range(4)]
+    job, first, second = job_of(reduce_plan(4), *blocks), worker_of(1), worker_of(2)
+    assert job.batch(run_of(Call(0, (), ()), Call(1, (), ())), first).inputs == (*blocks[:2],)
+    assert job.batch(run_of(Call(1, (), ()), Call(2, (), ())), first).inputs == (blocks[2],)
+    assert job.batch(run_of(Call(2, (), ())), second).inputs == (blocks[2],)
+    assert not job.batch(run_of(Call(2, (), ())), second).inputs
+
+
+def test_an_input_that_comes_whole_brings_its_blocks():
+    """A worker that has all of an input, or is given it by the same batch, is given no block."""
+    tasks = [make_task([JobInput(0, Block(0, 0, 2)), JobInput(0)]), make_task([JobInput(1)])]
+    tasks.append(make_task([JobInput(0, Block(0, 2, 4))]))
+    plan = make_plan(tasks, [TaskOutput(0, 0)], inputs=2)
+    whole, block = InputOperand(0), InputOperand(0, 0, 2, 4)
+    job = job_of(plan, whole, block, InputOperand(1))
+    worker, other = worker_of(1), worker_of(2)
+    assert job.batch(run_of(Call(0, (), ())), worker).inputs == (whole,)
+    assert not job.batch(run_of(Call(2, (), ())), worker).inputs
+    assert job.batch(run_of(Call(2, (), ())), other).inputs == (block,)
+    assert job.batch(run_of(Call(1, (), ())), other).inputs == (InputOperand(1),)
+
+
+def test_bytes_are_counted_once_a_worker_and_once_a_machine():
+    """Workers on one machine share what came there; one on the dispatcher's has it already."""
+    job, task = job_of(reduce_plan(4)), run_of(Call(0, (), ()), Call(1, (), ()))
+    job.batch(task, worker_of(1, "here"))
+    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (64, 0)
+    job.batch(task, worker_of(2, "there"))
+    job.batch(task, worker_of(3, "there"))
+    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (192, 64)
+
+
+def test_what_a_job_before_brought_is_not_moved_again():
+    """An input that stays with the server counts for the first job that a worker reads it for."""
+    first, second = job_of(reduce_plan(4)), job_of(reduce_plan(4))
+    second.inputs = first.inputs
+    for job in (first, second):
+        job.batch(run_of(Call(3, (), ())), worker_of(1, "there"))
+    assert (first.traffic.moved_bytes, first.traffic.network_bytes) == (32, 32)
+    assert (second.traffic.moved_bytes, second.traffic.network_bytes) == (0, 0)
+
+
+def test_values_count_where_they_go():
+    """What its maker reads was not moved; what another reads, or is handed back, was."""
+    job, value = job_of(reduce_plan(2, type=LARGE)), TaskOutput(0, 0)
+    job.made([value], worker_of(1, "there"))
+    job.bring(value, 1, "there")
+    assert job.traffic.moved_bytes == 0
+    job.bring(value, 2, "there")
+    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (LARGE.size_bytes, 0)
+    job.bring(value, HERE, "here")
+    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (
+        2 * LARGE.size_bytes,
+        LARGE.size_bytes,
+    )
 
 
 def test_a_report_becomes_events_in_order():
@@ -119,7 +190,7 @@ def test_a_result_lost_on_its_way_counts_as_not_computed():
 def test_dropped_values_are_forgotten_and_results_kept():
     """Freeing what was sent or exported leaves the results for the reply."""
     value = TaskOutput(0, 0)
-    job = PoolJob(9, Dependencies(reduce_plan(1)), [])
+    job = job_of(reduce_plan(1))
     job.sent[value] = job.exports[value] = job.results[value] = np.zeros(1)
     job.drop([value, TaskOutput(4, 0)])
     assert not job.sent

@@ -16,10 +16,11 @@ def test_a_worker_that_a_jobs_inputs_do_not_reach_says_so():
     builder = Builder()
     refs = [builder.input(name, ArrayType(FLOAT64, ())) for name in "xy"]
     graph = builder.build({"z": refs[0] + refs[1]})
-    call = Call(0, graph.fingerprint, (InputOperand(0), InputOperand(1)), send=(0,))
+    inputs = InputOperand(0), InputOperand(1)
+    call = Call(0, graph.fingerprint, inputs, send=(0,))
     with threadpool_limits(1):
         actor = WorkerActor(WorkerSettings(promotion=False))
-        batch = Batch(0, 1, (call,), graphs=(graph,), opens=True)
+        batch = Batch(0, 1, (call,), graphs=(graph,), inputs=inputs)
         cut_off = actor.run(batch, [np.asarray(1.0), None])
         assert cut_off.cut_off
         assert not cut_off.done

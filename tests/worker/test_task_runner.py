@@ -78,6 +78,7 @@ ARITHMETIC = {
     "pair": (1, 2, lambda arrays, _: [arrays[0] + 1, arrays[0] - 1]),
 }
 X = np.arange(8.0)
+WHOLE = (InputOperand(0),)
 
 
 def block(start: int, stop: int) -> InputOperand:
@@ -94,7 +95,7 @@ def test_a_batch_runs_in_order_and_hands_back_what_it_should():
         programs.call("total", 1, [block(3, 8)]),
         programs.call("add", 2, [ValueKey(0, 0), ValueKey(1, 0)], send=(0,)),
     )
-    report = runner.run(Batch(1, 7, calls, graphs=programs.all(), opens=True), [X])
+    report = runner.run(Batch(1, 7, calls, graphs=programs.all(), inputs=WHOLE), [X])
     assert [task.task for task in report.done] == [0, 1, 2]
     assert {key: array.tolist() for key, array in report.sent.items()} == {ValueKey(2, 0): [28.0]}
     assert [task.program_cache_hit for task in report.done] == [False, True, False]
@@ -115,7 +116,7 @@ def test_blocks_are_views_of_the_input():
     operands = [InputOperand(0, 0, 1, 3), InputOperand(0, 1, 1, 3)]
     call = programs.call("look", 0, operands)
     matrix = np.arange(12.0).reshape(3, 4)
-    runner.run(Batch(1, 7, (call,), graphs=programs.all(), opens=True), [matrix])
+    runner.run(Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [matrix])
     assert np.shares_memory(seen[0], matrix)
     assert seen[0].tolist() == matrix[1:3].tolist()
     assert seen[1].flags.c_contiguous
@@ -127,7 +128,7 @@ def test_kept_values_serve_later_batches_until_freed():
     programs = Programs(**ARITHMETIC)
     runner = TaskRunner(programs)
     first = programs.call("pair", 0, [InputOperand(0)], keep=(1,))
-    runner.run(Batch(1, 7, (first,), graphs=programs.all(), opens=True), [X])
+    runner.run(Batch(1, 7, (first,), graphs=programs.all(), inputs=WHOLE), [X])
     assert runner.held == 2
     second = programs.call("total", 1, [ValueKey(0, 1)], send=(0,))
     report = runner.run(Batch(2, 7, (second,)))
@@ -143,7 +144,7 @@ def test_a_batch_frees_first_what_it_was_told_to():
     programs = Programs(**ARITHMETIC)
     runner = TaskRunner(programs)
     first = programs.call("total", 0, [InputOperand(0)], keep=(0,))
-    runner.run(Batch(1, 7, (first,), graphs=programs.all(), opens=True), [X])
+    runner.run(Batch(1, 7, (first,), graphs=programs.all(), inputs=WHOLE), [X])
     runner.run(Batch(2, 8, (), freed=(Freed(7, None),)))
     assert runner.held == 0
 
@@ -167,7 +168,7 @@ def test_lost_values_are_named_and_what_needs_them_does_not_run():
         programs.call("total", 2, [InputOperand(0)]),
         programs.call("add", 3, [ValueKey(2, 0), ValueKey(9, 1)]),
     )
-    batch = Batch(1, 7, calls, graphs=programs.all(), opens=True, fetched=(ValueKey(0, 0),))
+    batch = Batch(1, 7, calls, graphs=programs.all(), inputs=WHOLE, fetched=(ValueKey(0, 0),))
     report = runner.run(batch, [X], [None])
     assert [task.task for task in report.done] == [2]
     assert report.lost == [ValueKey(0, 0), ValueKey(9, 1)]
@@ -178,7 +179,7 @@ def test_unknown_graphs_are_asked_for_before_anything_runs():
     programs = Programs(**ARITHMETIC)
     runner = TaskRunner(programs)
     call = programs.call("total", 0, [InputOperand(0)], send=(0,))
-    report = runner.run(Batch(1, 7, (call,), opens=True), [X])
+    report = runner.run(Batch(1, 7, (call,), inputs=WHOLE), [X])
     assert report.unknown_graphs == [call.fingerprint]
     assert not report.done
     again = runner.run(Batch(2, 7, (call,), graphs=programs.all()))
@@ -194,7 +195,7 @@ def test_a_failing_program_ends_its_batch_with_its_own_error():
         programs.call("bad", 0, [InputOperand(0)]),
         programs.call("total", 1, [InputOperand(0)]),
     )
-    report = runner.run(Batch(1, 7, calls, graphs=programs.all(), opens=True), [X])
+    report = runner.run(Batch(1, 7, calls, graphs=programs.all(), inputs=WHOLE), [X])
     assert report.failed == (0, error)
     assert not report.done
 
@@ -206,7 +207,7 @@ def test_a_task_runs_on_the_executor_of_its_call():
         programs.call("total", 0, [InputOperand(0)], executor="xla"),
         programs.call("total", 1, [InputOperand(0)]),
     )
-    batch = Batch(1, 7, calls, graphs=programs.all(), opens=True)
+    batch = Batch(1, 7, calls, graphs=programs.all(), inputs=WHOLE)
     report = TaskRunner(programs).run(batch, [X])
     assert [task.executor for task in report.done] == ["xla-1", "auto-1"]
 
@@ -215,7 +216,7 @@ def test_an_unforeseen_exception_becomes_an_execution_error():
     """Whatever a program raises, the job fails with a typed error that says what."""
     programs = Programs(bad=(1, 1, lambda arrays, _: raise_(ZeroDivisionError("oh"))))
     call = programs.call("bad", 4, [InputOperand(0)])
-    batch = Batch(1, 7, (call,), graphs=programs.all(), opens=True)
+    batch = Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE)
     report = TaskRunner(programs).run(batch, [X])
     assert report.failed is not None
     assert isinstance(report.failed[1], ExecutionError)
@@ -246,7 +247,7 @@ def test_cancel_reaches_a_running_program():
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    report = runner.run(Batch(1, 7, calls, graphs=programs.all(), opens=True), [X])
+    report = runner.run(Batch(1, 7, calls, graphs=programs.all(), inputs=WHOLE), [X])
     stopper.join()
     assert [task.task for task in report.done] == [0]
     assert report.failed is None
@@ -258,7 +259,7 @@ def test_a_batch_cancelled_before_it_starts_does_not_run():
     runner = TaskRunner(programs)
     call = programs.call("total", 0, [InputOperand(0)])
     runner.cancel(1)
-    assert not runner.run(Batch(1, 7, (call,), graphs=programs.all(), opens=True), [X]).done
+    assert not runner.run(Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X]).done
     runner.cancel(1)
     assert runner.run(Batch(2, 7, (call,))).done
 
@@ -268,7 +269,7 @@ def test_a_task_that_cannot_fit_is_refused_before_it_starts():
     programs = Programs(**ARITHMETIC)
     runner = TaskRunner(programs, MemoryWatch(cap_bytes=2 * GIB, read=lambda: GIB))
     call = programs.call("total", 0, [InputOperand(0)], peak_bytes=GIB + 1)
-    report = runner.run(Batch(1, 7, (call,), graphs=programs.all(), opens=True), [X])
+    report = runner.run(Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X])
     assert report.failed is not None
     assert isinstance(report.failed[1], OutOfMemory)
     assert str(2 * GIB) in str(report.failed[1])
@@ -289,7 +290,7 @@ def test_a_task_that_outgrows_the_cap_is_stopped():
     programs = Programs(grow=(1, 1, grow))
     call = programs.call("grow", 0, [InputOperand(0)])
     report = TaskRunner(programs, watch).run(
-        Batch(1, 7, (call,), graphs=programs.all(), opens=True), [X]
+        Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X]
     )
     assert report.failed is not None
     assert isinstance(report.failed[1], OutOfMemory)
@@ -309,7 +310,7 @@ def test_the_peak_is_what_the_task_took():
     programs = Programs(grow=(1, 1, grow))
     call = programs.call("grow", 0, [InputOperand(0)])
     report = TaskRunner(programs, watch).run(
-        Batch(1, 7, (call,), graphs=programs.all(), opens=True), [X]
+        Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X]
     )
     assert report.done[0].peak_bytes == 12345
 
@@ -335,7 +336,7 @@ def test_freed_jobs_leave_nothing():
     runner = TaskRunner(programs)
     for job in range(3):
         call = programs.call("pair", 0, [InputOperand(0)], keep=(0, 1))
-        runner.run(Batch(job, job, (call,), graphs=programs.all(), opens=True), [X])
+        runner.run(Batch(job, job, (call,), graphs=programs.all(), inputs=WHOLE), [X])
     assert runner.held == 3 * 3
     runner.free([Freed(job, None) for job in range(3)])
     assert runner.held == 0

@@ -96,7 +96,7 @@ class WorkerActor:
         return WorkerIdentity(os.getpid(), platform.node(), node, name, version, self._memory_bytes)
 
     def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
-        """Run a batch; `carried` are the job's inputs, if it opens the job, and fetched values.
+        """Run a batch; `carried` are the inputs that come along, then fetched values.
 
         Each is an array or a reference to one. The report comes first, then the values of
         `batch.apart`, None for one that was not computed.
@@ -104,7 +104,7 @@ class WorkerActor:
         started_s = perf_counter()
         arrays = _resolved(carried)
         transferring_s = perf_counter() - started_s
-        split = len(arrays) - len(batch.fetched)
+        split = len(batch.inputs)
         inputs = [array for array in arrays[:split] if array is not None]
         if len(inputs) == split:
             report = self._runner.run(batch, inputs, arrays[split:])

@@ -58,8 +58,8 @@ class Batch:
     Attributes:
         number: rises from batch to batch of a worker.
         graphs: those the worker was not given before.
-        opens: whether the job's inputs come along, which they do once.
-        fetched: the values that come along, in order.
+        inputs: inputs of the job, or blocks of them, that come along, each once a worker.
+        fetched: the values that come along behind them, in order.
         apart: values to hand back each by itself; the rest is small and goes in the report.
         freed: what to drop first: a job, and its values or None for all it has.
     """
@@ -68,7 +68,7 @@ class Batch:
     job: int
     calls: tuple[Call, ...]
     graphs: tuple[Graph, ...] = ()
-    opens: bool = False
+    inputs: tuple[InputOperand, ...] = ()
     fetched: tuple[ValueKey, ...] = ()
     apart: tuple[ValueKey, ...] = ()
     freed: tuple[Freed, ...] = ()
@@ -106,7 +106,7 @@ class Report:
         failed: the task whose program raised, and what; nothing of the batch ran after it.
         lost: values that were to be here and were not; what needs them did not run.
         unknown_graphs: fingerprints without a graph; nothing ran, send the batch with them.
-        cut_off: the job's inputs did not arrive; nothing ran, and this worker can't be used.
+        cut_off: inputs of the job did not arrive; nothing ran, and this worker can't be used.
         busy_s, transferring_s: time the batch took, and fetching for it before.
     """
 

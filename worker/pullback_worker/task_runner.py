@@ -72,7 +72,7 @@ class TaskRunner:
         self._memory = memory or MemoryWatch()
         self._lock = threading.Lock()
         self._graphs: OrderedDict[str, Graph] = OrderedDict()
-        self._inputs: dict[int, Sequence[NDArray]] = {}
+        self._inputs: dict[int, dict[InputOperand, NDArray]] = {}
         self._values: dict[int, dict[ValueKey, NDArray]] = {}
         self._flags: dict[int, CancelFlag] = {}
         self._last_ended = -1
@@ -88,7 +88,7 @@ class TaskRunner:
         """Run a batch.
 
         Args:
-            inputs: the job's inputs, if the batch opens the job.
+            inputs: an array per input, or block of one, of `batch.inputs`.
             fetched: an array per value of `batch.fetched`, or None for one that is lost.
         """
         started_s = perf_counter()
@@ -146,8 +146,9 @@ class TaskRunner:
         for graph in batch.graphs:
             self._graphs[graph.fingerprint] = graph
         with self._lock:
-            if batch.opens:
-                self._inputs[batch.job] = tuple(inputs)
+            if batch.inputs:
+                own = self._inputs.setdefault(batch.job, {})
+                own.update(zip(batch.inputs, inputs, strict=True))
             values = self._values.setdefault(batch.job, {})
             for key, array in zip(batch.fetched, fetched, strict=True):
                 if array is None:
@@ -210,7 +211,7 @@ class TaskRunner:
     def _operands(self, call: Call, under_way: _UnderWay) -> list[NDArray]:
         keys = _keys(call.operands)
         with self._lock:
-            inputs, held = self._inputs.get(under_way.job, ()), self._values.get(under_way.job, {})
+            inputs, held = self._inputs.get(under_way.job, {}), self._values.get(under_way.job, {})
             sources = [under_way.passing if key in under_way.passing else held for key in keys]
             found = {key: source.get(key) for key, source in zip(keys, sources, strict=True)}
         missing = [key for key, array in found.items() if array is None]
@@ -218,9 +219,7 @@ class TaskRunner:
             raise _Missing(missing)
         arrays = {key: array for key, array in found.items() if array is not None}
         return [
-            _block(inputs[operand.position], operand)
-            if isinstance(operand, InputOperand)
-            else arrays[operand]
+            _input(inputs, operand) if isinstance(operand, InputOperand) else arrays[operand]
             for operand in call.operands
         ]
 
@@ -277,13 +276,16 @@ def _keys(operands: Iterable[Operand]) -> list[ValueKey]:
     return [operand for operand in operands if isinstance(operand, ValueKey)]
 
 
-def _block(array: NDArray, operand: InputOperand) -> NDArray:
-    """The part of an input that an operand names, contiguous: a view where the axis is the first.
+def _input(inputs: Mapping[InputOperand, NDArray], operand: InputOperand) -> NDArray:
+    """The input or block that an operand names, cut from the whole where it did not come by itself.
 
-    Layout decides bits, so it is the same here as wherever else a plan runs.
+    Contiguous: a view where the axis is the first. Layout decides bits, so it is the same here as
+    wherever else a plan runs.
     """
-    if operand.axis < 0:
-        return array
+    found = inputs.get(operand)
+    if found is not None:
+        return found
+    array = inputs[InputOperand(operand.position)]
     before = (slice(None),) * operand.axis
     return np.ascontiguousarray(array[(*before, slice(operand.start, operand.stop))])
 

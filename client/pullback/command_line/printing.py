@@ -44,9 +44,17 @@ def metrics_text(metrics: Metrics) -> str:
     return (
         f"{metrics.total_s * 1e3:.3g} ms; {metrics.nodes} nodes, {metrics.adjoint_evaluations} "
         f"adjoints, {metrics.flops:.3g} FLOPs; {metrics.executor}, split {metrics.split}, "
-        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}{_mode(metrics)}"
-        f"{_findings(metrics)}"
+        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}{_moved(metrics)}"
+        f"{_mode(metrics)}{_findings(metrics)}"
     )
+
+
+def _moved(metrics: Metrics) -> str:
+    """What workers were handed, where they are on several machines."""
+    if not metrics.network_bytes:
+        return ""
+    moved, network = (f"{n / 1e6:.3g} MB" for n in (metrics.moved_bytes, metrics.network_bytes))
+    return f", {moved} moved, {network} between machines"
 
 
 def _mode(metrics: Metrics) -> str:

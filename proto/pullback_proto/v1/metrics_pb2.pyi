@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JobMetrics(_message.Message):
-    __slots__ = ("queued_s", "planning_s", "compiling_s", "forward_s", "backward_s", "fused_s", "reducing_s", "transferring_s", "total_s", "nodes", "adjoint_evaluations", "flops", "peak_bytes", "tasks", "workers", "retries", "executor", "split", "split_reason", "program_cache_hit", "graph_cache_hit", "tensor_cache_hits", "digest", "independent_inputs", "non_finite", "executor_reason", "mode", "mode_reason", "bad_node", "certificate_error", "recompute_factor", "timeline", "timeline_omitted")
+    __slots__ = ("queued_s", "planning_s", "compiling_s", "forward_s", "backward_s", "fused_s", "reducing_s", "transferring_s", "total_s", "nodes", "adjoint_evaluations", "flops", "peak_bytes", "tasks", "workers", "retries", "executor", "split", "split_reason", "program_cache_hit", "graph_cache_hit", "tensor_cache_hits", "digest", "independent_inputs", "non_finite", "executor_reason", "mode", "mode_reason", "bad_node", "certificate_error", "recompute_factor", "timeline", "timeline_omitted", "moved_bytes", "network_bytes")
     QUEUED_S_FIELD_NUMBER: _ClassVar[int]
     PLANNING_S_FIELD_NUMBER: _ClassVar[int]
     COMPILING_S_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,8 @@ class JobMetrics(_message.Message):
     RECOMPUTE_FACTOR_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_OMITTED_FIELD_NUMBER: _ClassVar[int]
+    MOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_BYTES_FIELD_NUMBER: _ClassVar[int]
     queued_s: float
     planning_s: float
     compiling_s: float
@@ -75,7 +77,9 @@ class JobMetrics(_message.Message):
     recompute_factor: float
     timeline: _containers.RepeatedCompositeFieldContainer[TaskSpan]
     timeline_omitted: int
-    def __init__(self, queued_s: _Optional[float] = ..., planning_s: _Optional[float] = ..., compiling_s: _Optional[float] = ..., forward_s: _Optional[float] = ..., backward_s: _Optional[float] = ..., fused_s: _Optional[float] = ..., reducing_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., total_s: _Optional[float] = ..., nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., program_cache_hit: bool = ..., graph_cache_hit: bool = ..., tensor_cache_hits: _Optional[int] = ..., digest: _Optional[str] = ..., independent_inputs: _Optional[_Iterable[str]] = ..., non_finite: _Optional[_Iterable[_Union[NonFinite, _Mapping]]] = ..., executor_reason: _Optional[str] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., bad_node: _Optional[_Union[BadNode, _Mapping]] = ..., certificate_error: _Optional[float] = ..., recompute_factor: _Optional[float] = ..., timeline: _Optional[_Iterable[_Union[TaskSpan, _Mapping]]] = ..., timeline_omitted: _Optional[int] = ...) -> None: ...
+    moved_bytes: int
+    network_bytes: int
+    def __init__(self, queued_s: _Optional[float] = ..., planning_s: _Optional[float] = ..., compiling_s: _Optional[float] = ..., forward_s: _Optional[float] = ..., backward_s: _Optional[float] = ..., fused_s: _Optional[float] = ..., reducing_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., total_s: _Optional[float] = ..., nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., executor: _Optional[str] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., program_cache_hit: bool = ..., graph_cache_hit: bool = ..., tensor_cache_hits: _Optional[int] = ..., digest: _Optional[str] = ..., independent_inputs: _Optional[_Iterable[str]] = ..., non_finite: _Optional[_Iterable[_Union[NonFinite, _Mapping]]] = ..., executor_reason: _Optional[str] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., bad_node: _Optional[_Union[BadNode, _Mapping]] = ..., certificate_error: _Optional[float] = ..., recompute_factor: _Optional[float] = ..., timeline: _Optional[_Iterable[_Union[TaskSpan, _Mapping]]] = ..., timeline_omitted: _Optional[int] = ..., moved_bytes: _Optional[int] = ..., network_bytes: _Optional[int] = ...) -> None: ...
 
 class TaskSpan(_message.Message):
     __slots__ = ("task", "phase", "worker", "start_s", "end_s", "attempts", "executor", "compiling_s", "transferring_s")

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from pullback_graph.errors import PullbackError
 from pullback_graph.job import NDArray
-from pullback_server.planner.plan import Block, JobInput, Source
+from pullback_server.held_input import HeldInput, cut
+from pullback_server.planner.plan import JobInput, Source
 from pullback_server.pool import Pool
-from pullback_server.pool_job import Carried, PoolJob
+from pullback_server.pool_job import PoolJob
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.scheduler import (
     Cancel,
@@ -31,6 +32,7 @@ from pullback_server.scheduler import (
     Submitted,
     Tick,
 )
+from pullback_server.traffic import Traffic
 
 TICK_S = 0.05
 SHORTEST_TICK_S = 2e-3
@@ -41,6 +43,7 @@ class Answer(NamedTuple):
 
     results: list[NDArray]
     statistics: JobStatistics
+    traffic: Traffic
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Engine:
     async def evaluate(
         self,
         plan: Dependencies,
-        inputs: Sequence[Carried],
+        inputs: Sequence[HeldInput],
         *,
         client: str = "",
         priority: int = 0,
@@ -107,19 +110,21 @@ class Engine:
         Raises:
             PullbackError: why there are no results.
         """
-        job, now_s = next(self._numbers), monotonic()
+        ends_s = None if deadline_s is None else monotonic() + deadline_s
+        carriers = await self.pool.inputs.lay_out(plan.plan, inputs)
+        job = next(self._numbers)
         waiting = _Waiting(plan, asyncio.get_running_loop().create_future())
         self._jobs[job] = waiting
-        self.pool.open(job, plan, inputs)
+        self.pool.open(job, plan, inputs, carriers)
         self.tell(
             Submitted(
-                now_s=now_s,
+                now_s=monotonic(),
                 cause="submitted",
                 job=job,
                 plan=plan,
                 client=client,
                 priority=priority,
-                deadline_s=None if deadline_s is None else now_s + deadline_s,
+                deadline_s=ends_s,
             )
         )
         try:
@@ -129,7 +134,7 @@ class Engine:
                 self.tell(Cancel(now_s=monotonic(), cause="the caller went away", job=job))
             raise
         results = [await self._result(source, held) for source in plan.plan.results]
-        return Answer(results, statistics)
+        return Answer(results, statistics, held.traffic)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -145,12 +150,8 @@ class Engine:
     async def _result(self, source: Source, held: PoolJob) -> NDArray:
         if not isinstance(source, JobInput):
             return held.results[source]
-        array = await asyncio.to_thread(self.pool.fetch, held.inputs[source.index])
-        return array if source.block is None else _cut(array, source.block)
-
-
-def _cut(array: NDArray, block: Block) -> NDArray:
-    return array[(*(slice(None),) * block.axis, slice(block.start, block.stop))]
+        array = await asyncio.to_thread(self.pool.inputs.fetch, held.inputs[source.index])
+        return array if source.block is None else cut(array, source.block)
 
 
 def _fresh(error: PullbackError) -> PullbackError:

@@ -16,6 +16,7 @@ from pullback_graph.errors import Cancelled, NotFoundError
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
 from pullback_server.dispatcher.engine import Answer, Engine
+from pullback_server.held_input import SMALL_BYTES, HeldInput
 from pullback_server.plan_codec import (
     PLACEMENTS,
     decode_operand,
@@ -24,9 +25,9 @@ from pullback_server.plan_codec import (
     encode_operand,
 )
 from pullback_server.planner.plan import Placement
-from pullback_server.pool_job import SMALL_BYTES, Carried
-from pullback_server.scheduler import Dependencies, JobStatistics, KindCount, Snapshot, TaskTiming
+from pullback_server.scheduler import Dependencies, KindCount, Snapshot, TaskTiming
 from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
+from pullback_server.traffic import Traffic
 
 LOG = logging.getLogger(__name__)
 
@@ -69,14 +70,14 @@ class DispatcherService(rpc.DispatcherServicer):
     # --- one job ----------------------------------------------------------------------------------
 
     async def evaluate(
-        self, submit: wire.Submit, inputs: Sequence[Awaitable[Carried]]
+        self, submit: wire.Submit, inputs: Sequence[Awaitable[HeldInput]]
     ) -> wire.DispatchReply:
         """Run a job and make its reply."""
         try:
-            carried = [await item for item in inputs]
+            held = [await item for item in inputs]
             answer = await self._engine.evaluate(
                 await self._plan(submit),
-                carried,
+                held,
                 client=submit.client,
                 priority=submit.priority,
                 deadline_s=submit.deadline_s if submit.HasField("deadline_s") else None,
@@ -105,19 +106,19 @@ class DispatcherService(rpc.DispatcherServicer):
         self._plans.move_to_end(key)
         return plan
 
-    async def put(self, item: wire.OperandTensor) -> Carried:
+    async def put(self, item: wire.OperandTensor) -> HeldInput:
         """An input as workers will read it."""
+        inputs, shared, kept = self._engine.pool.inputs, self._shared, item.kept != 0
         if item.WhichOneof("place") == "inline":
-            array = decode_operand(item, self._shared)
+            array = decode_operand(item, shared)
             if array.nbytes <= SMALL_BYTES:
-                return array
-        pool, shared = self._engine.pool, self._shared
-        return await asyncio.to_thread(lambda: pool.put(decode_operand(item, shared)))
+                return inputs.put(array, kept)
+        return await asyncio.to_thread(lambda: inputs.put(decode_operand(item, shared), kept))
 
     async def _done(self, job: int, answer: Answer) -> wire.DispatchReply:
         """The reply of a job that has results; cancelled meanwhile, it leaves no file."""
         if sum(array.nbytes for array in answer.results) < LEAST_BYTES:
-            return wire.DispatchReply(done=_done(job, self._results(answer), answer.statistics))
+            return wire.DispatchReply(done=_done(job, self._results(answer), answer))
         making = asyncio.ensure_future(asyncio.to_thread(self._results, answer))
         try:
             results = await asyncio.shield(making)
@@ -125,7 +126,7 @@ class DispatcherService(rpc.DispatcherServicer):
             for item in await making:
                 discard_operand(item, self._shared)
             raise
-        return wire.DispatchReply(done=_done(job, results, answer.statistics))
+        return wire.DispatchReply(done=_done(job, results, answer))
 
     def _results(self, answer: Answer) -> list[wire.OperandTensor]:
         return [encode_operand(array, self._shared) for array in answer.results]
@@ -137,7 +138,7 @@ class DispatcherService(rpc.DispatcherServicer):
         last, looks = None, 0
         address = self._engine.pool.address
         while True:
-            status = status_of(self._engine.snapshot(), address)
+            status = status_of(self._engine.snapshot(), self._engine.pool.traffic, address)
             looks += 1
             if status != last or looks >= STATUS_AT_LEAST:
                 await replies.put(wire.DispatchReply(status=status))
@@ -152,7 +153,7 @@ class _Stream:
         self.replies = replies
         self._service = service
         self._jobs: dict[int, asyncio.Task[None]] = {}
-        self._kept: dict[int, asyncio.Task[Carried]] = {}
+        self._kept: dict[int, asyncio.Task[HeldInput]] = {}
 
     async def read(self, requests: AsyncIterator[wire.DispatchRequest]) -> None:
         """Take requests until there are no more."""
@@ -167,7 +168,7 @@ class _Stream:
                 task.cancel()
         await self.replies.put(None)
 
-    def _input(self, item: wire.OperandTensor) -> Awaitable[Carried]:
+    def _input(self, item: wire.OperandTensor) -> Awaitable[HeldInput]:
         """An input on its way; it arrives even if the job that brought it is cancelled."""
         kept = self._kept.get(item.kept)
         if item.WhichOneof("place") is None:
@@ -179,12 +180,12 @@ class _Stream:
             self._kept[item.kept] = coming
         return asyncio.shield(coming)
 
-    def _arrived(self, number: int, task: asyncio.Task[Carried]) -> None:
+    def _arrived(self, number: int, task: asyncio.Task[HeldInput]) -> None:
         """An array is there, or failed to come: then it is not kept, and is to be sent again."""
         if not task.cancelled() and task.exception() and self._kept.get(number) is task:
             del self._kept[number]
 
-    async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Awaitable[Carried]]) -> None:
+    async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Awaitable[HeldInput]]) -> None:
         reply = await self._service.evaluate(submit, inputs)
         self._jobs.pop(submit.job, None)
         await self.replies.put(reply)
@@ -196,7 +197,7 @@ class _Stream:
         self._kept.clear()
 
 
-async def _forgotten() -> Carried:
+async def _forgotten() -> HeldInput:
     """An array that was kept, it was thought.
 
     Raises:
@@ -208,7 +209,7 @@ async def _forgotten() -> Carried:
 # --- messages -------------------------------------------------------------------------------------
 
 
-def status_of(snapshot: Snapshot, address: str) -> wire.PoolStatus:
+def status_of(snapshot: Snapshot, traffic: Traffic, address: str) -> wire.PoolStatus:
     """The message of a snapshot."""
     return wire.PoolStatus(
         ready=_ready(snapshot),
@@ -225,6 +226,8 @@ def status_of(snapshot: Snapshot, address: str) -> wire.PoolStatus:
         address=address,
         copies_total=snapshot.copies,
         wasted_s_total=snapshot.wasted_s,
+        moved_bytes_total=traffic.moved_bytes,
+        network_bytes_total=traffic.network_bytes,
     )
 
 
@@ -267,7 +270,8 @@ def _label(timing: TaskTiming) -> str:
     return f"gpu-{timing.worker}" if timing.placement is Placement.GPU else str(timing.worker)
 
 
-def _done(job: int, results: list[wire.OperandTensor], statistics: JobStatistics) -> wire.Done:
+def _done(job: int, results: list[wire.OperandTensor], answer: Answer) -> wire.Done:
+    statistics = answer.statistics
     return wire.Done(
         job=job,
         results=results,
@@ -277,6 +281,8 @@ def _done(job: int, results: list[wire.OperandTensor], statistics: JobStatistics
         queued_s=statistics.queued_s,
         transferring_s=statistics.transferring_s,
         peak_bytes=statistics.peak_bytes,
+        moved_bytes=answer.traffic.moved_bytes,
+        network_bytes=answer.traffic.network_bytes,
     )
 
 

@@ -198,6 +198,8 @@ def _measured(bound: BoundJob, outcome: Outcome) -> None:
     metrics.workers = outcome.workers
     metrics.retries = outcome.retries
     metrics.peak_bytes = outcome.peak_bytes or metrics.peak_bytes
+    metrics.moved_bytes = outcome.moved_bytes
+    metrics.network_bytes = outcome.network_bytes
     if bound.job.options.timeline:
         metrics.timeline = tuple(outcome.timeline)
         metrics.timeline_omitted = max(0, outcome.tasks - len(outcome.timeline))

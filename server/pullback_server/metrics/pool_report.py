@@ -24,8 +24,8 @@ class PoolReport:
         wanted: how many workers there should be, by kind.
         busy_s: worker seconds spent in tasks, by kind.
         wasted_s: worker seconds that no result came of, by why.
-        tasks, task_retries, task_copies, workers_lost, program_cache_hits, program_cache_misses:
-            totals too.
+        tasks, task_retries, task_copies, workers_lost, program_cache_hits, program_cache_misses,
+            moved_bytes, network_bytes: totals too.
     """
 
     workers: Mapping[tuple[str, str], int] = field(default_factory=_no_workers)
@@ -40,6 +40,8 @@ class PoolReport:
     workers_lost: int = 0
     program_cache_hits: int = 0
     program_cache_misses: int = 0
+    moved_bytes: int = 0
+    network_bytes: int = 0
 
     def totals(self) -> Totals:
         """What only grows of it, to be added to what the front end counted."""
@@ -56,5 +58,7 @@ TOTALS = (
     "workers_lost",
     "program_cache_hits",
     "program_cache_misses",
+    "moved_bytes",
+    "network_bytes",
 )
 """Totals of a report that have the same name in the service's totals."""

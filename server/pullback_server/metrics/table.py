@@ -287,6 +287,22 @@ METRICS: tuple[Metric, ...] = (
         lambda r: _one(r.totals.workers_lost),
     ),
     Metric(
+        "pullback_moved_bytes_total",
+        COUNTER,
+        (),
+        "Bytes of arrays that workers were given to read or handed back, in jobs that are over.",
+        DISPATCHER,
+        lambda r: _one(r.totals.moved_bytes),
+    ),
+    Metric(
+        "pullback_network_bytes_total",
+        COUNTER,
+        (),
+        "Of the moved bytes, those that went from one machine to another.",
+        DISPATCHER,
+        lambda r: _one(r.totals.network_bytes),
+    ),
+    Metric(
         "pullback_rejected_requests_total",
         COUNTER,
         ("reason",),

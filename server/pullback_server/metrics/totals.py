@@ -56,6 +56,8 @@ class Totals:
     task_retries: int = 0
     task_copies: int = 0
     workers_lost: int = 0
+    moved_bytes: int = 0
+    network_bytes: int = 0
     dispatcher_restarts: int = 0
 
     def plus(self, other: Totals) -> Totals:

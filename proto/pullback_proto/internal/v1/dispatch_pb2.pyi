@@ -158,7 +158,7 @@ class DispatchReply(_message.Message):
     def __init__(self, done: _Optional[_Union[Done, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., status: _Optional[_Union[PoolStatus, _Mapping]] = ...) -> None: ...
 
 class Done(_message.Message):
-    __slots__ = ("job", "results", "timings", "workers", "retries", "queued_s", "transferring_s", "peak_bytes")
+    __slots__ = ("job", "results", "timings", "workers", "retries", "queued_s", "transferring_s", "peak_bytes", "moved_bytes", "network_bytes")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +167,8 @@ class Done(_message.Message):
     QUEUED_S_FIELD_NUMBER: _ClassVar[int]
     TRANSFERRING_S_FIELD_NUMBER: _ClassVar[int]
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_BYTES_FIELD_NUMBER: _ClassVar[int]
     job: int
     results: _containers.RepeatedCompositeFieldContainer[OperandTensor]
     timings: _containers.RepeatedCompositeFieldContainer[TaskTiming]
@@ -175,7 +177,9 @@ class Done(_message.Message):
     queued_s: float
     transferring_s: float
     peak_bytes: int
-    def __init__(self, job: _Optional[int] = ..., results: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[TaskTiming, _Mapping]]] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., queued_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., peak_bytes: _Optional[int] = ...) -> None: ...
+    moved_bytes: int
+    network_bytes: int
+    def __init__(self, job: _Optional[int] = ..., results: _Optional[_Iterable[_Union[OperandTensor, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[TaskTiming, _Mapping]]] = ..., workers: _Optional[int] = ..., retries: _Optional[int] = ..., queued_s: _Optional[float] = ..., transferring_s: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., moved_bytes: _Optional[int] = ..., network_bytes: _Optional[int] = ...) -> None: ...
 
 class TaskTiming(_message.Message):
     __slots__ = ("task", "placement", "compiling_s", "running_s", "transferring_s", "program_cache_hit", "attempts", "worker", "executor", "started_s")
@@ -210,7 +214,7 @@ class Failed(_message.Message):
     def __init__(self, job: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class PoolStatus(_message.Message):
-    __slots__ = ("ready", "workers", "queued_jobs", "queued_tasks", "running_tasks", "tasks_done_total", "retries_total", "workers_lost_total", "program_cache_hits_total", "program_cache_misses_total", "compiling_s_total", "address", "copies_total", "wasted_s_total")
+    __slots__ = ("ready", "workers", "queued_jobs", "queued_tasks", "running_tasks", "tasks_done_total", "retries_total", "workers_lost_total", "program_cache_hits_total", "program_cache_misses_total", "compiling_s_total", "address", "copies_total", "moved_bytes_total", "network_bytes_total", "wasted_s_total")
     class WastedSTotalEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +235,8 @@ class PoolStatus(_message.Message):
     COMPILING_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     COPIES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MOVED_BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     WASTED_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     workers: _containers.RepeatedCompositeFieldContainer[WorkerCount]
@@ -245,8 +251,10 @@ class PoolStatus(_message.Message):
     compiling_s_total: float
     address: str
     copies_total: int
+    moved_bytes_total: int
+    network_bytes_total: int
     wasted_s_total: _containers.ScalarMap[str, float]
-    def __init__(self, ready: bool = ..., workers: _Optional[_Iterable[_Union[WorkerCount, _Mapping]]] = ..., queued_jobs: _Optional[int] = ..., queued_tasks: _Optional[int] = ..., running_tasks: _Optional[int] = ..., tasks_done_total: _Optional[int] = ..., retries_total: _Optional[int] = ..., workers_lost_total: _Optional[int] = ..., program_cache_hits_total: _Optional[int] = ..., program_cache_misses_total: _Optional[int] = ..., compiling_s_total: _Optional[float] = ..., address: _Optional[str] = ..., copies_total: _Optional[int] = ..., wasted_s_total: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    def __init__(self, ready: bool = ..., workers: _Optional[_Iterable[_Union[WorkerCount, _Mapping]]] = ..., queued_jobs: _Optional[int] = ..., queued_tasks: _Optional[int] = ..., running_tasks: _Optional[int] = ..., tasks_done_total: _Optional[int] = ..., retries_total: _Optional[int] = ..., workers_lost_total: _Optional[int] = ..., program_cache_hits_total: _Optional[int] = ..., program_cache_misses_total: _Optional[int] = ..., compiling_s_total: _Optional[float] = ..., address: _Optional[str] = ..., copies_total: _Optional[int] = ..., moved_bytes_total: _Optional[int] = ..., network_bytes_total: _Optional[int] = ..., wasted_s_total: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class WorkerCount(_message.Message):
     __slots__ = ("placement", "starting", "ready", "busy", "busy_s_total", "wanted")

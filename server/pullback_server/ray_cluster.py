@@ -1,0 +1,82 @@
+"""Ray as the pool joins it: in and out of a cluster, its object store, what its errors mean.
+
+Functions without state; the workers themselves are the pool's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, OutOfMemoryError, RayError
+
+from pullback_graph.errors import OutOfMemory
+from pullback_graph.job import NDArray
+from pullback_server.held_input import Carried
+from pullback_server.pool_settings import PoolSettings
+from pullback_server.traffic import MachineId
+
+
+def join(settings: PoolSettings) -> MachineId:
+    """Join the cluster, or start one; the machine this is. Takes seconds; on the main thread."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if settings.ray_address:
+        ray.init(address=settings.ray_address, **quiet)
+    else:
+        ray.init(
+            num_cpus=max(settings.workers + settings.gpu_workers, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=settings.local_store_bytes,
+            _temp_dir=str(settings.folder),
+            **quiet,
+        )
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def address() -> str:
+    """The address of the cluster."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+async def answers(timeout_s: float) -> bool:
+    """Whether Ray's head answers in time."""
+    try:
+        nodes = await asyncio.wait_for(asyncio.to_thread(ray.nodes), timeout_s)
+    except (TimeoutError, RayError):
+        return False
+    return any(node["Alive"] for node in nodes)
+
+
+def put(array: NDArray) -> Carried:
+    """A reference to a copy of an array in the object store.
+
+    Raises:
+        OutOfMemory: the object store has no room, on disk neither.
+    """
+    try:
+        return ray.put(array)
+    except (ObjectStoreFullError, OutOfDiskError) as error:
+        raise OutOfMemory(
+            f"the object store has no room for an input of {array.nbytes} bytes; "
+            "send less at once, or give the server more shared memory"
+        ) from error
+
+
+def get(carried: Carried) -> NDArray:
+    """The array that something carried stands for."""
+    array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
+    return array
+
+
+def cause(error: BaseException) -> str:
+    """The first line of Ray's account, which may be pages long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def by_memory(error: RayError) -> bool:
+    """Whether a worker was ended because its machine ran low on memory."""
+    return isinstance(error, OutOfMemoryError) or "low on memory" in str(error)
