@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -107,6 +107,7 @@ class DispatcherLink:
         deadline_s: float | None = None,
         priority: int = 0,
         client: str = "",
+        sent_ahead: Collection[int] = (),
     ) -> Outcome:
         """Run a plan on its inputs. Cancelling the caller stops it, down to the worker.
 
@@ -114,6 +115,7 @@ class DispatcherLink:
             inputs: an array per input of the plan; not to be changed until the job is answered.
             deadline_s: from now.
             client: whose job it is; workers are shared evenly between clients.
+            sent_ahead: positions of inputs that were sent before, for several jobs.
 
         Raises:
             DeadlineExceeded: the deadline passed, waiting for a dispatcher included.
@@ -129,7 +131,7 @@ class DispatcherLink:
         number = next(self._numbers)
         ends_s = None if deadline_s is None else monotonic() + deadline_s
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        job = _Job(JobOrder(number, plan, inputs, priority, client), answer, ends_s)
+        job = _Job(JobOrder(number, plan, inputs, priority, client, sent_ahead), answer, ends_s)
         self._jobs[number] = job
         try:
             if self._stream is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +35,18 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """What a stream needs to know of a job."""
+    """What a stream needs to know of a job.
+
+    Attributes:
+        sent_ahead: positions of inputs that the client names by their hashes.
+    """
 
     number: int
     plan: Plan
     inputs: Sequence[NDArray]
     priority: int
     client: str = ""
+    sent_ahead: Collection[int] = ()
 
 
 class EncodedPlans:
@@ -147,7 +152,7 @@ class DispatcherStream:
             job=job.number,
             plan=b"" if key in self._known else data,
             plan_key=key,
-            inputs=[self._input(array) for array in job.inputs],
+            inputs=[self._input(a, k in job.sent_ahead) for k, a in enumerate(job.inputs)],
             priority=job.priority,
             client=job.client,
         )
@@ -157,8 +162,8 @@ class DispatcherStream:
         self._known.add(key)
         return submit
 
-    def _input(self, array: NDArray) -> wire.OperandTensor:
-        number, sent = self._kept.look_up(array)
+    def _input(self, array: NDArray, sent_ahead: bool) -> wire.OperandTensor:
+        number, sent = self._kept.look_up(array, sent_ahead)
         if sent:
             return wire.OperandTensor(kept=number)
         message = encode_operand(array, self._shared)

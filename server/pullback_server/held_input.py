@@ -82,11 +82,12 @@ class HeldInput:
     def blocks(self, wanted: Sequence[Block], store: Store) -> dict[Block, Carried]:
         """Blocks of it, each for workers to read by itself; those cut before are cut no more."""
         with self._cutting:
-            found = {b: self._blocks.pop(b, None) for b in wanted}
-            array = self._read(store) if None in found.values() else None
-            for block, carried in found.items():
-                if carried is None and array is not None:
-                    found[block] = _placed(cut(array, block), store)
+            missing = [block for block in wanted if block not in self._blocks]
+            found = {b: self._blocks.pop(b) for b in wanted if b in self._blocks}
+            if len(found) < len(wanted):
+                array = self._read(store)
+                missing = [block for block in wanted if block not in found]
+                found |= {block: _placed(cut(array, block), store) for block in missing}
             if self._kept:
                 self._remember(found)
             return found

@@ -1,7 +1,8 @@
 """Which arrays the dispatcher keeps between jobs, so that data sent again and again is sent once.
 
-An array is known by identity: the same read-only array, seen a second time, is worth keeping.
-Nothing is hashed or compared. The front end decides; the dispatcher does as it is told.
+An array is known by identity: the same read-only array, seen a second time, is worth keeping, and
+one that the client sent ahead is at once. Nothing is hashed or compared. The front end decides; the
+dispatcher does as it is told.
 """
 
 from __future__ import annotations
@@ -44,15 +45,19 @@ class KeptArrays:
         self._size_bytes = 0
         self._dropped: list[int] = []
 
-    def look_up(self, array: NDArray) -> Kept:
-        """How an array of a job is to travel."""
+    def look_up(self, array: NDArray, sent_ahead: bool = False) -> Kept:
+        """How an array of a job is to travel.
+
+        Args:
+            sent_ahead: whether the client names it by its hash, as it will do again.
+        """
         if array.nbytes <= LEAST_BYTES or array.nbytes > self._most_bytes or _may_change(array):
             return Kept(0, False)
         entry = self._entries.get(id(array))
         if entry is not None:
             self._entries.move_to_end(id(array))
             return Kept(entry.number, True)
-        if not self._seen_before(array):
+        if not sent_ahead and not self._seen_before(array):
             return Kept(0, False)
         number = next(self._numbers)
         self._entries[id(array)] = _Entry(number, array)

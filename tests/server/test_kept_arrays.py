@@ -27,6 +27,14 @@ def test_an_array_is_kept_from_its_second_sight_on():
     assert kept.look_up(array) == Kept(1, True)
 
 
+def test_an_array_that_was_sent_ahead_is_kept_at_first_sight():
+    """The second job with it moves nothing; what may change under it is not kept even so."""
+    kept, array = KeptArrays(1 << 30), constant()
+    assert kept.look_up(array, sent_ahead=True) == Kept(1, False)
+    assert kept.look_up(array, sent_ahead=True) == Kept(1, True)
+    assert kept.look_up(np.zeros(SIZE), sent_ahead=True) == Kept(0, False)
+
+
 @pytest.mark.parametrize(
     "array",
     [np.zeros(SIZE), constant(size=LEAST_BYTES // 8), np.frombuffer(bytearray(8 * SIZE))],

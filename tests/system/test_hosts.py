@@ -68,6 +68,25 @@ def loss(w, x, y):
     return pnp.mean((pnp.tanh(x @ w) - y) ** 2)
 
 
+def test_each_host_is_sent_its_rows_and_what_stays_is_sent_once(cluster: Cluster):
+    """Rows cross once, to the host of their shard; data sent ahead is there for the second job."""
+    address, _ = cluster
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(ROWS, COLUMNS)), generator.normal(size=ROWS)
+    w = generator.normal(size=COLUMNS)
+    with pb.connect(address) as service:
+        graph = pb.trace(loss, w, x, y)
+        held = {"x": service.put(x), "y": service.put(y)}
+        first, second = (
+            service.gradient(graph, {"w": w, **held}, "w", split="shard(8)") for _ in range(2)
+        )
+    np.testing.assert_array_equal(first.gradients["w"], second.gradients["w"])
+    assert first.metrics.workers == second.metrics.workers == 2
+    data_bytes = x.nbytes + y.nbytes
+    assert data_bytes <= first.metrics.network_bytes <= 1.1 * data_bytes
+    assert second.metrics.network_bytes <= 0.3 * data_bytes  # a shard taken over, at most two
+
+
 def test_a_job_crosses_hosts_and_survives_the_loss_of_each_in_turn(cluster: Cluster):
     """The bits are those of a cluster that is whole; megabytes of inputs cross the links."""
     address, workers = cluster

@@ -20,6 +20,7 @@ from pullback_graph.errors import (
     PullbackError,
     ServiceError,
 )
+from pullback_graph.job import TensorHash
 from pullback_server.dispatcher_link import DispatcherLink, Outcome
 from pullback_server.front_end.accounting import Accounting
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_tape
@@ -123,6 +124,7 @@ class Evaluation:
             deadline_s=flag.remaining_s,
             priority=bound.job.options.priority,
             client=bound.arrival.client,
+            sent_ahead=_sent_ahead(bound),
         )
         outcome = await _within(flag, run)
         _measured(bound, outcome)
@@ -181,6 +183,13 @@ def typed_error(error: Exception) -> PullbackError:
     return ExecutionError(
         f"the server failed with {type(error).__name__}; its log says more; please report it"
     )
+
+
+def _sent_ahead(bound: BoundJob) -> set[int]:
+    """The positions of inputs that the client named by their hashes."""
+    given = bound.job.inputs
+    wanted = enumerate(bound.prepared.lowered.job_inputs)
+    return {k for k, own in wanted if isinstance(given.get(own.name), TensorHash)}
 
 
 def _measured(bound: BoundJob, outcome: Outcome) -> None:
