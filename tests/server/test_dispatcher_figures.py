@@ -110,7 +110,7 @@ def test_a_timeline_is_bounded_and_in_the_plans_order():
         (1, "fused"),
         (2, "reduce"),
     ]
-    assert spans[1] == TaskSpan(1, "fused", "4", 1.0, 1.75, 2)
+    assert spans[1] == TaskSpan(1, "fused", "4", 1.0, 1.75, 2, compiling_s=0.25)
     many = wire.Done(timings=timings * MOST_SPANS)
     assert len(outcome_of(many, plan, []).timeline) == MOST_SPANS
 
