@@ -20,6 +20,8 @@ class Phase(Enum):
     FUSED = "fused"
     REDUCE = "reduce"
 
+    __hash__ = object.__hash__  # members are unique, and each task's time is counted by them
+
 
 class Placement(Enum):
     """The kind of worker a task runs on."""

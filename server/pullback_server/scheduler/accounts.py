@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ class Accounts:
         unstarted: jobs no worker was given anything of.
     """
 
-    held_bytes: HeldBytes = field(default_factory=dict)
+    held_bytes: HeldBytes = field(default_factory=lambda: defaultdict(int))
     homes: HomeIndex = field(default_factory=HomeIndex)
     backlog: Mapping[Placement, Backlog] = field(
         default_factory=lambda: {placement: Backlog() for placement in Placement}

@@ -1,4 +1,7 @@
-"""What the scheduler asks for. The pool and the dispatcher carry commands out, in order."""
+"""What the scheduler asks for. The pool and the dispatcher carry commands out, in order.
+
+As with events, nobody changes one: there are several a batch, and `frozen` would slow each.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Command:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StartWorker(Command):
     """Start a worker; it is answered by WorkerReady or WorkerLost."""
 
@@ -45,7 +48,7 @@ class StartWorker(Command):
     placement: Placement
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KillWorker(Command):
     """End a worker at once; it is answered by WorkerLost."""
 
@@ -53,21 +56,21 @@ class KillWorker(Command):
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StopWorker(Command):
     """End a worker that has no batch, or has not started; it is answered by WorkerLost."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AskWorker(Command):
     """Ask a worker whether it lives; if it does, it is answered by WorkerAnswered."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run(Command):
     """Run tasks of one job, in order, on one worker; answered by events that name the batch."""
 
@@ -78,7 +81,7 @@ class Run(Command):
     fetches: tuple[Fetch, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CancelRun(Command):
     """Stop a batch as soon as may be; it is still answered by BatchEnded."""
 
@@ -86,7 +89,7 @@ class CancelRun(Command):
     batch: BatchId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Free(Command):
     """Drop values of a job that a holder has; without values, all it has of the job."""
 
@@ -95,7 +98,7 @@ class Free(Command):
     values: tuple[TaskOutput, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply(Command):
     """Answer a job, once: with its results, which the dispatcher has, or with an error."""
 

@@ -5,6 +5,7 @@ Made once per plan, and shared by all jobs that run it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from pullback_graph.op import Cost
@@ -16,9 +17,14 @@ class Dependencies:
     """The edges of a plan.
 
     Attributes:
-        operands: per task, the values of other tasks it reads, each once.
+        outputs: per task, its values.
+        operands: per task, the values of other tasks it reads, each once; the very objects of
+            `outputs`, which makes them quick to look up.
         consumers: per task, the tasks that read any of its values, ascending.
-        readers: per value, how many tasks read it.
+        roots: the tasks that read none, ascending.
+        reading: per value that is read, the tasks that read it, ascending.
+        readers: how many those are.
+        size_bytes: of a value.
         results: values that are results of the job.
         fingerprints: per task, that of its graph.
         estimates_s: per task, predicted run time.
@@ -27,17 +33,27 @@ class Dependencies:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.operands = [_values(task) for task in plan.tasks]
+        self.outputs = [
+            tuple([TaskOutput(task, k) for k in range(len(own.graph.outputs))])
+            for task, own in enumerate(plan.tasks)
+        ]
+        self.operands = [self._values(task) for task in plan.tasks]
+        self.roots = [task for task, values in enumerate(self.operands) if not values]
         self.results = frozenset(r for r in plan.results if isinstance(r, TaskOutput))
         self.consumers: list[list[int]] = [[] for _ in plan.tasks]
-        self.readers: dict[TaskOutput, int] = {}
+        self.reading: dict[TaskOutput, list[int]] = {}
         self.layout: tuple[tuple[int, bool], list[int] | None] | None = None
-        self._sizes_bytes: dict[TaskOutput, int] = {}
+        self.size_bytes: Callable[[TaskOutput], int] = _SizesBytes(plan).__getitem__
         for position, values in enumerate(self.operands):
             for value in values:
-                self.readers[value] = self.readers.get(value, 0) + 1
+                self.reading.setdefault(value, []).append(position)
             for producer in sorted({value.task for value in values}):
                 self.consumers[producer].append(position)
+        self.readers = {value: len(tasks) for value, tasks in self.reading.items()}
+
+    def _values(self, task: Task) -> tuple[TaskOutput, ...]:
+        sources = [source for source in task.operands if isinstance(source, TaskOutput)]
+        return tuple([self.outputs[task][output] for task, output in dict.fromkeys(sources)])
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -53,14 +69,6 @@ class Dependencies:
     def estimates_s(self) -> tuple[float, ...]:
         """Per task, the run time the cost table predicts."""
         return tuple(_estimate_s(task) for task in self.plan.tasks)
-
-    @cached_property
-    def outputs(self) -> tuple[tuple[TaskOutput, ...], ...]:
-        """Per task, its values."""
-        return tuple(
-            tuple(TaskOutput(task, k) for k in range(len(own.graph.outputs)))
-            for task, own in enumerate(self.plan.tasks)
-        )
 
     @cached_property
     def continuations(self) -> tuple[tuple[int, ...], ...]:
@@ -100,18 +108,18 @@ class Dependencies:
         """The tasks that give results."""
         return frozenset(value.task for value in self.results)
 
-    def size_bytes(self, value: TaskOutput) -> int:
-        """Size of one value."""
-        found = self._sizes_bytes.get(value)
-        if found is None:
-            found = self.plan.tasks[value.task].graph.output_type(value.output).size_bytes
-            self._sizes_bytes[value] = found
-        return found
 
+class _SizesBytes(dict[TaskOutput, int]):
+    """Sizes of values, each found when it is first asked for."""
 
-def _values(task: Task) -> tuple[TaskOutput, ...]:
-    values = [source for source in task.operands if isinstance(source, TaskOutput)]
-    return tuple(dict.fromkeys(values))
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def __missing__(self, value: TaskOutput) -> int:
+        graph = self._plan.tasks[value.task].graph
+        size_bytes = self[value] = graph.output_type(value.output).size_bytes
+        return size_bytes
 
 
 def _estimate_s(task: Task) -> float:

@@ -1,6 +1,7 @@
 """What the scheduler is told. Every event carries when it happened and what brought it about.
 
-Times are seconds of one monotonic clock, the caller's.
+Times are seconds of one monotonic clock, the caller's. Nobody changes an event once it is told:
+that is a rule and not `frozen`, which makes one three times as dear, and there is one a task.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HERE: WorkerId = 0
 """The holder that is no worker: the dispatcher itself, for values sent to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Event:
     """The root of all events."""
 
@@ -28,7 +29,7 @@ class Event:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Submitted(Event):
     """A job came in.
 
@@ -44,7 +45,7 @@ class Submitted(Event):
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WorkerReady(Event):
     """A worker that was to start takes work; `memory_bytes` is all it may have, 0 if unknown."""
 
@@ -53,14 +54,14 @@ class WorkerReady(Event):
     memory_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WorkerAnswered(Event):
     """A worker that was asked whether it lives said so."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TaskDone(Event):
     """A task ran; its values are where the Run command asked for them.
 
@@ -82,7 +83,7 @@ class TaskDone(Event):
     started_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TaskFailed(Event):
     """A task's program raised: the job's own fault, so it is not run again."""
 
@@ -92,7 +93,7 @@ class TaskFailed(Event):
     error: PullbackError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ValuesLost(Event):
     """Values that a batch was to find were not there; `holder` had them, it was thought."""
 
@@ -102,7 +103,7 @@ class ValuesLost(Event):
     holder: WorkerId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class BatchEnded(Event):
     """A worker has no more to do with a batch; its tasks not reported before did not run."""
 
@@ -111,7 +112,7 @@ class BatchEnded(Event):
     busy_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WorkerLost(Event):
     """A worker died, was killed, or did not start."""
 
@@ -119,13 +120,13 @@ class WorkerLost(Event):
     out_of_memory: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Cancel(Event):
     """Whoever submitted a job no longer wants it."""
 
     job: JobId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Tick(Event):
     """Time passed: deadlines, grace periods and delayed starts are looked at."""

@@ -6,6 +6,7 @@ By kind: those that are ready, idle, or soon will be; by program: those that wer
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -60,7 +61,7 @@ class Fleet:
     """
 
     def __init__(self) -> None:
-        self.held_bytes: HeldBytes = {}
+        self.held_bytes: HeldBytes = defaultdict(int)
         self.batches = 0
         self.generation = next(_GENERATIONS)
         self._workers: dict[WorkerId, Worker] = {}

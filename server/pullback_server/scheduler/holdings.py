@@ -1,14 +1,15 @@
-"""Who holds each value of a job, looked up from both ends, and how many bytes each holder has."""
+"""Who holds each value of a job, and how many bytes each holder has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from pullback_server.planner.plan import TaskOutput
 from pullback_server.scheduler.events import WorkerId
 
-HeldBytes: TypeAlias = dict[WorkerId, int]
+HeldBytes: TypeAlias = defaultdict[WorkerId, int]
 """Bytes of values that each holder has, over all jobs."""
 
 
@@ -18,68 +19,61 @@ class Holdings:
     Args:
         size_bytes: of a value.
         held_bytes: the account of all jobs.
+
+    Attributes:
+        holders: who holds each value that is held; to be read, and changed by the methods alone.
     """
 
     def __init__(self, size_bytes: Callable[[TaskOutput], int], held_bytes: HeldBytes) -> None:
         self._size_bytes = size_bytes
         self._held_bytes = held_bytes
-        self._holders: dict[TaskOutput, set[WorkerId]] = {}
-        self._values: dict[WorkerId, set[TaskOutput]] = {}
+        self.holders: dict[TaskOutput, set[WorkerId]] = {}
 
     def __contains__(self, value: TaskOutput) -> bool:
-        return value in self._holders
+        return value in self.holders
 
     def __len__(self) -> int:
-        return len(self._holders)
-
-    def holders(self, value: TaskOutput) -> Iterable[WorkerId]:
-        """Who holds a value."""
-        return self._holders.get(value, ())
+        return len(self.holders)
 
     def has(self, holder: WorkerId, value: TaskOutput) -> bool:
         """Whether a holder has a value."""
-        return holder in self._holders.get(value, ())
+        return holder in self.holders.get(value, ())
 
-    def of(self, holder: WorkerId) -> tuple[TaskOutput, ...]:
-        """All that a holder has."""
-        return tuple(self._values.get(holder, ()))
+    def of(self, holder: WorkerId) -> list[TaskOutput]:
+        """All that a holder has: for when one is lost, so all values are gone through."""
+        return [value for value, holders in self.holders.items() if holder in holders]
 
     def add(self, value: TaskOutput, holder: WorkerId) -> None:
         """A holder has a value, perhaps since before."""
-        holders = self._holders.setdefault(value, set())
-        if holder not in holders:
+        holders = self.holders.get(value)
+        if holders is None:
+            self.holders[value] = {holder}
+        elif holder in holders:
+            return
+        else:
             holders.add(holder)
-            self._values.setdefault(holder, set()).add(value)
-            self._count(holder, self._size_bytes(value))
+        self._held_bytes[holder] += self._size_bytes(value)
 
     def discard(self, value: TaskOutput, holder: WorkerId) -> bool:
         """A holder has a value no more, if it had; whether nobody has it now, and somebody did."""
-        holders = self._holders.get(value)
+        holders = self.holders.get(value)
         if holders is None or holder not in holders:
             return False
         holders.remove(holder)
-        self._values[holder].discard(value)
-        self._count(holder, -self._size_bytes(value))
+        self._held_bytes[holder] -= self._size_bytes(value)
         if holders:
             return False
-        del self._holders[value]
+        del self.holders[value]
         return True
 
-    def drop(self, value: TaskOutput) -> set[WorkerId]:
+    def drop(self, value: TaskOutput) -> Collection[WorkerId]:
         """Nobody is to hold a value; who did."""
-        holders = self._holders.pop(value, None)
-        if holders is None:
-            return set()
+        holders = self.holders.pop(value, ())
         for holder in holders:
-            self._values[holder].discard(value)
-            self._count(holder, -self._size_bytes(value))
+            self._held_bytes[holder] -= self._size_bytes(value)
         return holders
 
     def clear(self) -> None:
         """Nobody is to hold anything."""
-        for value in tuple(self._holders):
+        for value in tuple(self.holders):
             self.drop(value)
-
-    def _count(self, holder: WorkerId, size_bytes: int) -> None:
-        held = self._held_bytes
-        held[holder] = held.get(holder, 0) + size_bytes

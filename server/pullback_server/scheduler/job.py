@@ -16,9 +16,12 @@ from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone,
 from pullback_server.scheduler.holdings import Holdings
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks
 from pullback_server.scheduler.shares import Flow
-from pullback_server.scheduler.states import FINISHED, TaskState, Trigger, after
+from pullback_server.scheduler.states import FINISHED, TRANSITIONS, TaskState, Trigger
 from pullback_server.scheduler.statistics import JobStatistics, TaskTiming
 from pullback_server.scheduler.worker import Worker
+
+_WAITING, _READY = TaskState.WAITING, TaskState.READY
+_DONE, _RELEASED = TaskState.DONE, TaskState.RELEASED
 
 
 class Job:
@@ -51,7 +54,7 @@ class Job:
         self.deadline_s = submitted.deadline_s
         self._accounts = accounts
         count = len(self.plan.tasks)
-        self.states = [TaskState.WAITING] * count
+        self.states = [_WAITING] * count
         self.attempts = [0] * count
         self.losses = [0] * count
         self.held = Holdings(self.plan.size_bytes, accounts.held_bytes)
@@ -73,7 +76,8 @@ class Job:
         self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
         self._results_missing = set(self.plan.result_tasks)
         self._freed: dict[WorkerId, list[TaskOutput]] = {}
-        self._settle(range(count))
+        for task in reversed(self.plan.roots):
+            self._move(task, Trigger.OPERANDS_HELD)
 
     # --- what is asked of it ----------------------------------------------------------------------
 
@@ -98,20 +102,19 @@ class Job:
 
     def holds(self, worker: WorkerId, value: TaskOutput) -> bool:
         """Whether a worker has a value, or will once the batches it was given have run."""
-        return self.held.has(worker, value) or worker in self._ran_on.get(value.task, {}).values()
+        if worker in self.held.holders.get(value, ()):
+            return True
+        attempts = self._ran_on.get(value.task)
+        return attempts is not None and worker in attempts.values()
 
     def readable(self, task: int) -> bool:
         """Whether every value the task reads is held somewhere."""
-        held = self.held
-        return all(value in held for value in self.plan.operands[task])
+        return all(map(self.held.holders.__contains__, self.plan.operands[task]))
 
     def unfinished_readers(self, value: TaskOutput) -> list[int]:
         """The tasks still to read a value."""
-        return [
-            task
-            for task in self.plan.consumers[value.task]
-            if self.states[task] not in FINISHED and value in self.plan.operands[task]
-        ]
+        states = self.states
+        return [task for task in self.plan.reading.get(value, ()) if states[task] not in FINISHED]
 
     def suspect(self, task: int) -> bool:
         """Whether a worker died while it had the task: such a task runs alone."""
@@ -137,12 +140,12 @@ class Job:
     def batch(self, tasks: Collection[int], worker: WorkerId, batch: BatchId) -> int:
         """The tasks are given to a worker; how many of them not for the first time."""
         self.touched.add(worker)
-        retries = 0
+        attempts, ran_on, retries = self.attempts, self._ran_on, 0
         for task in tasks:
             self._move(task, Trigger.BATCHED)
-            self._ran_on[task] = {batch: worker}
-            self.attempts[task] += 1
-            retries += self.attempts[task] > 1
+            ran_on[task] = {batch: worker}
+            retries += attempts[task] > 0
+            attempts[task] += 1
         self._accounts.running += len(tasks)
         self.statistics.retries += retries
         return retries
@@ -156,18 +159,18 @@ class Job:
 
     def completed(self, call: Call, done: TaskDone, worker: Worker) -> None:
         """A task ran: its values are held, and those it was the last to read are freed."""
-        task = call.task
+        task, plan, readers = call.task, self.plan, self.readers
         self._move(task, Trigger.COMPLETED)
         self._stop(task)
         self._record(done, worker)
         self._hold(call, worker.id)
         self._results_missing.discard(task)
-        for value in self.plan.operands[task]:
-            self.readers[value] -= 1
-            if not self.readers[value]:
+        for value in plan.operands[task]:
+            left = readers[value] = readers[value] - 1
+            if not left:
                 self._free(value)
         self._release_if_unread(task)
-        self._settle(self.plan.consumers[task])
+        self._settle(plan.consumers[task])
 
     def came_too_late(self, call: Call, worker: WorkerId) -> None:
         """A task ran that another worker was asked for or had done: its values are to spare."""
@@ -194,7 +197,7 @@ class Job:
     def blame(self, task: int) -> None:
         """A worker died running a task: it runs alone from now."""
         self.losses[task] += 1
-        ready, _ = self._queue(task)
+        ready, _ = self._only or self._queue(task)
         if task in ready and ready.home(task) != SUSPECT:
             ready.move(task, SUSPECT)
             self.stirred = True
@@ -232,7 +235,7 @@ class Job:
             if self.held.discard(value, holder):
                 hurt += self.unfinished_readers(value)
         for task in hurt:
-            if self.states[task] is TaskState.READY:
+            if self.states[task] is _READY:
                 self._move(task, Trigger.OPERANDS_LOST)
         self._settle(hurt)
 
@@ -244,7 +247,7 @@ class Job:
     def end(self) -> None:
         """The job is over: nothing of it is to run or to be held."""
         for task, state in enumerate(self.states):
-            if state is not TaskState.RELEASED:
+            if state is not _RELEASED:
                 self._move(task, Trigger.JOB_ENDED)
         self._accounts.running -= len(self._ran_on)
         self._ran_on.clear()
@@ -257,35 +260,37 @@ class Job:
 
     def take_freed(self) -> dict[WorkerId, list[TaskOutput]]:
         """Values that may be dropped, by holder, since it was last asked."""
-        freed, self._freed = self._freed, {}
+        freed = self._freed
+        if freed:
+            self._freed = {}
         return freed
 
     # --- inside -----------------------------------------------------------------------------------
 
     def _queue(self, task: int) -> tuple[ReadyTasks, Backlog]:
         """Where a task is while it is ready, and the account it counts in."""
-        if self._only is not None:
-            return self._only
         placement = self.plan.tasks[task].placement
         return self.ready[placement], self._accounts.backlog[placement]
 
     def _move(self, task: int, trigger: Trigger) -> None:
         before = self.states[task]
-        self.states[task] = state = after(before, trigger)
-        if before is TaskState.READY:
+        state = self.states[task] = TRANSITIONS[before, trigger]
+        if before is _READY:
             self._no_longer_ready(task)
-        if state is TaskState.READY:
-            home = self._home(task)
-            ready, backlog = self._queue(task)
-            ready.add(task, home)
-            backlog.add(self.plan.estimates_s[task])
-            self._accounts.suspects += home == SUSPECT
-            self.stirred = True
+        elif state is _READY:
+            self._now_ready(task)
+
+    def _now_ready(self, task: int) -> None:
+        ready, backlog = self._only or self._queue(task)
+        home = self._home(task)
+        ready.add(task, home)
+        backlog.add(self.plan.estimates_s[task])
+        self._accounts.suspects += home == SUSPECT
+        self.stirred = True
 
     def _no_longer_ready(self, task: int) -> None:
-        ready, backlog = self._queue(task)
-        self._accounts.suspects -= ready.home(task) == SUSPECT
-        ready.remove(task)
+        ready, backlog = self._only or self._queue(task)
+        self._accounts.suspects -= ready.remove(task) == SUSPECT
         backlog.remove(self.plan.estimates_s[task])
 
     def _hold(self, call: Call, worker: WorkerId) -> None:
@@ -303,40 +308,44 @@ class Job:
 
     def _settle(self, tasks: Iterable[int]) -> None:
         """Waiting tasks become ready where they can; what they lack and nothing computes, is."""
-        open_tasks = [task for task in tasks if self.states[task] is TaskState.WAITING]
+        states, held = self.states, self.held.holders
+        open_tasks = [task for task in tasks if states[task] is _WAITING]
         while open_tasks:
             task = open_tasks.pop()
-            if self.states[task] is not TaskState.WAITING:
+            if states[task] is not _WAITING:
                 continue
             if self.readable(task):
                 self._move(task, Trigger.OPERANDS_HELD)
                 continue
             for value in self.plan.operands[task]:
-                if value not in self.held and self.states[value.task] in FINISHED:
+                if value not in held and states[value.task] in FINISHED:
                     self._run_again(value.task)
                     open_tasks.append(value.task)
 
     def _run_again(self, task: int) -> None:
-        done = self.states[task] is TaskState.DONE
+        done = self.states[task] is _DONE
         self._move(task, Trigger.VALUES_LOST if done else Trigger.NEEDED_AGAIN)
         for value in self.plan.operands[task]:
             self.readers[value] += 1
 
     def _free(self, value: TaskOutput) -> None:
-        for holder in self.held.drop(value):
-            self._freed.setdefault(holder, []).append(value)
+        self._drop(value)
         self._release_if_unread(value.task)
 
+    def _drop(self, value: TaskOutput) -> None:
+        for holder in self.held.drop(value):
+            self._freed.setdefault(holder, []).append(value)
+
     def _release_if_unread(self, task: int) -> None:
-        if self.states[task] is not TaskState.DONE:
+        if self.states[task] is not _DONE:
             return
-        outputs = self.plan.outputs[task]
-        if any([self.readers.get(value) for value in outputs]):
-            return
+        outputs, readers = self.plan.outputs[task], self.readers
+        for value in outputs:
+            if readers.get(value):
+                return
         self._move(task, Trigger.LAST_USED)
         for value in outputs:
-            for holder in self.held.drop(value):
-                self._freed.setdefault(holder, []).append(value)
+            self._drop(value)
 
     def _home(self, task: int) -> WorkerId:
         """The worker that holds most of what the task reads; its shard's where that is a tie.
@@ -351,25 +360,31 @@ class Job:
             return first
         held: dict[WorkerId, int] = {}
         for value in operands:
-            holders = self.held.holders(value)
-            for holder in () if HERE in holders else holders:
-                held[holder] = held.get(holder, 0) + self.plan.size_bytes(value) + 1
-        return max(held, key=lambda holder: (held[holder], holder == first), default=first)
+            holders = self.held.holders.get(value, ())
+            if HERE not in holders:
+                size_bytes = self.plan.size_bytes(value) + 1
+                for holder in holders:
+                    held[holder] = held.get(holder, 0) + size_bytes
+        if len(held) <= 1:
+            return next(iter(held), first)
+        return max(held, key=lambda holder: (held[holder], holder == first))
 
     def _record(self, done: TaskDone, worker: Worker) -> None:
-        statistics, phase = self.statistics, self.plan.tasks[done.task].phase
-        statistics.seconds[phase] = statistics.seconds.get(phase, 0.0) + done.running_s
+        statistics, task = self.statistics, done.task
+        seconds, phase = statistics.seconds, self.plan.tasks[task].phase
+        seconds[phase] = seconds.get(phase, 0.0) + done.running_s
         statistics.compiling_s += done.compiling_s
         statistics.transferring_s += done.transferring_s
-        statistics.peak_bytes = max(statistics.peak_bytes, done.peak_bytes)
-        self._timings[done.task] = TaskTiming(
-            worker=worker.id,
-            placement=worker.placement,
-            attempts=self.attempts[done.task],
-            running_s=done.running_s,
-            compiling_s=done.compiling_s,
-            transferring_s=done.transferring_s,
-            program_cache_hit=done.program_cache_hit,
-            executor=done.executor,
-            started_s=max(0.0, done.started_s - self.submitted_s),
+        if done.peak_bytes > statistics.peak_bytes:
+            statistics.peak_bytes = done.peak_bytes
+        self._timings[task] = TaskTiming(
+            worker.id,
+            worker.placement,
+            self.attempts[task],
+            done.running_s,
+            done.compiling_s,
+            done.transferring_s,
+            done.program_cache_hit,
+            done.executor,
+            max(0.0, done.started_s - self.submitted_s),
         )

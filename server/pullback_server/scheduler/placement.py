@@ -6,10 +6,10 @@ Placement moves time, never bits: what is added to what is the plan's alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pullback_server.planner.plan import Phase, Placement
+from pullback_server.planner.plan import Phase, Placement, TaskOutput
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import Call, Fetch
 from pullback_server.scheduler.dependencies import Dependencies
@@ -19,6 +19,8 @@ from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.states import TaskState
 from pullback_server.scheduler.worker import Worker
+
+_WAITING = TaskState.WAITING
 
 SLIGHT_SHARE = 0.02
 """A task that takes this little of the time of a batch may follow although the batch is full."""
@@ -114,13 +116,15 @@ class Choice:
 
         A task that joins values may have the others brought: whoever is last joins.
         """
-        queue, queued = deque([task]), {task}
-        while queue and not (self.alone and self.tasks):
+        job, tasks, consumers = self.job, self.tasks, self.job.plan.consumers
+        plan, kind, estimate_s = job.plan, self.worker.placement, self.placer.calibration.estimate_s
+        queue, queued = deque((task,)), {task}
+        while queue and not (self.alone and tasks):
             task = queue.popleft()
-            self.tasks[task] = None
-            self.estimate_s += self.placer.estimate_s(self.job, task, self.worker)
+            tasks[task] = None
+            self.estimate_s += estimate_s(plan, task, kind)
             self.awaited = self.awaited or self._is_awaited(task)
-            for consumer in self.job.plan.consumers[task]:
+            for consumer in consumers[task]:
                 if consumer not in queued and self._follows(consumer):
                     queue.append(consumer)
                     queued.add(consumer)
@@ -130,7 +134,7 @@ class Choice:
         job, here = self.job, (ANYWHERE, self.worker.id)
         return any(
             [
-                job.states[reader] is TaskState.WAITING and job.first_home(reader) not in here
+                job.states[reader] is _WAITING and job.first_home(reader) not in here
                 for reader in job.plan.continuations[task]
             ]
         )
@@ -140,18 +144,19 @@ class Choice:
         return self.awaited and self.placer.is_long(self.job, task, self.worker)
 
     def _follows(self, task: int) -> bool:
-        job = self.job
-        if job.states[task] is not TaskState.WAITING or task in self.tasks:
+        job, own = self.job, self.tasks
+        if job.states[task] is not _WAITING or task in own:
             return False
-        if job.suspect(task) or not self._belongs(task):
+        if job.losses[task] or not self._belongs(task):
             return False
+        worker = self.worker.id
         lacking = [
             value
             for value in job.plan.operands[task]
-            if value.task not in self.tasks and not job.holds(self.worker.id, value)
+            if value.task not in own and not job.holds(worker, value)
         ]
-        joins = job.plan.tasks[task].phase is Phase.REDUCE
-        if lacking and not (joins and all(value in job.held for value in lacking)):
+        joins = not lacking or job.plan.tasks[task].phase is Phase.REDUCE
+        if not joins or not all(map(job.held.holders.__contains__, lacking)):
             return False
         return self.placer.fits(job, task, self.worker)
 
@@ -288,20 +293,19 @@ def calls_of(job: Job, tasks: Mapping[int, None], worker: WorkerId) -> tuple[Cal
 
 
 def _call(job: Job, task: int, tasks: Mapping[int, None], worker: WorkerId) -> Call:
-    keep, send = [], []
+    keep, send, results = [], [], job.plan.results
     for value in job.plan.outputs[task]:
-        output = value.output
         outside = [reader for reader in job.unfinished_readers(value) if reader not in tasks]
         if outside:
-            keep.append(output)
-        if value in job.plan.results or any([_elsewhere(job, r, worker) for r in outside]):
-            send.append(output)
+            keep.append(value.output)
+        if value in results or _read_elsewhere(job, outside, worker):
+            send.append(value.output)
     return Call(task, tuple(keep), tuple(send))
 
 
-def _elsewhere(job: Job, reader: int, worker: WorkerId) -> bool:
+def _read_elsewhere(job: Job, readers: Iterable[int], worker: WorkerId) -> bool:
     """Whether a reader of a value is expected to run on another worker than the value's."""
-    return job.first_home(reader) not in (ANYWHERE, worker)
+    return any([job.first_home(reader) not in (ANYWHERE, worker) for reader in readers])
 
 
 def fetches_of(
@@ -312,14 +316,21 @@ def fetches_of(
     Args:
         avoid: a worker to ask only for what nobody else has.
     """
-    values = dict.fromkeys([value for task in tasks for value in job.plan.operands[task]])
-    missing = [v for v in values if v.task not in tasks and not job.holds(worker, v)]
-    return tuple([Fetch(value, _nearest(job.held.holders(value), avoid)) for value in missing])
+    operands, holds = job.plan.operands, job.holds
+    missing: dict[TaskOutput, None] = {}
+    for task in tasks:
+        for value in operands[task]:
+            if value.task not in tasks and not holds(worker, value):
+                missing[value] = None
+    holders = job.held.holders
+    return tuple([Fetch(value, _nearest(holders[value], avoid)) for value in missing])
 
 
-def _nearest(holders: Iterable[WorkerId], avoid: WorkerId | None) -> WorkerId:
+def _nearest(holders: Collection[WorkerId], avoid: WorkerId | None) -> WorkerId:
     """The dispatcher itself where it has a copy (the smallest id), else the oldest worker."""
-    return min([holder for holder in holders if holder != avoid] or holders)
+    if avoid is None or avoid not in holders:
+        return min(holders)
+    return min([holder for holder in holders if holder != avoid], default=avoid)
 
 
 assert HERE < 1, "workers are numbered from one"

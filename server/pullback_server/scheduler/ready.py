@@ -115,15 +115,19 @@ class ReadyTasks:
     def add(self, task: int, home: WorkerId) -> None:
         """Add a task that is not there."""
         self._home_of[task] = home
-        _insert(self._tasks.setdefault(home, deque()), task)
         if home in self._count:
             self._count[home] += 1
+            _insert(self._tasks[home], task)
         else:
             self._count[home] = 1
+            self._tasks[home] = deque((task,))
             self._index.add(home, self._job)
 
-    def remove(self, task: int) -> None:
-        """Take a task out; its place in the order is cleared when somebody comes by."""
+    def remove(self, task: int) -> WorkerId:
+        """Take a task out; its place in the order is cleared when somebody comes by.
+
+        Returns: where it belonged.
+        """
         home = self._home_of.pop(task)
         left = self._count[home] - 1
         if left:
@@ -132,6 +136,7 @@ class ReadyTasks:
             del self._count[home]
             del self._tasks[home]
             self._index.remove(home, self._job)
+        return home
 
     def move(self, task: int, home: WorkerId) -> None:
         """Give a task another home."""

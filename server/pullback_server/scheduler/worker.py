@@ -76,12 +76,13 @@ class Worker:
 
     def backlog_s(self, now_s: float) -> float:
         """Predicted time until it has nothing to do; what is late is so for as long again."""
-        total_s, first = 0.0, True
-        for batch in self.batches.values():
-            if first:
-                total_s, first = abs(batch.estimate_s - (now_s - batch.oldest_since_s)), False
-            else:
-                total_s += batch.estimate_s
+        batches = iter(self.batches.values())
+        oldest = next(batches, None)
+        if oldest is None:
+            return 0.0
+        total_s = abs(oldest.estimate_s - (now_s - oldest.oldest_since_s))
+        for batch in batches:
+            total_s += batch.estimate_s
         return total_s
 
     @property
