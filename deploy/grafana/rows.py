@@ -288,12 +288,22 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 stack="normal",
             ),
             Panel(
+                "Time to stop",
+                "From when a job was called off, or its deadline, until none of its tasks ran.",
+                (
+                    (quantile(0.5, "pullback_stop_seconds"), "median"),
+                    (quantile(0.99, "pullback_stop_seconds"), "p99"),
+                ),
+                "s",
+            ),
+            Panel(
                 "Retries and losses",
                 "Tasks run again or tried twice, workers lost and dispatchers restarted, a second.",
                 (
                     (rate("pullback_task_retries_total"), "task retries"),
                     (rate("pullback_speculated_tasks_total"), "tasks tried twice"),
                     (rate("pullback_workers_lost_total"), "workers lost"),
+                    (rate("pullback_workers_killed_total"), "workers killed to stop a task"),
                     (rate("pullback_dispatcher_restarts_total"), "dispatcher restarts"),
                 ),
                 "suffix: /s",

@@ -26,7 +26,28 @@ PullbackError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
+
+
+class Stop(NamedTuple):
+    """How a job ended on its workers after it was called off, by its caller or its deadline.
+
+    Attributes:
+        stopped_s: seconds from then until nothing of it ran any more.
+        wasted_s: worker seconds spent in it, of which nothing came.
+        workers_killed: workers that had to be ended because a task of it ran on.
+    """
+
+    stopped_s: float
+    wasted_s: float
+    workers_killed: int = 0
+
+    def __str__(self) -> str:
+        killed = f", {self.workers_killed} workers had to be killed" if self.workers_killed else ""
+        return (
+            f"it stopped {self.stopped_s:.3g} s after that, {self.wasted_s:.3g} worker seconds "
+            f"were wasted{killed}"
+        )
 
 
 class PullbackError(Exception):
@@ -44,6 +65,8 @@ class PullbackError(Exception):
         """Path of the request field or graph node at fault, such as `graph.nodes[17]`."""
         self.retry_after_s = retry_after_s
         """How long to wait before trying again, where whoever raised it can tell."""
+        self.stop: Stop | None = None
+        """When and how the job ended on its workers, where it was called off and that is known."""
 
 
 class RequestError(PullbackError):

@@ -9,16 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from time import monotonic
 
 from pullback_graph.codec import status_to_error
-from pullback_graph.errors import DeadlineExceeded, NotFoundError, PullbackError, ServiceError
+from pullback_graph.errors import (
+    DeadlineExceeded,
+    NotFoundError,
+    PullbackError,
+    ServiceError,
+    Stop,
+)
 from pullback_graph.job import NDArray
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
+from pullback_server.called_off import telling_s
 from pullback_server.config import ServerConfig
 from pullback_server.dispatcher.settings import DispatcherSettings
 from pullback_server.dispatcher_figures import (
@@ -76,10 +83,14 @@ class DispatcherLink:
 
     Args:
         config: the server's; of it, what concerns workers and how many jobs may be held.
+        on_stop: told how each job that was called off ended on its workers.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(
+        self, config: ServerConfig, on_stop: Callable[[Stop], None] = lambda stop: None
+    ) -> None:
         self._config = config
+        self._on_stop = on_stop
         self._jobs: dict[int, _Job] = {}
         self._numbers, self._incarnations = count(1), count(1)
         self._plans = EncodedPlans()
@@ -136,15 +147,28 @@ class DispatcherLink:
         try:
             if self._stream is not None:
                 self._send(job, self._stream)
-            async with asyncio.timeout(deadline_s):
-                return await answer
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "the deadline passed before the workers were done; allow more time"
-            ) from None
+            return await self._answered(job, deadline_s)
         finally:
             del self._jobs[number]
             self._let_go(job)
+
+    async def _answered(self, job: _Job, deadline_s: float | None) -> Outcome:
+        """The outcome; a job that workers may have says when it stopped, shortly after that time.
+
+        Raises:
+            DeadlineExceeded: the deadline passed.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.shield(job.answer)
+        except TimeoutError:
+            pass
+        if self._stream is not None and job.submissions:
+            await asyncio.wait([job.answer], timeout=telling_s(self._config.cancel_grace_s))
+        late = job.answer.exception() if job.answer.done() else None
+        if isinstance(late, PullbackError):
+            raise late
+        raise DeadlineExceeded("the deadline passed before the workers were done; allow more time")
 
     def snapshot(self) -> PoolFigures:
         """How the pool stands, as last heard."""
@@ -311,10 +335,12 @@ class DispatcherLink:
 
     def _failed(self, failed: wire.Failed, stream: DispatcherStream) -> None:
         stream.answered(failed.job)
+        error = status_to_error(failed.error)
+        if error.stop is not None:
+            self._on_stop(error.stop)
         job = self._jobs.get(failed.job)
         if job is None:
             return
-        error = status_to_error(failed.error)
         if isinstance(error, NotFoundError) or type(error) is ServiceError:
             stream.forget()  # a plan it no longer has, or an array that was lost on its way
             self._send(job, stream)

@@ -58,7 +58,7 @@ class Server:
         self.counters = ServiceCounters()
         self._stopping = False
         self._watch: asyncio.Task[None] | None = None
-        self._link = DispatcherLink(config) if config.workers else None
+        self._link = DispatcherLink(config, self.counters.job_stopped) if config.workers else None
         self._threads = JobThreads(config.threads)
         accounting = Accounting(self.counters)
         self._evaluation = Evaluation(

@@ -19,6 +19,7 @@ from pullback_graph.errors import (
     RequestError,
     ServiceError,
     ShapeError,
+    Stop,
     UnsupportedError,
 )
 
@@ -80,6 +81,57 @@ def test_garbage_in_place_of_a_time_to_wait_is_no_hint() -> None:
     status.details[1].value = b"\xff\xff"
     found = status_to_error(status)
     assert (type(found), found.retry_after_s) == (ServiceError, None)
+
+
+STOPS = st.builds(
+    Stop,
+    st.floats(0, allow_infinity=False),
+    st.floats(0, allow_infinity=False),
+    st.integers(0, 1 << 40),
+)
+
+
+@given(STOPS)
+def test_how_a_job_stopped_travels(stop: Stop) -> None:
+    """In the metadata of ErrorInfo, for other languages' clients too; to the bit."""
+    error = DeadlineExceeded("late")
+    error.stop = stop
+    status = error_to_status(error)
+    assert status_to_error(status.SerializeToString()).stop == stop
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert float(info.metadata["stopped_s"]) == stop.stopped_s
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("stopped_s", "soon"),
+        ("stopped_s", "nan"),
+        ("stopped_s", "-1"),
+        ("wasted_s", "inf"),
+        ("wasted_s", ""),
+        ("workers_killed", "-1"),
+        ("workers_killed", "1.5"),
+        ("workers_killed", "9" * 5000),
+    ],
+)
+def test_a_senseless_stop_is_none(name: str, text: str) -> None:
+    """What cannot be is not told; the error is what it is."""
+    error = DeadlineExceeded("late")
+    error.stop = Stop(1.0, 2.0, 0)
+    status = error_to_status(error)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    info.metadata[name] = text
+    status.details[0].Pack(info)
+    found = status_to_error(status)
+    assert (type(found), found.message, found.stop) == (DeadlineExceeded, "late", None)
+
+
+def test_most_errors_say_nothing_of_a_stop() -> None:
+    """Only those of jobs that were called off."""
+    assert status_to_error(error_to_status(ServiceError("full"))).stop is None
 
 
 @pytest.mark.parametrize("details", DETAILS)

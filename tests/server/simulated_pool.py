@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import PullbackError, Stop
 from pullback_server.planner.plan import Placement, Plan, TaskOutput
 from pullback_server.scheduler import (
     HERE,
@@ -25,6 +25,7 @@ from pullback_server.scheduler import (
     Reply,
     Run,
     StartWorker,
+    Stopped,
     StopWorker,
     TaskDone,
     TaskFailed,
@@ -81,6 +82,7 @@ class SimulatedPool:
         memory_bytes: what each worker may have; 0 for no limit.
         here: values sent to the dispatcher.
         replies: what each job was answered.
+        stops: how each job that was answered with an error is said to have stopped.
         misses: how often a batch did not find a value.
         running_s: what every task takes; as predicted, if 0.
     """
@@ -98,6 +100,7 @@ class SimulatedPool:
         default_factory=dict
     )
     statistics: dict[JobId, Reply] = field(default_factory=dict)
+    stops: dict[JobId, list[Stop]] = field(default_factory=dict)
     misses: int = 0
     running_s: float = 0.0
     now_s: float = 0.0
@@ -132,6 +135,15 @@ class SimulatedPool:
                 self._free(command)
             case Reply():
                 self._reply(command)
+            case Stopped(job=job, stop=stop):
+                self._check_stopped(job)
+                self.stops.setdefault(job, []).append(stop)
+
+    def _check_stopped(self, job: JobId) -> None:
+        """A job that is said to have stopped was answered, and no worker has any of it."""
+        assert job in self.replies
+        for worker, own in self.workers.items():
+            assert worker in self.untold or all(run.job != job for run in own.queue)
 
     def start(self, which: int = 0) -> Event:
         """A worker that was asked for starts."""

@@ -30,7 +30,7 @@ from tests.deploy.synthetic_load import SyntheticLoad
 GOLDEN = Path(__file__).with_name("metric_names.txt")
 BASE_UNITS = {"seconds", "bytes"}
 COUNTED = {"jobs", "tasks", "nodes", "evaluations", "flops", "workers", "requests"}
-EVENTS = {"hits", "misses", "retries", "restarts", "lost", "promotions"}
+EVENTS = {"hits", "misses", "retries", "restarts", "lost", "killed", "promotions"}
 STATES = {"flight", "up", "info"}
 
 

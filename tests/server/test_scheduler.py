@@ -9,6 +9,7 @@ from pullback_graph.errors import (
     DeadlineExceeded,
     ExecutionError,
     OutOfMemory,
+    Stop,
     UnsupportedError,
 )
 from pullback_graph.types import FLOAT64, ArrayType
@@ -286,10 +287,57 @@ def test_cancel_stops_what_runs_and_kills_what_does_not_stop():
     cluster.submit(reduce_plan(1, seconds=10.0))
     commands = cluster.tell(Cancel(now_s=0.0, job=1))
     assert [type(c) for c in commands] == [Reply, CancelRun, Free]
+    assert not cluster.pool.stops
     assert isinstance(cluster.error(), Cancelled)
     assert not cluster.tick(0.9)
     assert [type(c) for c in cluster.tick(0.2)] == [KillWorker]
     assert not cluster.tick(0.2)
+    cluster.tell(cluster.pool.lose(1))
+    ((stop,),) = cluster.pool.stops.values()
+    assert stop == pytest.approx((1.3, 1.3, 1))
+
+
+def test_a_cancelled_job_says_when_its_last_task_stopped_and_what_was_wasted():
+    """Both workers' batches are waited for; what ran before counts; nobody was killed."""
+    cluster = Cluster(workers=2, grace_s=5.0)
+    cluster.submit(reduce_plan(2, seconds=10.0))
+    cluster.tell(Cancel(now_s=0.0, job=1))
+    cluster.pool.now_s = 0.25
+    cluster.tell(*cluster.pool.finish(1))
+    assert not cluster.pool.stops
+    cluster.pool.now_s = 0.75
+    cluster.tell(*cluster.pool.finish(2, heed=False))
+    assert cluster.pool.stops == {1: [Stop(0.75, 1.0, 0)]}
+    assert cluster.scheduler.snapshot().wasted_s["cancelled"] == 1.0
+
+
+def test_a_cancelled_job_that_no_worker_has_stopped_at_once():
+    """What it had done until then is wasted all the same."""
+    cluster = Cluster(workers=0)
+    cluster.submit(reduce_plan(2))
+    cluster.tell(Cancel(now_s=0.0, job=1))
+    assert cluster.pool.stops == {1: [Stop(0.0, 0.0, 0)]}
+
+
+def test_what_a_cancelled_job_had_done_counts_as_wasted():
+    """Worker seconds of its tasks that ran, of which nothing comes any more."""
+    cluster = Cluster(workers=1)
+    cluster.submit(reduce_plan(2, seconds=1.0))
+    cluster.finish(1)
+    cluster.tell(Cancel(now_s=2.0, job=1))
+    (commands,) = cluster.pool.workers.values()
+    while commands.queue:
+        cluster.tell(*cluster.pool.finish(1))
+    ((stop,),) = cluster.pool.stops.values()
+    assert stop.wasted_s == cluster.scheduler.snapshot().wasted_s["cancelled"] > 0.9
+
+
+def test_jobs_with_results_say_nothing_of_stopping():
+    """Only those that ended without."""
+    cluster = Cluster()
+    cluster.submit(reduce_plan(4))
+    cluster.drain()
+    assert not cluster.pool.stops
 
 
 def test_the_grace_period_of_a_queued_batch_starts_with_it():

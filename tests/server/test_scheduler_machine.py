@@ -259,6 +259,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert not any(b.tasks for b in self.scheduler._board.accounts.backlog.values())
         assert not self.scheduler._board.accounts.suspects
         assert not self.scheduler._stragglers._copies
+        assert not len(self.scheduler._stopping)
+        failed = {job for job, ((error, _),) in self.pool.replies.items() if error is not None}
+        assert dict.fromkeys(failed, 1) == {j: len(own) for j, own in self.pool.stops.items()}
 
 
 TestScheduler = SchedulerMachine.TestCase

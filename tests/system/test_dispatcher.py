@@ -19,8 +19,8 @@ from tests.system.running_link import RunningLink, wait_for
 
 Links = Callable[[int], RunningLink]
 
-ENDLESS = whole_plan(chain_graph(100, 50_000))
-"""Minutes of short calls."""
+ENDLESS = whole_plan(chain_graph(300, 5000))
+"""Tens of seconds of short calls, few enough to be compiled in a moment."""
 LONG_CALL_SIZE = 6000
 LONG_CALL = whole_plan(chain_graph(LONG_CALL_SIZE, 1))
 """One call that takes tens of seconds."""
@@ -49,7 +49,7 @@ def test_cancelling_the_caller_stops_the_task_on_its_worker(links: Links):
     """A program between two calls sees the flag: its worker is free again, and alive."""
     link = links(1)
     lost = link.until(lambda f: f.running_tasks == 0).workers_lost
-    job = link.submit(ENDLESS, [rotation(100)])
+    job = link.submit(ENDLESS, [rotation(300)])
     link.until(lambda f: f.running_tasks == 1)
     job.cancel()
     link.until(lambda f: f.running_tasks == 0 and f.workers["cpu", "idle"] == 1)
@@ -61,7 +61,7 @@ def test_a_deadline_stops_the_task_on_its_worker(links: Links):
     """The job fails with DeadlineExceeded and the worker goes on to the next."""
     link = links(1)
     with pytest.raises(DeadlineExceeded):
-        link.run(ENDLESS, [rotation(100)], deadline_s=1.0)
+        link.run(ENDLESS, [rotation(300)], deadline_s=1.0)
     link.until(lambda f: f.running_tasks == 0 and f.workers["cpu", "idle"] == 1)
     plan, inputs = loss_plan(300, 4, 2), loss_inputs(300, 4)
     assert len(link.run(plan, inputs).results) == 2
@@ -83,9 +83,9 @@ def test_a_call_that_outlives_its_grace_period_costs_the_worker(links: Links):
 def test_more_jobs_than_may_be_held_are_refused(ray_address: str):
     """A full link says so at once, with an error that allows a retry."""
     with RunningLink(workers=1, ray_address=ray_address, queue_jobs=2) as link:
-        held = [link.submit(ENDLESS, [rotation(100)]) for _ in range(2)]
+        held = [link.submit(ENDLESS, [rotation(300)]) for _ in range(2)]
         with pytest.raises(ServiceError, match="--queue-jobs"):
-            link.run(ENDLESS, [rotation(100)])
+            link.run(ENDLESS, [rotation(300)])
         held[0].cancel()
         wait_for(lambda: link.figures().jobs == 1)
         held[1].cancel()
@@ -99,7 +99,7 @@ def test_a_stop_fails_what_is_held_and_leaves_nothing():
     with RunningLink(workers=2) as link:
         own = [folder.path for folder in link.link._folders]
         assert all(path.exists() for path in own)
-        job = link.submit(ENDLESS, [rotation(100)])
+        job = link.submit(ENDLESS, [rotation(300)])
         link.until(lambda f: f.running_tasks == 1)
         session = link.link.pid
         assert session is not None

@@ -16,7 +16,7 @@ from pullback.remote.descriptions import PlanReport, ServerInfo, parse_plan, par
 from pullback.remote.remote_tensor import RemoteTensor, Upload
 from pullback.remote.reply import parse_graph_handle, parse_result
 from pullback.remote.request import JobEncoder, Prepared, Request, as_array, as_tensor
-from pullback.remote.retry import RetryPolicy
+from pullback.remote.retry import GRACE_S, RetryPolicy
 from pullback.remote.sent import Entry, Sent
 from pullback.remote.steps import Call, Compute, Pause, Steps
 from pullback_graph.codec import encode_graph, tensor_hash
@@ -66,7 +66,7 @@ class Conversation:
             PullbackError: what the service raised, or why it could not be reached.
         """
         until_s = self.until(job.options.deadline_s)
-        data = yield from self._answered("Evaluate", job, until_s)
+        data = yield from self._answered("Evaluate", job, until_s, GRACE_S)
         return parse_result(data, job.id, self.address)
 
     def plan(self, job: Job) -> Steps[PlanReport]:
@@ -162,9 +162,18 @@ class Conversation:
         return False
 
     def call(
-        self, method: str, request: bytes | Upload, until_s: float | None, *, patient: bool = True
+        self,
+        method: str,
+        request: bytes | Upload,
+        until_s: float | None,
+        *,
+        patient: bool = True,
+        grace_s: float = 0.0,
     ) -> Steps[bytes]:
         """The reply's bytes; tried again as the retry policy says.
+
+        Args:
+            grace_s: time for the service to say by itself that the deadline has passed.
 
         Raises:
             PullbackError: the call failed, for good or for too long.
@@ -174,7 +183,8 @@ class Conversation:
             attempt += 1
             remaining_s = self._remaining_s(until_s)
             try:
-                reply: bytes = yield Call(method, request, remaining_s)
+                timeout_s = None if remaining_s is None else remaining_s + grace_s
+                reply: bytes = yield Call(method, request, timeout_s)
                 return reply
             except ServiceError as error:
                 remaining_s = None if until_s is None else until_s - self.clock()
@@ -189,13 +199,15 @@ class Conversation:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _answered(self, method: str, job: Job, until_s: float | None) -> Steps[bytes]:
+    def _answered(
+        self, method: str, job: Job, until_s: float | None, grace_s: float = 0.0
+    ) -> Steps[bytes]:
         """The reply to a job; what the service has dropped is sent again, once."""
         again = False
         while True:
             request = yield from self.request(job, until_s, named=again)
             try:
-                reply = yield from self.call(method, request.data, until_s)
+                reply = yield from self.call(method, request.data, until_s, grace_s=grace_s)
             except NotFoundError:
                 if again or not self.forget(request):
                     raise

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 from typing import TypeAlias
 
 from pullback.remote.request import Request
-from pullback.remote.retry import RetryPolicy
+from pullback.remote.retry import GRACE_S, RetryPolicy
 from pullback_graph.errors import DeadlineExceeded, PullbackError
 from pullback_graph.job import Job, Result
 
@@ -25,9 +25,6 @@ Outcome: TypeAlias = "Result | PullbackError"
 
 IN_FLIGHT = 512
 """Jobs under way at once, if the caller says nothing else."""
-
-GRACE_S = 1.0
-"""How long after its deadline a job is still left to the service, which says more of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from pullback_graph.errors import PullbackError
 
+GRACE_S = 3.0
+"""How long after its deadline a job is still left to the service, which says more of it: when it
+stopped on its workers, and what that wasted."""
 LONGEST_HINT_S = 30.0
 """A server that asks for more patience than this is asked again sooner."""
 

@@ -6,6 +6,8 @@ Whatever is not of the tree leaves as ExecutionError, without a word of what is 
 
 from __future__ import annotations
 
+from math import isfinite
+
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
@@ -21,6 +23,7 @@ from pullback_graph.errors import (
     PullbackError,
     RequestError,
     ServiceError,
+    Stop,
     UnsupportedError,
 )
 
@@ -64,6 +67,8 @@ def error_to_status(error: BaseException) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=kind.__name__, domain=DOMAIN)
     info.metadata["field"] = field
     info.metadata["retryable"] = "true" if kind.retryable else "false"
+    if known.stop is not None:
+        info.metadata.update({name: repr(value) for name, value in known.stop._asdict().items()})
     status.details.add().Pack(info)
     if known.retry_after_s is not None:
         retry = error_details_pb2.RetryInfo()
@@ -87,7 +92,24 @@ def status_to_error(status: status_pb2.Status | bytes) -> PullbackError:
     name, field = _named(status)
     kind = ERRORS.get(name) or _BY_CODE.get(status.code, PullbackError)
     message = status.message or f"the server gave no reason (code {status.code})"
-    return kind(message, field=field, retry_after_s=_retry_after_s(status))
+    error = kind(message, field=field, retry_after_s=_retry_after_s(status))
+    error.stop = _stop(status)
+    return error
+
+
+def _stop(status: status_pb2.Status) -> Stop | None:
+    """How the job ended on its workers, if the sender says so and makes sense."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        try:
+            if detail.Unpack(info) and info.domain == DOMAIN and "stopped_s" in info.metadata:
+                stopped_s, wasted_s = (float(info.metadata[n]) for n in ("stopped_s", "wasted_s"))
+                killed = int(info.metadata["workers_killed"])
+                told = all([isfinite(v) and v >= 0 for v in (stopped_s, wasted_s, killed)])
+                return Stop(stopped_s, wasted_s, killed) if told else None
+        except (DecodeError, ValueError):
+            continue
+    return None
 
 
 def _retry_after_s(status: status_pb2.Status) -> float | None:

@@ -6,14 +6,16 @@ Runs on one event loop, so that the scheduler sees events one after another.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
 from typing import NamedTuple
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import Cancelled, DeadlineExceeded, PullbackError, Stop
 from pullback_graph.job import NDArray
+from pullback_server.called_off import telling_s, told
 from pullback_server.held_input import HeldInput, cut
 from pullback_server.planner.plan import JobInput, Source
 from pullback_server.pool import Pool
@@ -29,11 +31,13 @@ from pullback_server.scheduler import (
     Scheduler,
     Settings,
     Snapshot,
+    Stopped,
     Submitted,
     Tick,
 )
 from pullback_server.traffic import Traffic
 
+LOG = logging.getLogger(__name__)
 TICK_S = 0.05
 SHORTEST_TICK_S = 2e-3
 
@@ -52,6 +56,8 @@ class _Waiting:
 
     plan: Dependencies
     answer: asyncio.Future[tuple[JobStatistics, PoolJob]]
+    stop: asyncio.Future[Stop]
+    error: PullbackError | None = None
 
 
 class Engine:
@@ -61,6 +67,8 @@ class Engine:
         self.pool = Pool(pool, self.tell, monotonic)
         self._scheduler = Scheduler(settings)
         self._jobs: dict[JobId, _Waiting] = {}
+        self._stopping: dict[JobId, _Waiting] = {}
+        self._telling_s = telling_s(settings.grace_s)
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -75,6 +83,8 @@ class Engine:
         for command in self._scheduler.handle(*events):
             if isinstance(command, Reply):
                 self._reply(command)
+            elif isinstance(command, Stopped):
+                self._stopped(command)
             else:
                 self.pool.apply(command)
         self._set_timer()
@@ -104,6 +114,9 @@ class Engine:
     ) -> Answer:
         """Run a plan. Cancelling the caller cancels the job.
 
+        What was called off, by the caller or its deadline, fails when it has stopped on its
+        workers, and says when that was; but it waits no longer than the grace period for it.
+
         Args:
             deadline_s: from now.
 
@@ -112,8 +125,8 @@ class Engine:
         """
         ends_s = None if deadline_s is None else monotonic() + deadline_s
         carriers = await self.pool.inputs.lay_out(plan.plan, inputs)
-        job = next(self._numbers)
-        waiting = _Waiting(plan, asyncio.get_running_loop().create_future())
+        job, loop = next(self._numbers), asyncio.get_running_loop()
+        waiting = _Waiting(plan, loop.create_future(), loop.create_future())
         self._jobs[job] = waiting
         self.pool.open(job, plan, inputs, carriers)
         self.tell(
@@ -132,7 +145,11 @@ class Engine:
         except asyncio.CancelledError:
             if job in self._jobs:
                 self.tell(Cancel(now_s=monotonic(), cause="the caller went away", job=job))
-            raise
+            if waiting.error is None:
+                raise
+            raise await self._told(waiting, waiting.error) from None
+        except (Cancelled, DeadlineExceeded) as error:
+            raise await self._told(waiting, error) from None
         results = [await self._result(source, held) for source in plan.plan.results]
         return Answer(results, statistics, held.traffic)
 
@@ -140,12 +157,34 @@ class Engine:
 
     def _reply(self, command: Reply) -> None:
         waiting = self._jobs.pop(command.job)
+        if command.error is not None:
+            self._stopping[command.job] = waiting
+            waiting.error = _fresh(command.error)
         if waiting.answer.done():
             return
-        if command.error is not None:
-            waiting.answer.set_exception(_fresh(command.error))
+        if waiting.error is not None:
+            waiting.answer.set_exception(waiting.error)
         else:
             waiting.answer.set_result((command.statistics, self.pool.job(command.job)))
+
+    def _stopped(self, command: Stopped) -> None:
+        """Nothing runs any more of a job that failed or was called off."""
+        waiting, stop = self._stopping.pop(command.job), command.stop
+        LOG.info(
+            "job stopped: job=%d error=%s stopped_s=%.3f wasted_s=%.3f workers_killed=%d",
+            command.job,
+            type(waiting.error).__name__,
+            *stop,
+        )
+        if not waiting.stop.done():
+            waiting.stop.set_result(stop)
+
+    async def _told(self, waiting: _Waiting, error: PullbackError) -> PullbackError:
+        """The error of a job that was called off, with its stop if that comes in time."""
+        try:
+            return told(error, await asyncio.wait_for(waiting.stop, self._telling_s))
+        except TimeoutError:
+            return error
 
     async def _result(self, source: Source, held: PoolJob) -> NDArray:
         if not isinstance(source, JobInput):

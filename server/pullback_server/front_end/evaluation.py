@@ -116,17 +116,16 @@ class Evaluation:
     async def on_cluster(self, bound: BoundJob) -> Answer:
         """Have the dispatcher run a bound job, and finish it on a thread."""
         assert self.link is not None, "only a server with workers hands jobs on"
-        flag, plan = bound.arrival.flag, bound.prepared.plan
+        flag = bound.arrival.flag
         flag.check()
-        run = self.link.run(
-            plan,
+        outcome = await self.link.run(
+            bound.prepared.plan,
             bound.arrays,
             deadline_s=flag.remaining_s,
             priority=bound.job.options.priority,
             client=bound.arrival.client,
             sent_ahead=_sent_ahead(bound),
         )
-        outcome = await _within(flag, run)
         _measured(bound, outcome)
         call = partial(finish, bound, outcome.results)
         return await self.threads.run(bound.job.options.priority, call)

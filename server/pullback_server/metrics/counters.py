@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
+from pullback_graph.errors import Stop
 from pullback_graph.job import Metrics
 from pullback_server.metrics import labels
 from pullback_server.metrics.pool_report import PoolReport
@@ -125,6 +126,11 @@ class ServiceCounters:
         """Count a compilation, here or by a worker."""
         executor = labels.member(executor, labels.EXECUTORS, labels.OTHER)
         self._mine.totals.compile_seconds[executor].observe(seconds)
+
+    def job_stopped(self, stop: Stop) -> None:
+        """Count a job that was called off, when nothing of it ran any more."""
+        self._mine.totals.stop_seconds.observe(stop.stopped_s)
+        self._mine.totals.workers_killed += stop.workers_killed
 
     def promotion_ended(self, result: str) -> None:
         """Count a graph tried on XLA; `result` is one of PROMOTIONS."""

@@ -303,6 +303,22 @@ METRICS: tuple[Metric, ...] = (
         lambda r: _one(r.totals.network_bytes),
     ),
     Metric(
+        "pullback_stop_seconds",
+        HISTOGRAM,
+        (),
+        "Seconds from when a job was called off, or its deadline, until none of its tasks ran.",
+        DISPATCHER,
+        lambda r: _one(r.totals.stop_seconds),
+    ),
+    Metric(
+        "pullback_workers_killed_total",
+        COUNTER,
+        (),
+        "Workers killed because a task ran on past the grace period after its job was called off.",
+        DISPATCHER,
+        lambda r: _one(r.totals.workers_killed),
+    ),
+    Metric(
         "pullback_rejected_requests_total",
         COUNTER,
         ("reason",),

@@ -25,6 +25,8 @@ class Totals:
         jobs: jobs answered, by want and outcome.
         job_seconds: a histogram per phase; a job is observed in the phases it spent time in.
         compile_seconds: a histogram per executor.
+        stop_seconds: from when a job was called off to the end of its last task.
+        workers_killed: workers killed because a task ran on then.
         promotions: graphs tried on XLA, by how that ended.
         rejected: requests turned away, by reason.
         worker_busy_s: worker seconds spent in tasks, by kind.
@@ -38,6 +40,7 @@ class Totals:
     compile_seconds: dict[str, Histogram] = field(
         default_factory=lambda: {name: Histogram(SECONDS) for name in labels.EXECUTORS}
     )
+    stop_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     batch_jobs: Histogram = field(default_factory=lambda: Histogram(JOBS))
     promotions: dict[str, int] = field(default_factory=lambda: dict.fromkeys(labels.PROMOTIONS, 0))
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(labels.REASONS, 0))
@@ -58,6 +61,7 @@ class Totals:
     workers_lost: int = 0
     moved_bytes: int = 0
     network_bytes: int = 0
+    workers_killed: int = 0
     dispatcher_restarts: int = 0
 
     def plus(self, other: Totals) -> Totals:

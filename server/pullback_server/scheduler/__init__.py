@@ -11,6 +11,7 @@ from pullback_server.scheduler.commands import (
     Reply,
     Run,
     StartWorker,
+    Stopped,
     StopWorker,
 )
 from pullback_server.scheduler.dependencies import Dependencies
@@ -61,6 +62,7 @@ __all__ = [
     "Snapshot",
     "StartWorker",
     "StopWorker",
+    "Stopped",
     "Submitted",
     "TaskDone",
     "TaskFailed",

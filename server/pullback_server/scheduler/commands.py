@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import PullbackError, Stop
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler.events import BatchId, JobId, WorkerId
 from pullback_server.scheduler.statistics import JobStatistics
@@ -105,3 +105,11 @@ class Reply(Command):
     job: JobId
     statistics: JobStatistics
     error: PullbackError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Command):
+    """Say that nothing runs any more of a job that was answered with an error; once for each."""
+
+    job: JobId
+    stop: Stop

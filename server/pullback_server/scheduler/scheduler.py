@@ -38,6 +38,7 @@ from pullback_server.scheduler.scaling import Scaling
 from pullback_server.scheduler.settings import Settings
 from pullback_server.scheduler.states import Trigger
 from pullback_server.scheduler.statistics import Snapshot
+from pullback_server.scheduler.stopping import StoppingJobs
 from pullback_server.scheduler.stragglers import Stragglers
 from pullback_server.scheduler.worker import Batch, Worker
 
@@ -57,6 +58,7 @@ class Scheduler:
         self._matching = Matching(board, self._end, self._stragglers.arm)
         self._stragglers.matching = self._matching
         self._scaling = Scaling(board, self._matching.refresh)
+        self._stopping = StoppingJobs()
         self._on: dict[type[Event], Callable[[Any], None]] = {
             Submitted: self._submitted,
             WorkerReady: self._worker_ready,
@@ -202,9 +204,12 @@ class Scheduler:
     def _account(self, worker: Worker, batch: Batch, event: BatchEnded, started_s: float) -> None:
         """Count what a batch wasted, and what the way to its worker and back took."""
         wasted_s = event.busy_s - batch.counted_s
+        over = batch.job not in self._jobs
+        if over:
+            self._say(self._stopping.batch_ended(batch.job, wasted_s, event.now_s))
         if batch.superseded:
             self._board.totals.wasted_s["copied"] += max(0.0, wasted_s)
-        elif batch.job not in self._jobs:
+        elif over:
             self._board.totals.wasted_s["cancelled"] += max(0.0, wasted_s)
         elif not batch.unreported:
             overhead_s = event.now_s - started_s - event.busy_s
@@ -218,11 +223,14 @@ class Scheduler:
         if not worker.ready:
             self._scaling.failed(event.now_s)
         self._board.totals.workers_lost += worker.ready
-        oldest = worker.oldest
+        oldest, lost_s = worker.oldest, 0.0
         if oldest is not None:
             lost_s = event.now_s - oldest.oldest_since_s
             self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
         hurt = self._board.forget(worker)
+        for batch in [b for b in worker.batches.values() if b.job not in self._jobs]:
+            own_s, killed = (lost_s, worker.doomed) if batch is oldest else (0.0, False)
+            self._say(self._stopping.batch_ended(batch.job, own_s, event.now_s, killed))
         for batch in worker.batches.values():
             self._lose_batch(batch, event, to_blame=batch is oldest and _guilty(worker))
         for job in hurt:
@@ -262,9 +270,11 @@ class Scheduler:
         job.start(now_s)
         self._matching.drop(job)
         commands.append(Reply(job.id, job.statistics, error))
+        batches = 0
         for holder in sorted(job.touched):
             worker = self._fleet[holder]
             own = [b for b in worker.batches.values() if b.job == job.id]
+            batches += len(own)
             for batch in own:
                 if batch.unreported:
                     batch.cancelled_s = now_s
@@ -273,6 +283,15 @@ class Scheduler:
             if not own:
                 commands.append(Free(holder, job.id))
         commands.append(Free(HERE, job.id))
+        if error is not None:
+            spent_s = job.statistics.spent_s
+            self._board.totals.wasted_s["cancelled"] += spent_s
+            self._say(self._stopping.ended(job.id, batches, spent_s, now_s))
+
+    def _say(self, command: Command | None) -> None:
+        """Give a command, if it is one."""
+        if command is not None:
+            self._board.commands.append(command)
 
     def _return(self, job: Job, batch: Batch, trigger: Trigger, now_s: float) -> None:
         """What a batch did not run is to run again, if it has not been tried too often."""

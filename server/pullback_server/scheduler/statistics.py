@@ -44,6 +44,11 @@ class JobStatistics:
     program_cache_hit: bool = False
     timings: Mapping[int, TaskTiming] = field(default_factory=dict)
 
+    @property
+    def spent_s(self) -> float:
+        """Worker seconds in tasks that counted."""
+        return sum(self.seconds.values()) + self.compiling_s + self.transferring_s
+
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
