@@ -16,7 +16,8 @@ from pullback_graph.graph import Graph
 from pullback_graph.job import Split
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_graph.want import Gradient, Hessian, Jacobian, Vjp, Want
+from pullback_graph.want import Gradient, Hessian, Jacobian, Value, Vjp, Want
+from pullback_server.planner import Phase
 from tests.server.plan_interpreter import assert_computes, planned
 
 BATCH = 37
@@ -149,6 +150,38 @@ def test_batches_that_meet_themselves_are_sharded_unasked(model: Callable[..., A
     assert plan.split.count >= 8
     assert "99%" in plan.reason or "100%" in plan.reason
     assert max(task.peak_bytes for task in plan.tasks) < 8 * rows * rows
+
+
+def unrolled(x: Any, w: Any, u: Any) -> Any:
+    """A recurrence written out: every step adds to the adjoints of the same weights."""
+    state = pnp.zeros((BATCH, 3))
+    for k in range(x.shape[0]):
+        state = pnp.tanh(x[k] @ w + state @ u)
+    return pnp.sum(state**2)
+
+
+def test_what_shards_add_to_one_value_is_added_before_it_travels() -> None:
+    """A partial value a result, not one a step; and the same numbers."""
+    graph = _traced(unrolled, ((9, BATCH, 4), (4, 3), (3, 3)))
+    plan, whole = planned(graph, Gradient(("w", "u")), Split("shard", 4))
+    joins = [task for task in plan.tasks if task.phase is Phase.REDUCE]
+    assert {len(task.graph.outputs) for task in joins} == {3}  # the loss and two adjoints
+    assert_computes(plan, whole)
+
+
+def largest_of_two(x: Any, w: Any) -> Any:
+    """Maxima over the batch, and a maximum of those; then sums of both, and a maximum of those."""
+    z = x @ w
+    tops = pnp.maximum(pnp.max(z, axis=0), pnp.max(-z, axis=0))
+    return pnp.sum(tops) + pnp.max(pnp.maximum(pnp.sum(z, axis=0), pnp.sum(z * z, axis=0)))
+
+
+def test_only_the_joining_row_keeps_values_partial() -> None:
+    """A maximum of maxima is one still; a maximum of sums is not, and waits for them."""
+    plan, whole = planned(_traced(largest_of_two, ((BATCH, 4), (4, 3))), Value(), Split("shard", 4))
+    joins = [task for task in plan.tasks if task.phase is Phase.REDUCE]
+    assert {len(task.graph.outputs) for task in joins} == {3}  # the maximum and two sums
+    assert_computes(plan, whole)
 
 
 def test_a_forced_count_takes_an_axis_that_is_long_enough() -> None:

@@ -34,15 +34,15 @@ def layered(rows: int = 24, size: int = 5) -> Graph:
     return b.build({"loss": _sum(do.square(hidden)), "last": hidden})
 
 
-def recurrent(steps: int = 12) -> Graph:
+def recurrent(steps: int = 12, rows: int = 6) -> Graph:
     """An unrolled recurrence with gates, whose parameters every step shares."""
     b = Builder()
-    x = b.input("x", ArrayType(FLOAT64, (steps, 6, 3)))
+    x = b.input("x", ArrayType(FLOAT64, (steps, rows, 3)))
     w, u = b.input("w", ArrayType(FLOAT64, (3, 3))), b.input("u", ArrayType(FLOAT64, (3, 3)))
-    state = b.input("h", ArrayType(FLOAT64, (6, 3)))
+    state = b.input("h", ArrayType(FLOAT64, (rows, 3)))
     for k in range(steps):
-        now = do.slice(x, starts=(k, 0, 0), stops=(k + 1, 6, 3), steps=(1, 1, 1))
-        now = do.reshape(now, shape=(6, 3))
+        now = do.slice(x, starts=(k, 0, 0), stops=(k + 1, rows, 3), steps=(1, 1, 1))
+        now = do.reshape(now, shape=(rows, 3))
         gate = do.sigmoid(do.matmul(now, w) + do.matmul(state, u))
         state = gate * do.tanh(do.matmul(now, u)) + (1.0 - gate) * state
     return b.build({"loss": _sum(do.square(state))})
@@ -107,6 +107,13 @@ def test_micro_batches_go_through_the_stages(rows: int, want: Want) -> None:
     homes = {task.shard for task in plan.tasks}
     assert homes == {0, 1}
     assert len(plan.tasks) > 4
+    assert_computes(plan, whole, 1e-10)
+
+
+def test_micro_batches_add_up_in_each_stage_what_stages_share() -> None:
+    """The adjoint of weights that every step has is summed along the stages before it is joined."""
+    plan, whole = planned(recurrent(12, 30_000), Gradient(("w", "u", "x")), Split("stage", 3))
+    assert "micro-batches" in plan.reason
     assert_computes(plan, whole, 1e-10)
 
 

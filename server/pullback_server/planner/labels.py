@@ -1,8 +1,9 @@
 """Labels every value of a graph against one group of axes: sharded, whole, or partial.
 
 A value is *sharded* when one of its axes is in the group; where a node contracts that axis its
-result is *partial* until a reduce joins the shards; a node that blocks the axis needs its operand
-*gathered* first. Rounds count the joins on the way: between two joins lies one task a shard.
+result is *partial* until a reduce joins the shards, and what only joins partial values is so in its
+turn: each shard adds its own. A node that blocks the axis needs its operand *gathered* first.
+Rounds count the joins on the way: between two joins lies one task a shard.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pullback_graph.axis_groups import AxisGroups, AxisOf
-from pullback_graph.graph import Graph
+from pullback_graph.graph import Graph, Node
 from pullback_graph.op import Axes, Factors
+from pullback_graph.types import ArrayType
 
 
 class Kind(Enum):
@@ -43,6 +45,7 @@ class Labels:
         sharded_nodes: per node, whether it runs once a shard.
         node_rounds: per node, the round it runs in.
         gathered: values that some node needs joined end to end.
+        joined: partial values that are read as a whole: by later nodes, or as outputs.
         gathered_operands: per node, the positions of operands that it needs so: sharded ones that
             it blocks, or meets along another factor than the one it runs along.
         cut_operands: per node, the positions of whole operands it wants a block of, with the axis:
@@ -54,6 +57,7 @@ class Labels:
     sharded_nodes: tuple[bool, ...]
     node_rounds: tuple[int, ...]
     gathered: frozenset[int]
+    joined: frozenset[int]
     gathered_operands: tuple[frozenset[int], ...]
     cut_operands: tuple[Mapping[int, int], ...]
     length: int
@@ -77,22 +81,24 @@ def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels
         met = _met(node.operands, axes, labels, node_axes, made)
         factor = _factor(met, node_axes)
         results = range(first, first + len(node.types))
-        creates = not met and _created(axes, results, node_axes) is not None
-        runs_sharded = factor is not None or creates
+        join = _join(node, graph.types, labels)
+        creates = not met and not join and _created(axes, results, node_axes) is not None
+        runs_sharded = factor is not None or creates or bool(join)
         if not node.operands and not runs_sharded:
             made.update(results)
         joined = frozenset(k for k, own in met.items() if factor is None or own != factor)
         waits = [
             _ready_round(labels[i], k in joined and i >= given) for k, i in enumerate(node.operands)
         ]
-        round = max(waits, default=0)
+        round = labels[node.operands[0]].round if join else max(waits, default=0)
         for offset, value in enumerate(results):
             own_axes = node_axes.results[offset]
             along = [a for a in axes[value] if factor is not None and own_axes[a] == factor]
             if creates:
                 along = _created_axes(axes[value], own_axes, node_axes)
             axis = along[0] if along else -1
-            labels.append(_result(axis, node_axes, factor, round, runs_sharded))
+            made_here = _result(axis, node_axes, factor, round, runs_sharded)
+            labels.append(Label(Kind.PARTIAL, round, join=join) if join else made_here)
         gathered |= {node.operands[k] for k in joined}
         sharded.append(runs_sharded)
         rounds.append(round)
@@ -103,10 +109,28 @@ def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels
         tuple(sharded),
         tuple(rounds),
         frozenset(gathered),
+        _joined(graph, labels, rounds),
         tuple(whole),
         tuple(cuts),
         length,
     )
+
+
+def _join(node: Node, types: Sequence[ArrayType], labels: Sequence[Label]) -> str:
+    """The row a node is where it joins the partial values of one round as reduces will; or ""."""
+    met = {labels[i] for i in node.operands}
+    if len(met) != 1 or any(types[i] != node.types[0] for i in node.operands):
+        return ""
+    (own,) = met
+    return own.join if own.kind is Kind.PARTIAL and own.join == node.op.name else ""
+
+
+def _joined(graph: Graph, labels: Sequence[Label], rounds: Sequence[int]) -> frozenset[int]:
+    """The partial values that nodes of later rounds read, or that are outputs."""
+    read = {item.value for item in graph.outputs}
+    for node, round in zip(graph.nodes, rounds, strict=True):
+        read.update([i for i in node.operands if labels[i].round < round])
+    return frozenset([i for i in read if labels[i].kind is Kind.PARTIAL])
 
 
 def _axes_in_group(

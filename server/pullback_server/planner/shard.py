@@ -127,7 +127,7 @@ class ShardSplit:
     def _add_joins(self, round: int) -> None:
         """The reduce trees and gathers of what the round's shards gave."""
         values = [v for v in self._blocks_of if self.labels.values[v].round == round]
-        partial = [v for v in values if self.labels.values[v].kind is Kind.PARTIAL]
+        partial = [v for v in values if v in self.labels.joined]
         for stage, own in self._by_stage(partial).items():
             sources = [[self._blocks_of[v][s] for v in own] for s in range(len(self.ranges))]
             joined = self._reduce_tree(own, sources, stage)
@@ -186,6 +186,8 @@ class ShardSplit:
 
     def _block_source(self, value: int, shard: int, block: Range) -> Source:
         label = self.labels.values[value]
+        if label.kind is Kind.PARTIAL and value not in self._whole:
+            return self._blocks_of[value][shard]  # of a stage before this one, in the same round
         if label.kind is not Kind.SHARDED:
             return self._whole_source(value)
         if value >= len(self.graph.inputs):

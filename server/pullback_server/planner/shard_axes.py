@@ -122,7 +122,7 @@ def _candidate(graph: Graph, labels: Labels, title: str) -> Candidate:
 
 def _moves_whole(graph: Graph, label: Label, value: int, labels: Labels) -> bool:
     """Whether all of a value moves: partial sums, what is gathered, inputs every shard needs."""
-    if label.kind is Kind.PARTIAL or value in labels.gathered:
+    if value in labels.joined or value in labels.gathered:
         return True
     return value < len(graph.inputs) and label.kind is Kind.WHOLE
 
