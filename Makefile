@@ -85,7 +85,7 @@ slow: .venv/.torch
 
 # The tests of the compiling executor on the GPU, and those that need one; JAX's CUDA build is large.
 gpu: .venv/.gpu
-	JAX_PLATFORMS=cuda,cpu $(BIN)/python -m pytest tests/gpu tests/worker/test_xla_executor.py
+	JAX_PLATFORMS=cuda,cpu XLA_PYTHON_CLIENT_PREALLOCATE=false $(BIN)/python -m pytest tests/gpu tests/worker/test_xla_executor.py
 
 proto: $(PROTO_READY)
 	.venv-proto/bin/python proto/generate.py
