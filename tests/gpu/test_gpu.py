@@ -136,11 +136,11 @@ def test_a_killed_gpu_worker_changes_no_bit(server: RunningServer):
 def test_what_does_not_fit_the_gpu_says_so(server: RunningServer):
     """A typed error with the numbers, and the workers live on."""
     graph = pb.trace(lambda x: pnp.sum(pnp.sin(x[:, None] * x)), np.ones(4, np.float32))
-    big = np.ones(200_000, np.float32)
+    big = np.ones(46_000)  # 17 GB squared, which a sort holds several times
     with pb.connect(server.address) as service:
         large = pb.trace(lambda x: pnp.linalg.norm(pnp.sort(x[:, None] * x, axis=0)), big)
         with pytest.raises((OutOfMemory, pb.LimitExceeded), match="bytes"):
             service.evaluate(large, {"x": big}, device="gpu", split="none", executor="xla")
         found = service.evaluate(graph, {"x": np.ones(4, np.float32)}, device="gpu")
         assert found.outputs
-    assert server.metrics().get("pullback_workers_lost_total", 0) <= 1
+    server.wait_for_workers(3)

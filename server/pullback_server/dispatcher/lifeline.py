@@ -29,10 +29,15 @@ def watch_parent(on_end: Callable[[], None]) -> None:
 
 
 def leave_nothing(folders: Sequence[str]) -> None:
-    """End every other process of this session, remove the folders, and end this process."""
-    end_session(os.getsid(0), spare=os.getpid())
+    """End every other process of this session, remove the folders, and end this process.
+
+    Its main thread may be starting Ray meanwhile: what came up since is ended at the last.
+    """
+    session, own = os.getsid(0), os.getpid()
+    end_session(session, spare=own)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+    end_session(session, spare=own)
     os._exit(0)
 
 
