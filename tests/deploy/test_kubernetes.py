@@ -86,3 +86,21 @@ def test_only_groups_that_compute_have_processors():
     assert [group["rayStartParams"]["num-cpus"] for group in idle] == ["0", "0"]
     assert all("num-cpus" not in GROUPS[name]["rayStartParams"] for name in ("cpu", "gpu"))
     assert GROUPS["gpu"]["minReplicas"] == 0
+
+
+def test_the_operator_asks_nothing_that_the_image_cannot_answer():
+    """Where a Ray container has no probes, KubeRay asks the dashboard, which is not installed."""
+    specs = [SPEC["headGroupSpec"], *SPEC["workerGroupSpecs"]]
+    for spec in specs:
+        container = spec["template"]["spec"]["containers"][0]
+        port = container["readinessProbe"]["tcpSocket"]["port"]
+        assert container["livenessProbe"]["tcpSocket"] == {"port": port}
+        named = {item["name"]: item["containerPort"] for item in container.get("ports", ())}
+        answering = spec["rayStartParams"]["node-manager-port"]
+        assert named.get(port) == 6379 or str(port) == answering
+
+
+def test_a_server_that_ended_is_started_again():
+    """Ray's second autoscaler, its default, has KubeRay make pods that never restart containers."""
+    assert SPEC["autoscalerOptions"]["version"] == "v1"
+    assert "restartPolicy" not in FRONT_END["spec"]
