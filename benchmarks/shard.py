@@ -15,7 +15,8 @@ import numpy as np
 
 import pullback as pb
 from benchmarks.classifier import NAMES, NDArray, Sizes, loss
-from benchmarks.hand_written_ray import Group, Shard, ray_of, shards_of
+from benchmarks.classifier_by_hand import Shard, shards_of
+from benchmarks.hand_written_ray import Group, ray_of
 from benchmarks.report import Figure, Goal, Report, Request
 from benchmarks.shard_peers import Gradient, shard_peers
 from benchmarks.timing import Samples, interleaved

@@ -17,7 +17,8 @@ from ray.util import ActorPool
 from threadpoolctl import threadpool_limits
 
 from benchmarks.classifier import NDArray
-from benchmarks.hand_written_ray import Shard, Weights, Worker, added, sum_of_losses
+from benchmarks.classifier_by_hand import Shard, Weights, added, sum_of_losses
+from benchmarks.hand_written_ray import Worker
 
 Gradient: TypeAlias = Callable[[Sequence[NDArray]], "tuple[float, Sequence[NDArray]]"]
 """Weights -> value and gradient."""

@@ -4,8 +4,8 @@ import numpy as np
 
 import pullback as pb
 from benchmarks import classifier, least_squares
+from benchmarks.classifier_by_hand import added, shards_of, sum_of_losses
 from benchmarks.expressions import small_graphs
-from benchmarks.hand_written_ray import added, shards_of, sum_of_losses
 
 SIZES = classifier.Sizes(rows=21, inputs=5, hidden=4, classes=3)
 
