@@ -36,6 +36,12 @@ CALLS_BESIDE_JOBS = 256
 """Calls of other kinds (streams, uploads, health) that may be open beside unary jobs."""
 LOG = logging.getLogger(__name__)
 
+KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 60_000),  # a client that is gone is noticed, and its jobs let go
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),  # clients may ask as well
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -81,6 +87,7 @@ class Server:
                 ("grpc.max_receive_message_length", config.message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                *KEEPALIVE,
             ],
         )
 

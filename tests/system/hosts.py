@@ -1,7 +1,9 @@
 """Hosts on one machine: network, process and mount namespaces of their own, joined by a bridge.
 
 What runs on a host sees the host's address, processes, /tmp and shared memory alone. A host is lost
-as a machine is: everything on it ends at once. Needs root, util-linux and Debian's iproute2.
+as a machine is: everything on it ends at once. Its cable is one of the kernel's, which has a rate,
+or one of ours, which has latency and loss and can be cut (`link.py`; few kernels have netem).
+Needs root, util-linux and Debian's iproute2.
 """
 
 from __future__ import annotations
@@ -9,16 +11,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from pathlib import Path
 
 NETWORK = IPv4Network("10.213.86.0/24")
 """Not routed anywhere: the bridge that carries it has no way out."""
 BRIDGE_ADDRESS, *HOST_ADDRESSES = [str(address) for address in NETWORK.hosts()]
 BRIDGE = "pullback0"
 TOOLS = ("ip", "tc", "unshare", "nsenter")
+LINK = Path(__file__).with_name("link.py")
 OWN_FOLDERS = "mount -t tmpfs tmpfs /tmp && mount -t tmpfs -o size=1g tmpfs /dev/shm"
 """Ray finds machines by what lies there."""
 
@@ -31,14 +36,24 @@ def can_make_hosts() -> bool:
     return probe.returncode == 0
 
 
+def can_impair() -> bool:
+    """Whether their cables may have latency and loss besides."""
+    return can_make_hosts() and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host: its name, its address, its cable, and its first process, which all end with."""
+    """A host: its name, its address, its cable, and its first process, which all end with.
+
+    Attributes:
+        link: what carries its frames, where the kernel does not.
+    """
 
     name: str
     address: str
     cable: str
     first: subprocess.Popen[bytes]
+    link: subprocess.Popen[bytes] | None = None
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, *words: str) -> list[str]:
@@ -63,6 +78,8 @@ class Host:
         self.first.kill()
         for process in (self.first, *self.started):
             process.wait()
+        if self.link is not None:
+            self.link.communicate()
         _try("ip", "link", "del", self.cable)
 
     def limit_rate(self, megabits_per_s: int) -> None:
@@ -70,22 +87,25 @@ class Host:
         shape = ["tbf", "rate", f"{megabits_per_s}mbit", "burst", "256k", "latency", "50ms"]
         _run(*self.command("tc", "qdisc", "replace", "dev", "eth0", "root", *shape))
 
-    def delay(self, latency_ms: float, loss: float) -> None:
-        """Let what leaves this host come later, and a share of it never.
+    def impair(self, latency_ms: float, loss: float) -> None:
+        """Let what comes and what goes be so much later, and a share of both never arrive."""
+        assert self.link is not None
+        assert self.link.stdin is not None
+        self.link.stdin.write(b"%g %g\n" % (latency_ms, loss))
+        self.link.stdin.flush()
 
-        Raises:
-            RuntimeError: this kernel has no netem.
-        """
-        shape = ["netem", "delay", f"{latency_ms}ms", "loss", f"{100 * loss:g}%"]
-        try:
-            _run(*self.command("tc", "qdisc", "replace", "dev", "eth0", "root", *shape))
-        except subprocess.CalledProcessError as error:
-            raise RuntimeError("this kernel has no netem, which latency and loss need") from error
+    def cut(self) -> None:
+        """Let nothing through, either way."""
+        self.impair(0.0, 1.0)
 
 
 @contextmanager
-def hosts(*names: str) -> Iterator[Sequence[Host]]:
-    """Hosts of these names for as long as the block lasts; this process reaches all of them."""
+def hosts(*names: str, impaired: bool = False) -> Iterator[Sequence[Host]]:
+    """Hosts of these names for as long as the block lasts; this process reaches all of them.
+
+    Args:
+        impaired: whether their cables are ours, with a latency and a loss that are zero at first.
+    """
     _try("ip", "link", "del", BRIDGE)
     with ExitStack() as stack:
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
@@ -94,12 +114,12 @@ def hosts(*names: str) -> Iterator[Sequence[Host]]:
         _run("ip", "link", "set", BRIDGE, "up")
         made = []
         for number, name in enumerate(names):
-            made.append(_host(name, HOST_ADDRESSES[number], f"{BRIDGE}-{number}"))
+            made.append(_host(name, HOST_ADDRESSES[number], f"{BRIDGE}-{number}", impaired))
             stack.callback(made[-1].lose)
         yield made
 
 
-def _host(name: str, address: str, cable: str) -> Host:
+def _host(name: str, address: str, cable: str, impaired: bool) -> Host:
     """Make a host and lay a cable from it to the bridge."""
     first = subprocess.Popen(
         ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc",
@@ -112,10 +132,9 @@ def _host(name: str, address: str, cable: str) -> Host:
     if ready != b"ready":
         first.kill()
         raise RuntimeError(f"host {name} could not be made")
-    host = Host(name, address, cable, first)
-    _try("ip", "link", "del", cable)
     (inside,) = _children(first.pid)
-    _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", inside)
+    link = _lay(cable, inside, impaired)
+    host = Host(name, address, cable, first, link)
     _run("ip", "link", "set", cable, "master", BRIDGE, "up")
     # Ray finds a machine's address by the way to the world, which nothing here goes.
     for words in (
@@ -126,6 +145,22 @@ def _host(name: str, address: str, cable: str) -> Host:
     ):
         _run(*host.command("ip", *words))
     return host
+
+
+def _lay(cable: str, inside: str, impaired: bool) -> subprocess.Popen[bytes] | None:
+    """Make both ends of a cable, the far one inside a namespace; what carries frames, if any."""
+    _try("ip", "link", "del", cable)
+    if not impaired:
+        _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", inside)
+        return None
+    far = f"{cable}-far"
+    link = subprocess.Popen(
+        [sys.executable, str(LINK), cable, far], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert link.stdout is not None
+    assert link.stdout.readline() == b"ready\n"
+    _run("ip", "link", "set", far, "netns", inside, "name", "eth0")
+    return link
 
 
 def _children(process: int) -> list[str]:
