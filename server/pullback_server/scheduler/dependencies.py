@@ -17,6 +17,7 @@ class Dependencies:
     """The edges of a plan.
 
     Attributes:
+        tasks: those of the plan, in topological order.
         outputs: per task, its values.
         operands: per task, the values of other tasks it reads, each once; the very objects of
             `outputs`, which makes them quick to look up.
@@ -33,6 +34,7 @@ class Dependencies:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.tasks = plan.tasks
         self.outputs = [
             tuple([TaskOutput(task, k) for k in range(len(own.graph.outputs))])
             for task, own in enumerate(plan.tasks)
@@ -54,11 +56,6 @@ class Dependencies:
     def _values(self, task: Task) -> tuple[TaskOutput, ...]:
         sources = [source for source in task.operands if isinstance(source, TaskOutput)]
         return tuple([self.outputs[task][output] for task, output in dict.fromkeys(sources)])
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """The tasks, in topological order."""
-        return self.plan.tasks
 
     @cached_property
     def fingerprints(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count, islice
@@ -58,6 +58,7 @@ class Fleet:
         held_bytes: what each holds of values, over all jobs.
         batches: how many are in flight.
         generation: a number that is another whenever workers came or went.
+        get: a worker, if there is such a one.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class Fleet:
         self.batches = 0
         self.generation = next(_GENERATIONS)
         self._workers: dict[WorkerId, Worker] = {}
+        self.get: Callable[[WorkerId], Worker | None] = self._workers.get
         self._kinds = {kind: Kind() for kind in Placement}
         self._programs: dict[str, set[WorkerId]] = {}
 
@@ -73,10 +75,6 @@ class Fleet:
 
     def __getitem__(self, worker: WorkerId) -> Worker:
         return self._workers[worker]
-
-    def get(self, worker: WorkerId) -> Worker | None:
-        """A worker, if there is such a one."""
-        return self._workers.get(worker)
 
     @property
     def is_alive(self) -> bool:

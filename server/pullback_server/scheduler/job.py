@@ -217,7 +217,7 @@ class Job:
         """
         if self.laid:
             self._lost_homes.add(worker)
-        waiting = [ready for ready in self.ready.values() if ready.count(worker)]
+        waiting = [ready for ready in self.ready.values() if worker in ready.counts]
         if worker not in self.touched and not waiting:
             return False
         self.touched.discard(worker)
@@ -344,8 +344,10 @@ class Job:
             if readers.get(value):
                 return
         self._move(task, Trigger.LAST_USED)
+        held = self.held.holders
         for value in outputs:
-            self._drop(value)
+            if value in held:
+                self._drop(value)
 
     def _home(self, task: int) -> WorkerId:
         """The worker that holds most of what the task reads; its shard's where that is a tie.

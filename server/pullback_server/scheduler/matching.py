@@ -81,15 +81,15 @@ class Matching:
                 shares.add(job.id, job.sequence, self._flows(job, placement)[0])
             else:
                 shares.discard(job.id)
-            self._refresh_loose(job, placement)
+            self._refresh_loose(job, placement, ready)
 
-    def _refresh_loose(self, job: Job, placement: Placement) -> None:
+    def _refresh_loose(self, job: Job, placement: Placement, ready: ReadyTasks) -> None:
         """Whether a job has tasks that no worker in particular is for."""
-        if job.ready[placement].count(ANYWHERE):
-            flow = self._flows(job, placement)[1]
-            self._loose[placement].add(job.id, job.sequence, flow)
-        else:
-            self._loose[placement].discard(job.id)
+        loose = self._loose[placement]
+        if ANYWHERE not in ready.counts:
+            loose.discard(job.id)
+        elif job.id not in loose.waiting:
+            loose.add(job.id, job.sequence, self._flows(job, placement)[1])
 
     def drop(self, job: Job) -> None:
         """A job is over."""
@@ -106,7 +106,7 @@ class Matching:
             for job in self._board.accounts.homes.of(worker):
                 if job in self._set_aside:
                     self.refresh(self._board.jobs[job])
-        for job in [*islice(self._misfits, MOST_MISFITS_TRIED)]:
+        for job in [*islice(self._misfits, MOST_MISFITS_TRIED)] if self._misfits else ():
             self.refresh(self._board.jobs[job])
 
     # --- what it does -----------------------------------------------------------------------------
@@ -114,10 +114,10 @@ class Matching:
     def dispatch(self, now_s: float) -> None:
         """Give every idle worker a batch, then those that will soon be idle a second."""
         for placement, shares in self._shares.items():
-            if not shares:
+            if not shares.waiting:
                 continue
             self._fill_idle(placement, shares, now_s)
-            if shares and not self._board.accounts.suspects:  # suspects want idle workers
+            if shares.waiting and not self._board.accounts.suspects:  # suspects want idle workers
                 self._queue_behind(placement, shares, now_s)
 
     def _fill_idle(self, placement: Placement, shares: Shares, now_s: float) -> None:
@@ -143,16 +143,19 @@ class Matching:
         homes = self._homes_among(ready, idle)
         if homes is not None:
             return fleet[homes]
-        if ready.count(ANYWHERE) or ready.count(SUSPECT):
+        if ANYWHERE in ready.counts or SUSPECT in ready.counts:
             roomy = self._roomy(job, ready, kind)
             return roomy or fleet.first_idle(kind)
         return fleet.first_idle(kind)
 
     def _homes_among(self, ready: ReadyTasks, idle: set[WorkerId]) -> WorkerId | None:
         """An idle worker that tasks belong to; the fewer of the two are gone through."""
-        if ready.home_count < len(idle):
-            return next((home for home in ready.homes() if home in idle), None)
-        return next((worker for worker in idle if ready.count(worker)), None)
+        if len(ready.counts) < len(idle):
+            return ready.first_home_in(idle)
+        for worker in idle:
+            if worker in ready.counts:
+                return worker
+        return None
 
     def _roomy(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker | None:
         """An idle worker with the program and with room; else one with room."""
@@ -187,7 +190,7 @@ class Matching:
         called.clear()
         left = MOST_WORKERS_TRIED
         for number in [*first, *islice(soon, 2 * left)]:
-            if not left or not shares:
+            if not left or not shares.waiting:
                 return
             if number in soon and not self._give_second(fleet[number], placement, now_s):
                 left -= 1
@@ -202,7 +205,7 @@ class Matching:
         for job in self._candidates(worker, placement):
             ready = job.ready[placement]
             self._lay(job)
-            if not (ready.count(worker.id) or ready.count(ANYWHERE)):
+            if worker.id not in ready.counts and ANYWHERE not in ready.counts:
                 continue
             choice = self.placer.choose(job, ready, worker, now_s)
             if choice.tasks:
@@ -255,7 +258,7 @@ class Matching:
 
     def _lay(self, job: Job) -> None:
         """Give a job's shards their homes where it came before there were workers."""
-        if job.started or not job.plan.sharded or job.laid:
+        if job.started or job.laid or not job.plan.sharded:
             return
         homes = self.homes(job.plan)
         if homes is not None:
@@ -267,36 +270,36 @@ class Matching:
         batch = self.make_batch(choice, now_s)
         board.totals.retries += job.batch(choice.tasks, worker.id, batch.id)
         job.start(now_s)
-        shares = self._shares[placement]
         for flow in self._flows(job, placement):
             Shares.charge(flow, choice.estimate_s)
-        self._refresh_loose(job, placement)
-        if not job.ready[placement]:
-            shares.discard(job.id)
+        ready = job.ready[placement]
+        self._refresh_loose(job, placement, ready)
+        if not ready:
+            self._shares[placement].discard(job.id)
         self.reconsider(worker.id)
 
     def make_batch(self, choice: Choice, now_s: float, avoid: WorkerId | None = None) -> Batch:
         """The batch of a choice, on its way to its worker."""
         board, job, worker, tasks = self._board, choice.job, choice.worker, choice.tasks
+        plan, kind = job.plan, worker.placement
         calls = calls_of(job, tasks, worker.id)
         fetches = fetches_of(job, tasks, worker.id, avoid)
-        programs = {job.plan.fingerprints[task] for task in tasks}
-        known = board.calibration.knows
+        programs = {plan.fingerprints[task] for task in tasks}
         batch = Batch(
             next(board.batch_ids),
             job.id,
             {call.task: call for call in calls},
             choice.estimate_s,
             now_s,
-            alone=choice.alone,
-            measured=programs <= worker.programs
-            and all(known(program, worker.placement) for program in programs),
-            fetched_bytes=sum([job.plan.size_bytes(fetch.value) for fetch in fetches]),
+            choice.alone,
+            programs <= worker.programs and board.calibration.knows_all(programs, kind),
         )
-        for fetch in fetches:
-            job.held.add(fetch.value, worker.id)
+        for value, _ in fetches:
+            batch.fetched_bytes += plan.size_bytes(value)
+            job.held.add(value, worker.id)
         board.fleet.give(worker, batch, programs)
-        self._arm(worker, now_s)
+        if len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
+            self._arm(worker, now_s)
         board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches))
         return batch
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from pullback_server.planner.plan import Phase, Placement, TaskOutput
 from pullback_server.scheduler.calibration import Calibration
@@ -132,6 +133,8 @@ class Choice:
     def _is_awaited(self, task: int) -> bool:
         """Whether another worker has work for which it waits for a task; who joins may wait."""
         job, here = self.job, (ANYWHERE, self.worker.id)
+        if not job.plan.continuations[task]:
+            return False
         return any(
             [
                 job.states[reader] is _WAITING and job.first_home(reader) not in here
@@ -218,12 +221,13 @@ class Placer:
         """The next batch of a job for a worker; without tasks if it has none for it."""
         choice = Choice(job, worker, self, self.budget_s)
         idle = not worker.batches
-        if idle and ready.count(SUSPECT):
+        if idle and SUSPECT in ready.counts:
             choice.alone = True
             self._fill(choice, ready, SUSPECT)
             choice.alone = bool(choice.tasks)
-        for home in (worker.id, ANYWHERE) if not choice.full else ():
-            self._fill(choice, ready, home)
+        for home in (worker.id, ANYWHERE):
+            if home in ready.counts and not choice.alone:
+                self._fill(choice, ready, home)
         if idle and not choice.tasks:
             self._take_over(choice, ready, now_s)
         return choice
@@ -249,9 +253,9 @@ class Placer:
 
     def _take_over(self, choice: Choice, ready: ReadyTasks, now_s: float) -> None:
         """What an idle worker may take from the busiest other home: up to half, from its end."""
-        homes = {home: self._backlog_s(home, now_s) for home in ready.homes(MOST_HOMES)}
-        for home in sorted(homes, key=homes.__getitem__, reverse=True):
-            taken = self._end_of(home, homes[home], choice, ready)
+        homes = [(self._backlog_s(home, now_s), home) for home in ready.homes(MOST_HOMES)]
+        for backlog_s, home in sorted(homes, key=itemgetter(0), reverse=True):
+            taken = self._end_of(home, backlog_s, choice, ready)
             for task in sorted(taken):
                 choice.add(task)
             if choice.tasks:
@@ -262,7 +266,7 @@ class Placer:
     ) -> list[int]:
         """Tasks at the end of another worker's share that are worth moving here."""
         taken: list[int] = []
-        total_s, most = 0.0, (ready.count(home) + 1) // 2
+        total_s, most = 0.0, (ready.counts[home] + 1) // 2
         while len(taken) < most and total_s < self.budget_s:
             task = ready.take_last(home)
             if task is None:
@@ -283,7 +287,7 @@ class Placer:
         if not self.fits(job, task, worker):
             choice.misfit = task
             return False
-        moved_bytes = sum(job.plan.size_bytes(value) for value in job.plan.operands[task])
+        moved_bytes = sum(map(job.plan.size_bytes, job.plan.operands[task]))
         return backlog_s > self.calibration.move_s(worker.placement, moved_bytes)
 
 
@@ -298,7 +302,7 @@ def _call(job: Job, task: int, tasks: Mapping[int, None], worker: WorkerId) -> C
         outside = [reader for reader in job.unfinished_readers(value) if reader not in tasks]
         if outside:
             keep.append(value.output)
-        if value in results or _read_elsewhere(job, outside, worker):
+        if value in results or (outside and _read_elsewhere(job, outside, worker)):
             send.append(value.output)
     return Call(task, tuple(keep), tuple(send))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -79,6 +79,9 @@ class ReadyTasks:
     Args:
         job: whose tasks they are, for the index.
         index: told of homes that get tasks or have none any more.
+
+    Attributes:
+        counts: how many tasks each home has, of those that have any; to be read alone.
     """
 
     def __init__(self, job: JobId, index: HomeIndex) -> None:
@@ -86,22 +89,13 @@ class ReadyTasks:
         self._index = index
         self._home_of: dict[int, WorkerId] = {}
         self._tasks: dict[WorkerId, deque[int]] = {}
-        self._count: dict[WorkerId, int] = {}
+        self.counts: dict[WorkerId, int] = {}
 
     def __len__(self) -> int:
         return len(self._home_of)
 
     def __contains__(self, task: int) -> bool:
         return task in self._home_of
-
-    def count(self, home: WorkerId) -> int:
-        """How many tasks a home has."""
-        return self._count.get(home, 0)
-
-    @property
-    def home_count(self) -> int:
-        """How many homes have tasks."""
-        return len(self._count)
 
     @property
     def first(self) -> int:
@@ -115,11 +109,11 @@ class ReadyTasks:
     def add(self, task: int, home: WorkerId) -> None:
         """Add a task that is not there."""
         self._home_of[task] = home
-        if home in self._count:
-            self._count[home] += 1
+        if home in self.counts:
+            self.counts[home] += 1
             _insert(self._tasks[home], task)
         else:
-            self._count[home] = 1
+            self.counts[home] = 1
             self._tasks[home] = deque((task,))
             self._index.add(home, self._job)
 
@@ -129,11 +123,11 @@ class ReadyTasks:
         Returns: where it belonged.
         """
         home = self._home_of.pop(task)
-        left = self._count[home] - 1
+        left = self.counts[home] - 1
         if left:
-            self._count[home] = left
+            self.counts[home] = left
         else:
-            del self._count[home]
+            del self.counts[home]
             del self._tasks[home]
             self._index.remove(home, self._job)
         return home
@@ -165,9 +159,17 @@ class ReadyTasks:
         """Return a task that was taken and is not to run now."""
         _insert(self._tasks[self._home_of[task]], task)
 
-    def homes(self, most: int | None = None) -> Iterator[WorkerId]:
-        """The workers that tasks belong to."""
-        return islice((home for home in self._count if home > HERE), most)
+    def homes(self, most: int) -> list[WorkerId]:
+        """The first so many workers that tasks belong to."""
+        no_workers = 2  # that are keys too: ANYWHERE and SUSPECT
+        return [home for home in islice(self.counts, most + no_workers) if home > HERE][:most]
+
+    def first_home_in(self, workers: Container[WorkerId]) -> WorkerId | None:
+        """The first of some workers that tasks belong to."""
+        for home in self.counts:
+            if home in workers:
+                return home
+        return None
 
     def at(self, home: WorkerId) -> tuple[int, ...]:
         """The tasks of one home."""

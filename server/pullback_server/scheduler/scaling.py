@@ -31,6 +31,11 @@ class Scaling:
         self._changed = changed
         self._failed_starts, self._start_after_s = 0, 0.0
         self._serving = board.settings.serving
+        settings = board.settings
+        self._most = [
+            (kind, board.fleet.kind(kind), most) for kind, most in settings.workers.items()
+        ]
+        self._elastic = {k for k, most in settings.workers.items() if settings.least(k) < most}
 
     def wanted(self, kind: Placement) -> int:
         """How many workers of a kind there should be now."""
@@ -52,9 +57,8 @@ class Scaling:
         if now_s < self._start_after_s:
             return
         board = self._board
-        for kind, most in board.settings.workers.items():
-            own = board.fleet.kind(kind)
-            if own.count >= most:
+        for kind, own, most in self._most:
+            if len(own.ready) + own.starting >= most:
                 continue
             for _ in range(self.wanted(kind) - own.count):
                 worker = Worker(next(board.worker_ids), kind)
@@ -74,10 +78,9 @@ class Scaling:
 
     def watch(self, worker: Worker, now_s: float) -> None:
         """A worker has nothing to do from now: see whether that stays so."""
-        settings = self._board.settings
         worker.idle_since_s = now_s
-        if settings.least(worker.placement) < settings.workers[worker.placement]:
-            self._board.alarms.at(now_s + settings.idle_s, self._look, worker.id)
+        if worker.placement in self._elastic:
+            self._board.alarms.at(now_s + self._board.settings.idle_s, self._look, worker.id)
 
     def _look(self, number: int, now_s: float) -> None:
         """Stop a worker that was idle all the time, if there are enough without it."""

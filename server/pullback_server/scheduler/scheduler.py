@@ -192,10 +192,12 @@ class Scheduler:
         job = self._jobs.get(batch.job)
         self._account(worker, batch, event, started_s)
         if job is not None:
-            self._return(job, batch, Trigger.RETURNED, event.now_s)
-        elif all(other.job != batch.job for other in worker.batches.values()):
+            if batch.unreported:
+                self._return(job, batch, Trigger.RETURNED, event.now_s)
+        elif all([other.job != batch.job for other in worker.batches.values()]):
             self._board.commands.append(Free(worker.id, batch.job))
-        self._stragglers.settle(job, batch, event.now_s)
+        if batch.twin is not None:
+            self._stragglers.settle(job, batch, event.now_s)
         self._stragglers.arm(worker, event.now_s)
         self._matching.reconsider(worker.id)
         if not worker.batches:

@@ -57,25 +57,29 @@ class Flow:
 
 
 class Shares:
-    """The jobs that have something to run, in the order of their turn."""
+    """The jobs that have something to run, in the order of their turn.
+
+    Attributes:
+        waiting: those jobs, each with the flow it queues in; to be read alone.
+    """
 
     def __init__(self) -> None:
         self._numbers = count()
         self._root = Flow(None, 1.0, 0, next(self._numbers))
-        self._leaf_of: dict[JobId, Flow] = {}
+        self.waiting: dict[JobId, Flow] = {}
         self._listed: set[JobId] = set()
 
     def __len__(self) -> int:
-        return len(self._leaf_of)
+        return len(self.waiting)
 
     def __contains__(self, job: JobId) -> bool:
-        return job in self._leaf_of
+        return job in self.waiting
 
     def add(self, job: JobId, sequence: int, leaf: Flow) -> None:
         """A job has something to run."""
-        if job in self._leaf_of:
+        if job in self.waiting:
             return
-        self._leaf_of[job] = leaf
+        self.waiting[job] = leaf
         if job not in self._listed:
             self._listed.add(job)
             heappush(leaf.heap, (sequence, job))
@@ -89,12 +93,12 @@ class Shares:
 
     def discard(self, job: JobId) -> None:
         """A job has nothing to run now, or is over."""
-        if self._leaf_of.pop(job, None) is not None and not self._leaf_of:
+        if self.waiting.pop(job, None) is not None and not self.waiting:
             self._head(self._root)  # nobody has work: whoever comes next starts level
 
     def first(self) -> JobId | None:
         """The job whose turn it is."""
-        return self._head(self._root) if self._leaf_of else None
+        return self._head(self._root) if self.waiting else None
 
     @staticmethod
     def turn(leaf: Flow, sequence: int) -> tuple[float, ...]:
@@ -109,12 +113,12 @@ class Shares:
     @staticmethod
     def charge(leaf: Flow, seconds: float) -> None:
         """A job of that flow was given workers' time."""
-        flow = leaf
-        while flow.parent is not None:
-            parent = flow.parent
-            parent.virtual = max(parent.virtual, flow.tag)
+        flow, parent = leaf, leaf.parent
+        while parent is not None:
+            if flow.tag > parent.virtual:
+                parent.virtual = flow.tag
             flow.tag += seconds / flow.weight
-            flow = parent
+            flow, parent = parent, parent.parent
 
     def leaf(self, priority: int, client: str, total_s: float) -> Flow:
         """Where jobs of that kind queue."""
@@ -137,16 +141,10 @@ class Shares:
     def _head(self, flow: Flow) -> JobId | None:
         """The first job of a flow; entries that say what no longer holds are mended on the way."""
         heap = flow.heap
+        if not flow.children:
+            return self._first_of(flow)
         while heap:
-            entry = heap[0]
-            if len(entry) == 2:
-                job: JobId = entry[1]
-                if self._leaf_of.get(job) is flow:
-                    return job
-                heappop(heap)
-                self._listed.discard(job)
-                continue
-            tag, tie, number, child = entry
+            tag, tie, number, child = heap[0]
             if tag != child.tag:
                 heapreplace(heap, (child.tag, tie, number, child))
                 continue
@@ -157,6 +155,17 @@ class Shares:
             child.listed = False
             if not heap:
                 flow.virtual = max(flow.virtual, child.tag)
+        return None
+
+    def _first_of(self, leaf: Flow) -> JobId | None:
+        """The job that came first of those that queue in a leaf."""
+        heap, waiting = leaf.heap, self.waiting
+        while heap:
+            job: JobId = heap[0][1]
+            if waiting.get(job) is leaf:
+                return job
+            heappop(heap)
+            self._listed.discard(job)
         return None
 
 

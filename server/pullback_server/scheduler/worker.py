@@ -88,4 +88,6 @@ class Worker:
     @property
     def oldest(self) -> Batch | None:
         """The batch it is running."""
-        return next(iter(self.batches.values()), None)
+        for batch in self.batches.values():
+            return batch
+        return None
