@@ -99,6 +99,12 @@ def recurrent(x: Any, wi: Any, wh: Any, h: Any) -> Any:
     return pnp.mean(every**2) + pnp.sum(hidden * cell)
 
 
+def pairs(x: Any, w: Any) -> Any:
+    """Neighbours in the batch belong together."""
+    h = pnp.reshape(pnp.tanh(x @ w), (BATCH, 2, 3))
+    return pnp.sum(h[:, 0] * h[:, 1])
+
+
 def each_example(x: Any, w: Any) -> Any:
     """An output an example."""
     return pnp.sum(pnp.tanh(x @ w), axis=1)
@@ -189,6 +195,14 @@ def test_a_forced_count_takes_an_axis_that_is_long_enough() -> None:
     graph = _traced(softmax_over_the_batch, ((BATCH, 5), (5, 3), (BATCH, 3)))
     plan, _ = planned(graph, Gradient(("w",)), Split("shard", 30))
     assert f"length {BATCH}" in plan.reason
+
+
+def test_a_batch_of_pairs_is_cut_between_pairs() -> None:
+    """A reshape splits the batch axis in two: its blocks are of whole pairs, not of another axis."""
+    graph = _traced(pairs, ((2 * BATCH, 5), (5, 3)))
+    plan, whole = planned(graph, Gradient(("w", "x")), Split("shard", 5))
+    assert f"axis 0 of 'x' of length {BATCH}" in plan.reason
+    assert_computes(plan, whole)
 
 
 # --- convolutions ---------------------------------------------------------------------------------

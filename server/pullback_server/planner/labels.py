@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
+from math import gcd
 
 from pullback_graph.axis_groups import AxisGroups, AxisOf
 from pullback_graph.graph import Graph, Node
@@ -63,15 +64,18 @@ class Labels:
     length: int
 
 
-def label(graph: Graph, groups: AxisGroups, root: AxisOf, length: int) -> Labels | None:
-    """Labels for the group of `root`; None where sizes are no multiple of `length`.
+def label(graph: Graph, groups: AxisGroups, root: AxisOf, least: int) -> Labels | None:
+    """Labels for the group of `root`; None where its sizes have no common divisor of `least`.
 
+    Where a reshape splits an axis of 10 into 5 pairs, blocks are of whole pairs: the length is 5.
     A value is cut along one axis, even if the group holds two of its own: similarities of all pairs
     are rows by whole, and what is met along the other axis is gathered. Values that nodes without
     operands make (unit seeds, say) are whole, and the nodes that read them take the shard's block.
     """
-    axes = _axes_in_group(graph, groups, root, length)
-    if axes is None:
+    axes = _axes_in_group(graph, groups, root)
+    sizes = [type.shape[a] for type, own in zip(graph.types, axes, strict=True) for a in own]
+    length = gcd(*sizes)
+    if length < least:
         return None
     given = len(graph.inputs) + len(graph.constants)
     labels = [_given(axes[value]) for value in range(given)]
@@ -134,16 +138,13 @@ def _joined(graph: Graph, labels: Sequence[Label], rounds: Sequence[int]) -> fro
 
 
 def _axes_in_group(
-    graph: Graph, groups: AxisGroups, root: AxisOf, length: int
-) -> list[tuple[int, ...]] | None:
-    """Per value, its axes in the group; None where sizes do not fit."""
-    result = []
-    for value, type in enumerate(graph.types):
-        own = tuple([a for a in range(type.rank) if groups.root(AxisOf(value, a)) == root])
-        if any(type.shape[a] % length for a in own):
-            return None
-        result.append(own)
-    return result
+    graph: Graph, groups: AxisGroups, root: AxisOf
+) -> list[tuple[int, ...]]:
+    """Per value, its axes in the group."""
+    return [
+        tuple([a for a in range(type.rank) if groups.root(AxisOf(value, a)) == root])
+        for value, type in enumerate(graph.types)
+    ]
 
 
 def _given(axes: Sequence[int]) -> Label:

@@ -58,10 +58,7 @@ def candidates(graph: Graph, least: int = 2) -> list[Candidate]:
     for root, own in sorted(members.items(), key=lambda item: -touched.get(item[0], 0.0))[:most]:
         if touched.get(root, 0.0) <= best_s:
             break  # nothing from here on can be better
-        length = min(graph.types[m.value].shape[m.axis] for m in own)
-        if length < least:
-            continue
-        labels = label(graph, groups, root, length)
+        labels = label(graph, groups, root, least)
         if labels is not None and any(labels.sharded_nodes):
             title = ", ".join(dict.fromkeys(_titled(graph, member) for member in own[:8]))
             found.append(_candidate(graph, labels, title))
