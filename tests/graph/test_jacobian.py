@@ -225,3 +225,29 @@ def test_two_permutations_with_elementwise_nodes_between_become_one():
     for k in range(3):
         expected[:, k, k] = -0.5 * np.arange(12.0).reshape(3, 4)[k] - 1.0
     np.testing.assert_array_equal(block, expected)
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_blocks_that_are_zero_cost_no_node(forward: bool) -> None:
+    """Of 100 scalars by 100, each depending on two: nodes by the hundred, not by the pair."""
+    builder = Builder()
+    x = [builder.input(f"x{k}", ArrayType(FLOAT64, ())) for k in range(100)]
+    graph = builder.build({f"y{k}": do.sin(x[k]) * x[k - 1] for k in range(100)})
+    made: list[Builder] = []
+
+    def make_builder() -> Builder:
+        made.append(Builder(reuse=True))
+        return made[-1]
+
+    problem = Problem(graph, tuple([o.value for o in graph.outputs]), tuple(range(100)))
+    draft = Draft.of(graph, make_builder)
+    run, parts = (dense.forward, problem.ahead()) if forward else (dense.reverse, problem.back())
+    blocks = run(draft, problem, parts)
+    assert len(blocks) == 200
+    keys = [(v, i) for v in problem.values for i in problem.indices]
+    draft.finish(
+        [Derivative(DerivativeKey(f"{v}", f"{i}"), blocks.get((v, i)), x[0].type) for v, i in keys],
+        Mode("", ""),
+    )
+    assert len(made[0]) < 2000
+    assert len(made[0].types) < 2500

@@ -15,7 +15,7 @@ from pullback_graph.job import Options, Split
 from pullback_graph.ref import Ref, do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_graph.want import Gradient, Value, Vjp, Want
-from pullback_server.planner import Phase, Plan, make_plan
+from pullback_server.planner import Phase, Plan, make_plan, splits
 from pullback_worker.numpy_executor import NumpyExecutor, fold
 from tests.server.plan_interpreter import run_plan
 
@@ -185,6 +185,20 @@ def test_a_large_job_is_sharded_without_annotations() -> None:
     assert plan.split.kind == "shard"
     assert plan.split.count >= 4
     assert "axis 0 of 'x'" in plan.reason
+
+
+def test_calls_too_small_to_divide_are_one_task_without_a_look_at_axes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each shard would make all of 100,000 calls: their time says so before any axis is sought."""
+    monkeypatch.setattr(splits, "candidates", lambda graph: pytest.fail("looked for an axis"))
+    b = Builder()
+    y = _input(b, "x", 4)
+    for _ in range(100_000):
+        y = do.sin(y)
+    plan = make_plan(b.build({"y": y}), Options())
+    assert len(plan.tasks) == 1
+    assert plan.estimated_s > 0.1
 
 
 def test_a_graph_without_an_axis_cannot_be_forced() -> None:

@@ -58,10 +58,15 @@ class Problem:
         return "reverse" if any([types[number].is_complex for number in self.indices]) else ""
 
     @cached_property
+    def bits(self) -> dict[int, int]:
+        """The place of each input in `indices`."""
+        return {index: bit for bit, index in enumerate(self.indices)}
+
+    @cached_property
     def reach(self) -> list[int]:
         """Per value, a bit for each input that it depends on, in the order of `indices`."""
         masks = [0] * len(self.graph.types)
-        for bit, index in enumerate(self.indices):
+        for index, bit in self.bits.items():
             masks[index] |= 1 << bit
         for first, node in zip(self.graph.first_results, self.graph.nodes, strict=True):
             if type(node.op.derivative) is Zero:
@@ -75,7 +80,7 @@ class Problem:
 
     def depends(self, value: int, index: int) -> bool:
         """Whether an output depends on an input at all."""
-        return bool(self.reach[value] >> self.indices.index(index) & 1)
+        return bool(self.reach[value] >> self.bits[index] & 1)
 
     def block_type(self, value: int, index: int) -> ArrayType:
         """The type of a block: both shapes, the output's dtype (complex by a complex input)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 
 from pullback_graph.builder import Builder
@@ -18,9 +19,9 @@ def forward(draft: Draft, problem: Problem, parts: list[LinearPart]) -> Blocks:
     """Every block, of columns: the tangents of the outputs for each element of the inputs."""
     blocks: dict[Pair, Ref | None] = {}
     for part in parts:
-        for (index, value), image in _images(draft, part).items():
-            if image is not None and problem.depends(value, index):
-                blocks[value, index] = problem.from_columns(image, value, index)
+        images = _images(draft, part, lambda index, value: problem.depends(value, index))
+        for (index, value), image in images.items():
+            blocks[value, index] = problem.from_columns(image, value, index)
     return blocks
 
 
@@ -28,9 +29,8 @@ def reverse(draft: Draft, problem: Problem, parts: list[LinearPart]) -> Blocks:
     """Every block, of rows: the cotangents of the inputs for each element of the outputs."""
     blocks: dict[Pair, Ref | None] = {}
     for part in parts:
-        for (value, index), image in _images(draft, part).items():
-            if image is not None and problem.depends(value, index):
-                blocks[value, index] = problem.from_rows(image, value, index)
+        for (value, index), image in _images(draft, part, problem.depends).items():
+            blocks[value, index] = problem.from_rows(image, value, index)
     return blocks
 
 
@@ -39,8 +39,13 @@ def seed_count(part: LinearPart, problem: Problem) -> int:
     return sum([problem.graph.types[number].size for number in part.seeds])
 
 
-def _images(draft: Draft, part: LinearPart) -> dict[Pair, Ref | None]:
-    """Per seeded value and result: the images of the value's elements, (size, *result.shape)."""
+def _images(
+    draft: Draft, part: LinearPart, wanted: Callable[[int, int], bool]
+) -> dict[Pair, Ref]:
+    """Per seeded value and result: the images of the value's elements, (size, *result.shape).
+
+    Those that are zero are left out, and those not `wanted`: of many pairs few depend on each other.
+    """
     types = [draft.graph.types[number] for number in part.seeds]
     ends = list(accumulate([type.size for type in types]))
     offsets = [end - type.size for end, type in zip(ends, types, strict=True)]
@@ -52,11 +57,11 @@ def _images(draft: Draft, part: LinearPart) -> dict[Pair, Ref | None]:
         ]
 
     found = apply_to_many(part, draft.values, ends[-1], seeds)
-    spans = list(zip(part.seeds, offsets, ends, strict=True))
     return {
-        (seed, result): None if image is None else cut(image, start, stop)
-        for seed, start, stop in spans
+        (seed, result): cut(image, start, stop)
+        for seed, start, stop in zip(part.seeds, offsets, ends, strict=True)
         for result, image in zip(part.results, found, strict=True)
+        if image is not None and wanted(seed, result)
     }
 
 

@@ -99,8 +99,14 @@ class Draft:
         ]
         reached = {item.key.input for item in derivatives if item.ref is not None}
         named = tuple(dict.fromkeys(item.key.input for item in derivatives if item.key.input))
-        for key, ref, type in [(item.key, item.ref, item.type) for item in derivatives]:
-            outputs.append((key.title, zeros(self.builder, type) if ref is None else ref))
+        zero = {
+            type: zeros(self.builder, type)
+            for type in dict.fromkeys(item.type for item in derivatives if item.ref is None)
+        }
+        outputs += [
+            (item.key.title, zero[item.type] if item.ref is None else item.ref)
+            for item in derivatives
+        ]
         names, refs = distinct([name for name, _ in outputs]), [ref for _, ref in outputs]
         return Differentiated(
             graph=self.builder.build(zip(names, refs, strict=True)),

@@ -79,6 +79,13 @@ def _evenly_s(work_s: float) -> float:
 
 
 def _shards_s(joint: Joint) -> float:
+    """Shards divide the work of array calls and make every call, so that alone may rule them out.
+
+    No axis is looked for then: that takes longest where a graph is of many small nodes.
+    """
+    total_s, calls_s = joint.cost.total_s, COST_TABLE.node_s * joint.graph.cost.calls
+    if calls_s + _evenly_s(total_s - calls_s) >= CLEARLY * total_s:
+        return inf
     axis, count = joint.axis, shard_count(joint.axis) if joint.axis is not None else 0
     return axis.whole_s + axis.sharded_s / min(count, LANES) if axis and count > 1 else inf
 
