@@ -198,7 +198,7 @@ def test_a_forced_count_takes_an_axis_that_is_long_enough() -> None:
 
 
 def test_a_batch_of_pairs_is_cut_between_pairs() -> None:
-    """A reshape splits the batch axis in two: its blocks are of whole pairs, not of another axis."""
+    """A reshape splits the batch axis in two: blocks are of whole pairs, not of another axis."""
     graph = _traced(pairs, ((2 * BATCH, 5), (5, 3)))
     plan, whole = planned(graph, Gradient(("w", "x")), Split("shard", 5))
     assert f"axis 0 of 'x' of length {BATCH}" in plan.reason

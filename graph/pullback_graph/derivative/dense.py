@@ -39,12 +39,10 @@ def seed_count(part: LinearPart, problem: Problem) -> int:
     return sum([problem.graph.types[number].size for number in part.seeds])
 
 
-def _images(
-    draft: Draft, part: LinearPart, wanted: Callable[[int, int], bool]
-) -> dict[Pair, Ref]:
+def _images(draft: Draft, part: LinearPart, wanted: Callable[[int, int], bool]) -> dict[Pair, Ref]:
     """Per seeded value and result: the images of the value's elements, (size, *result.shape).
 
-    Those that are zero are left out, and those not `wanted`: of many pairs few depend on each other.
+    Those that are zero are left out, and those not `wanted`: of many pairs, few may depend.
     """
     types = [draft.graph.types[number] for number in part.seeds]
     ends = list(accumulate([type.size for type in types]))

@@ -137,9 +137,7 @@ def _joined(graph: Graph, labels: Sequence[Label], rounds: Sequence[int]) -> fro
     return frozenset([i for i in read if labels[i].kind is Kind.PARTIAL])
 
 
-def _axes_in_group(
-    graph: Graph, groups: AxisGroups, root: AxisOf
-) -> list[tuple[int, ...]]:
+def _axes_in_group(graph: Graph, groups: AxisGroups, root: AxisOf) -> list[tuple[int, ...]]:
     """Per value, its axes in the group."""
     return [
         tuple([a for a in range(type.rank) if groups.root(AxisOf(value, a)) == root])
