@@ -346,7 +346,7 @@ def test_the_grace_period_of_a_queued_batch_starts_with_it():
     cluster.submit(reduce_plan(1, seconds=0.1), job=1)
     cluster.submit(reduce_plan(1, seconds=0.1), job=2)
     cluster.tell(Cancel(now_s=0.0, job=2))
-    assert not cluster.tick(5.0)
+    assert not cluster.tick(4.5)
     cluster.finish(1)
     assert not cluster.tick(0.9)
 

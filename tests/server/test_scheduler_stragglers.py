@@ -177,6 +177,42 @@ def test_a_long_prediction_is_waited_for():
     assert asked(cluster, 200.0) == [1]
 
 
+def waiting_cluster() -> tuple[Cluster, int, int]:
+    """A cluster where one worker runs what reads a value that another, idle one holds: both."""
+    cluster = Cluster(workers=2, late_factor=0.0, silence_s=5.0, answer_s=20.0)
+    cluster.submit(reduce_plan(2, seconds=0.1))
+    for worker in (1, 2):
+        cluster.finish(worker)
+    (waiting,) = [w for w, own in cluster.pool.workers.items() if own.queue]
+    return cluster, waiting, 3 - waiting
+
+
+def test_whoever_holds_what_is_waited_for_is_asked_too():
+    """An idle worker that does not answer is killed; the one that waits for it does, and stays."""
+    cluster, waiting, holder = waiting_cluster()
+    assert not asked(cluster, 4.0)
+    assert asked(cluster, 1.5) == [waiting, holder]
+    cluster.tell(WorkerAnswered(now_s=cluster.pool.now_s, worker=waiting))
+    killed = [c.worker for c in cluster.tick(20.5) if isinstance(c, KillWorker)]
+    assert killed == [holder]
+    cluster.tell(cluster.pool.lose(holder))
+    cluster.start()
+    cluster.drain()
+    results_of(cluster)
+
+
+def test_a_holder_that_answers_is_left_alone():
+    """It is asked again as long as the other waits."""
+    cluster, waiting, holder = waiting_cluster()
+    for _ in range(3):
+        assert set(asked(cluster, 25.0)) == {waiting, holder}
+        for worker in (waiting, holder):
+            cluster.tell(WorkerAnswered(now_s=cluster.pool.now_s, worker=worker))
+    assert not any(isinstance(c, KillWorker) for c in cluster.tick(4.0))
+    cluster.drain()
+    results_of(cluster)
+
+
 # --- what is wasted ------------------------------------------------------------------------------
 
 

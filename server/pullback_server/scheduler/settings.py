@@ -25,7 +25,7 @@ class Settings:
             idle worker too; 0 never does.
         late_least_s: but none that has run for less than this.
         silence_s: a worker that runs a batch for longer than this, and for longer than ten times
-            what was predicted, is asked whether it lives.
+            what was predicted, is asked whether it lives, and so are those that hold what it reads.
         answer_s: one that does not answer within this time is killed.
     """
 
@@ -39,8 +39,8 @@ class Settings:
     most_losses: int = 3
     late_factor: float = 3.0
     late_least_s: float = 2.0
-    silence_s: float = 20.0
-    answer_s: float = 30.0
+    silence_s: float = 5.0
+    answer_s: float = 20.0
 
     def least(self, kind: Placement) -> int:
         """How many workers of a kind stay without work."""

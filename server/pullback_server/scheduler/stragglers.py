@@ -1,7 +1,8 @@
 """What is done about workers that take too long: a second try elsewhere, a question, their end.
 
 A late batch is copied to an idle worker, whoever is first counts, and the other is told to stop. A
-worker that does not even say that it lives is killed, and what it ran is to blame.
+worker that does not even say that it lives is killed, and what it ran is to blame. So is one that
+another waits for.
 """
 
 from __future__ import annotations
@@ -93,11 +94,38 @@ class Stragglers:
 
     def _ask(self, worker: Worker, batch: Batch, now_s: float) -> None:
         if worker.asked_s > max(batch.oldest_since_s, worker.answered_s):
-            worker.silent = True
-            self.kill(worker, f"it did not answer for {now_s - worker.asked_s:.0f} s")
+            self._give_up(worker, now_s)
             return
+        self._put_question(worker, now_s)
+        for holder in self._awaited_of(worker, batch):
+            self._put_question(holder, now_s)
+            self._board.alarms.at(now_s + self._board.settings.answer_s, self._asked, holder.id)
+
+    def _put_question(self, worker: Worker, now_s: float) -> None:
         worker.asked_s = now_s
         self._board.commands.append(AskWorker(worker.id))
+
+    def _awaited_of(self, worker: Worker, batch: Batch) -> list[Worker]:
+        """Workers that hold what a batch reads: it may be waiting for one of them, an idle one."""
+        job = self._board.jobs.get(batch.job)
+        if job is None:
+            return []
+        read = [value for task in batch.unreported for value in job.plan.operands[task]]
+        holders = {holder for value in read for holder in job.held.holders.get(value, ())}
+        found = [self._board.fleet.get(holder) for holder in sorted(holders - {worker.id})]
+        return [w for w in found if w is not None and not w.doomed and w.answered_s >= w.asked_s]
+
+    def _asked(self, number: WorkerId, now_s: float) -> None:
+        """A worker that was asked for another's sake has had its time to answer."""
+        worker = self._board.fleet.get(number)
+        if worker is None or worker.doomed or worker.answered_s >= worker.asked_s:
+            return
+        if now_s >= worker.asked_s + self._board.settings.answer_s:
+            self._give_up(worker, now_s)
+
+    def _give_up(self, worker: Worker, now_s: float) -> None:
+        worker.silent = True
+        self.kill(worker, f"it did not answer for {now_s - worker.asked_s:.0f} s")
 
     # --- workers that are late --------------------------------------------------------------------
 
