@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from benchmarks.simulator.plans import sharded, single
@@ -21,11 +21,6 @@ class Size:
     name: str
     plans: Sequence[Dependencies]
     part: float
-
-    @property
-    def mean_s(self) -> float:
-        """Work of a job."""
-        return fmean(plan.total_s for plan in self.plans)
 
     @property
     def mean_tasks(self) -> float:
@@ -45,14 +40,18 @@ def mixed() -> list[Size]:
 def poisson(
     sizes: Sequence[Size], load: float, workers: int, tasks: int, seed: int
 ) -> list[Arrival]:
-    """Jobs of about so many tasks together, arriving so that they are that load for the workers."""
+    """Jobs of about so many tasks together, arriving so that they are that load for the workers.
+
+    The times are stretched to that load for the jobs that were drawn: in a short run, a few large
+    ones more or fewer would make it another.
+    """
     draw = random.Random(seed)
-    mean_s = sum(size.part * size.mean_s for size in sizes)
     mean_tasks = sum(size.part * size.mean_tasks for size in sizes)
-    rate = load * workers / mean_s
-    times = _times(draw, rate, max(1, round(tasks / mean_tasks)))
     parts = [size.part for size in sizes]
-    return [_arrival(draw, at_s, draw.choices(sizes, parts)[0]) for at_s in times]
+    times = _times(draw, 1.0, max(1, round(tasks / mean_tasks)))
+    jobs = [_arrival(draw, at, draw.choices(sizes, parts)[0]) for at in times]
+    stretch = sum(job.plan.total_s for job in jobs) / (load * workers * jobs[-1].at_s)
+    return [replace(job, at_s=job.at_s * stretch) for job in jobs]
 
 
 def _times(draw: random.Random, rate: float, count: int) -> Iterator[float]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import thread_time
 
+from benchmarks.simulator.occupancy import Occupancy
 from benchmarks.simulator.virtual_pool import Costs, VirtualPool
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler import (
@@ -40,7 +41,8 @@ class Outcome:
         decisions: tasks placed on a worker.
         scheduler_s: processor time inside the scheduler, which has one thread.
         virtual_s: from the first arrival to the last answer.
-        utilisation: part of the workers' time spent in tasks, between `from_s` and `until_s`.
+        utilisation: part of the workers' time spent in tasks, in the window.
+        idle_beside_work: part of their time that they had nothing to do although tasks waited.
         queued_s, latency_s: per kind of job, to its first batch and to its answer.
         served_s: time spent in tasks, by client.
         failed: jobs answered with an error.
@@ -51,6 +53,7 @@ class Outcome:
     scheduler_s: float = 0.0
     virtual_s: float = 0.0
     utilisation: float = 0.0
+    idle_beside_work: float = 0.0
     queued_s: dict[str, list[float]] = field(default_factory=dict)
     latency_s: dict[str, list[float]] = field(default_factory=dict)
     served_s: dict[str, float] = field(default_factory=dict)
@@ -118,7 +121,7 @@ class Simulation:
     def _loop(self, start_s: float) -> None:
         left = len(self._arrivals)
         window_s = self._window_s or (0.0, float("inf"))
-        opened = closed = (start_s, 0.0)
+        occupancy = Occupancy(window_s, self.pool.work_s, self.scheduler.snapshot)
         while (self._came or left) and self.pool.now_s - start_s < self._until_s:
             due_s = self.scheduler.next_s
             if due_s < self.pool.next_s:
@@ -128,13 +131,10 @@ class Simulation:
                 events = self.pool.step()
                 left -= sum(isinstance(event, Submitted) for event in events)
                 self._tell(events)
-            now_s = self.pool.now_s - start_s
-            if now_s <= window_s[0]:
-                opened = (self.pool.now_s, self.pool.worked_s)
-            if now_s <= window_s[1]:
-                closed = (self.pool.now_s, self.pool.worked_s)
-        passed_s = max(closed[0] - opened[0], 1e-9)
-        self.outcome.utilisation = (closed[1] - opened[1]) / (passed_s * self._workers)
+            occupancy.at(self.pool.now_s - start_s)
+        occupancy.close(self.pool.now_s - start_s)
+        self.outcome.utilisation = occupancy.utilisation(self._workers)
+        self.outcome.idle_beside_work = occupancy.idle_beside_work(self._workers)
 
     def _tell(self, events: Iterable[Event]) -> None:
         own = tuple(events)

@@ -62,6 +62,12 @@ class _Worker:
     queue: deque[Run] = field(default_factory=deque)
     cancelled: set[int] = field(default_factory=set)
     running: int = 0
+    since_s: float = 0.0
+    works_s: float = 0.0
+
+    def worked_s(self, now_s: float) -> float:
+        """Time spent so far in the tasks of the batch it is running."""
+        return min(max(0.0, now_s - self.since_s), self.works_s) if self.running else 0.0
 
 
 class VirtualPool:
@@ -109,6 +115,10 @@ class VirtualPool:
     def at(self, time_s: float, happen: Callable[[Any], Iterable[Event]], what: Any) -> None:
         """Have something happen; the events it gives are told to the scheduler."""
         heappush(self._coming, (time_s, next(self._order), happen, what))
+
+    def work_s(self) -> float:
+        """Time spent in tasks until now, those that run included, all workers together."""
+        return self.worked_s + sum(own.worked_s(self.now_s) for own in self._workers.values())
 
     def step(self) -> Iterable[Event]:
         """Let the next thing happen."""
@@ -182,8 +192,10 @@ class VirtualPool:
         moved_s = (
             sum(plan.size_bytes(f.value) for f in run.fetches) / self._costs.transfer_bytes_per_s
         )
-        busy_s = sum(seconds for _, seconds in took) + moved_s
+        works_s = sum(seconds for _, seconds in took)
+        busy_s = works_s + moved_s
         cancelled = run.batch in worker.cancelled
+        worker.since_s, worker.works_s = self.now_s, 0.0 if cancelled else works_s
         end_s = self.now_s + self._costs.batch_s + (0.0 if cancelled else busy_s)
         self.at(end_s, self._ended, (run.worker, run.batch, () if cancelled else tuple(took)))
 

@@ -8,12 +8,13 @@ import pytest
 
 from benchmarks.scale import jain, p99
 from benchmarks.simulator.arrivals import mixed, poisson, waiting
+from benchmarks.simulator.occupancy import Occupancy, idle_beside_work
 from benchmarks.simulator.plans import sharded, single
 from benchmarks.simulator.simulation import Arrival, Simulation
 from benchmarks.simulator.virtual_pool import Costs
 from benchmarks.svg_chart import axis_of, line_chart
 from pullback_server.planner.plan import Placement
-from pullback_server.scheduler import Settings
+from pullback_server.scheduler import KindCount, Settings, Snapshot
 
 FAULTS = Costs(straggle=0.05, fault_every_s=20.0)
 
@@ -44,6 +45,42 @@ def test_time_is_accounted_for():
     assert sum(outcome.served_s.values()) == pytest.approx(4.0, rel=1e-3)
     assert outcome.utilisation == pytest.approx(1.0, rel=0.02)
     assert outcome.virtual_s == pytest.approx(4.0, rel=0.02)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.95])
+def test_arrivals_are_the_load_they_say(load: float):
+    """However few jobs are drawn, their work over the time they come in is that load."""
+    arrivals = poisson(mixed(), load, 100, 200, seed=7)
+    work_s = sum(arrival.plan.total_s for arrival in arrivals)
+    assert work_s / (100 * arrivals[-1].at_s) == pytest.approx(load)
+    assert [a.at_s for a in arrivals] == sorted(a.at_s for a in arrivals)
+
+
+def test_work_under_way_counts_as_it_is_done():
+    """A task that runs through a whole window makes its worker busy in it, and one of two idle."""
+    for workers, share in ((1, 1.0), (2, 0.5)):
+        ticks = [Arrival(0.5 * k, single(1e-6), "b", "tick") for k in range(1, 8)]
+        arrivals = [Arrival(0.0, single(4.0)), *ticks]
+        run = Simulation(arrivals, workers, costs=Costs(spread=0.0), window_s=(1.0, 3.0)).run()
+        assert run.utilisation == pytest.approx(share, rel=0.02)
+        assert run.idle_beside_work == 0.0
+
+
+def test_idle_workers_count_only_beside_work():
+    """Of five workers, two idle while three tasks wait: two fifths of the time were wasted."""
+    kind = KindCount(ready=5, busy=3)
+    pools = [Snapshot({Placement.CPU: kind}, queued_tasks=queued) for queued in (3, 1, 0)]
+    assert [idle_beside_work(pool) for pool in pools] == [2, 1, 0]
+    occupancy = Occupancy((0.0, 9.0), lambda: 0.0, lambda: pools[0])
+    for now_s in range(10):
+        occupancy.at(float(now_s))
+    assert occupancy.idle_beside_work(5) == pytest.approx(0.4)
+
+
+def test_a_window_that_never_opens_measures_nothing():
+    """A run that is over before its window has no utilisation, and does not fail."""
+    outcome = Simulation([Arrival(0.0, single(0.1))], 1, window_s=(50.0, 60.0)).run()
+    assert (outcome.utilisation, outcome.idle_beside_work) == (0.0, 0.0)
 
 
 def test_the_pool_grows_and_shrinks_in_virtual_time():
