@@ -262,6 +262,22 @@ def test_a_small_determinant_has_second_derivatives_where_it_is_singular(size: i
         np.testing.assert_allclose(np.tensordot(hessian, change, 2), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [4, 6])
+def test_a_larger_determinant_has_second_derivatives_where_it_is_singular(size: int):
+    """Of any rank, equal singular values included: what differences of the gradient are."""
+    rng, gradient = np.random.default_rng(1), pb.grad(pl.det)
+    change, x = rng.normal(size=(2, size, size))
+    step = 1e-4 * change
+    once = np.concatenate([x[:1], x[:-1]])
+    twice = np.concatenate([x[:1], x[:1], x[1:-1] @ np.diag(np.arange(size) > 1)])
+    for singular in (once, twice, np.zeros((size, size)), np.diag([1.0] * (size - 2) + [0.0] * 2)):
+        hessian = pb.hessian(pl.det)(singular)
+        expected = (gradient(singular + step) - gradient(singular - step)) / 2e-4
+        np.testing.assert_allclose(np.tensordot(hessian, change, 2), expected, atol=1e-5)
+        flat = hessian.reshape(size**2, size**2)
+        np.testing.assert_allclose(flat, flat.T, atol=1e-12)
+
+
 def test_norms_of_zeros_have_a_finite_derivative():
     """Zero, but for norms by singular values: those have one of their subgradients."""
     x = np.zeros((2, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pullback_graph.op import Op
 from pullback_graph.ops import (
+    adjugate,
     arithmetic,
     bessel,
     branches,
@@ -70,7 +71,7 @@ FAMILIES: dict[str, tuple[Op, ...]] = {
     "factorization": factorization.ROWS,
     "solving": solving.ROWS,
     "spectral": spectral.ROWS,
-    "determinant": determinant.ROWS,
+    "determinant": (*determinant.ROWS, *adjugate.ROWS),
     "exponential": exponential.ROWS,
     "bessel": bessel.ROWS,
     "incomplete": (*incomplete.ROWS, *incomplete_beta.ROWS),
