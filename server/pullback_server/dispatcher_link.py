@@ -39,8 +39,9 @@ from pullback_server.dispatcher_figures import (
 from pullback_server.dispatcher_process import DispatcherProcess
 from pullback_server.dispatcher_stream import DispatcherStream, EncodedPlans, JobOrder
 from pullback_server.owned_folder import OwnedFolder
-from pullback_server.plan_codec import decode_operand, discard_operand
-from pullback_server.planner.plan import Plan
+from pullback_server.plan_codec import decode_operand, decode_rates, discard_operand
+from pullback_server.planner.plan import Placement, Plan
+from pullback_server.planner.rates import UNMEASURED, Rates
 from pullback_server.pool_settings import SHARED_MEMORY
 from pullback_server.shared_tensors import SharedTensors
 
@@ -97,6 +98,7 @@ class DispatcherLink:
         self._stream: DispatcherStream | None = None
         self._process: DispatcherProcess | None = None
         self._figures, self._before = PoolFigures(), PoolFigures()
+        self._rates: dict[Placement, Rates] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
         self._folders: list[OwnedFolder] = []
@@ -173,6 +175,10 @@ class DispatcherLink:
     def snapshot(self) -> PoolFigures:
         """How the pool stands, as last heard."""
         return replace(self._figures, jobs=len(self._jobs))
+
+    def rates(self, kind: Placement) -> Rates:
+        """What work was last measured to take on a kind of worker."""
+        return self._rates.get(kind, UNMEASURED)
 
     @property
     def pid(self) -> int | None:
@@ -283,6 +289,9 @@ class DispatcherLink:
             kind = reply.WhichOneof("reply")
             if kind == "status":
                 self._figures = joined(self._before, figures_of(reply.status))
+            elif kind == "rates":
+                placement, rates = decode_rates(reply.rates)
+                self._rates[placement] = rates
             elif kind == "done":
                 await self._done(reply.done, stream)
             else:

@@ -1,6 +1,7 @@
 """Plans a job in this process as a server with workers would: `pullback plan --local`.
 
-Nothing runs; what a plan says is a function of the job and the cost table, so it is the server's.
+Nothing runs. A plan is a function of the job and the cost table, so it is the server's; the times
+it is predicted to take go by the table too, as nothing was measured.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ same, which is how a Graph comes to be.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from pullback_graph.codec import decode_graph, decode_tensor, encode_graph, encode_tensor
@@ -27,6 +28,7 @@ from pullback_server.planner.plan import (
     Task,
     TaskOutput,
 )
+from pullback_server.planner.rates import Rates
 from pullback_server.shared_tensors import SharedArray, SharedTensors
 
 PHASES: Mapping[Phase, Any] = {p: plan_pb2.Phase.Value(f"PHASE_{p.name}") for p in Phase}
@@ -176,3 +178,23 @@ def discard_operand(message: wire.OperandTensor, shared: SharedTensors) -> None:
 def _shared(message: wire.OperandTensor) -> SharedArray:
     own = message.shared
     return SharedArray(own.path, _DTYPE_OF[own.dtype], tuple(own.shape))
+
+
+# --- rates ----------------------------------------------------------------------------------------
+
+
+def encode_rates(kind: Placement, rates: Rates) -> wire.Rates:
+    """The message of a kind's rates."""
+    return wire.Rates(
+        placement=PLACEMENTS[kind], **{f.name: getattr(rates, f.name) for f in _RATES}
+    )
+
+
+def decode_rates(message: wire.Rates) -> tuple[Placement, Rates]:
+    """A kind and its rates."""
+    values = {field.name: getattr(message, field.name) for field in _RATES}
+    values |= {name: dict(values[name]) for name in ("unit_s", "executors")}
+    return _PLACEMENT_OF[message.placement], Rates(**values)
+
+
+_RATES = fields(Rates)

@@ -38,6 +38,7 @@ from pullback_server.scheduler import (
     WorkerAnswered,
     WorkerId,
     WorkerLost,
+    WorkerMeasured,
     WorkerReady,
 )
 from pullback_server.traffic import Traffic
@@ -280,9 +281,22 @@ class Pool:
                     memory_bytes=identity.memory_bytes,
                 )
             )
+            worker.listeners.append(asyncio.create_task(self._measure(worker)))
             await worker.actor.watch.remote()
         except RayError as error:
             self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
+
+    async def _measure(self, worker: PoolWorker) -> None:
+        """Ask a worker what work takes it, once it is up; its end is seen elsewhere."""
+        try:
+            unit_s = await worker.actor.measured.remote()
+        except RayTaskError:
+            LOG.exception("worker %d could not measure itself", worker.id)
+        except RayError:
+            return
+        else:
+            now_s = self._clock()
+            self._tell(WorkerMeasured(now_s=now_s, cause="up", worker=worker.id, unit_s=unit_s))
 
     async def _listen(self, worker: PoolWorker) -> None:
         """Take a worker's reports, oldest first."""

@@ -25,6 +25,7 @@ from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
 from pullback_worker.executor import NDArray
 from pullback_worker.executors import NAMES, Executors, XlaSettings
 from pullback_worker.memory_watch import MemoryWatch, machine_bytes
+from pullback_worker.numpy_probe import measured
 from pullback_worker.program_cache import ProgramCache
 from pullback_worker.promoter import Promoter
 from pullback_worker.task_runner import Compile, TaskRunner
@@ -35,7 +36,7 @@ FETCH_TIMEOUT_S = 60.0
 """A value that does not arrive within this time counts as lost."""
 PROGRAM_BYTES = 1 << 30
 """What compiled programs may take, estimated; the least recently used give way."""
-CONCURRENCY_GROUPS = {"control": 1, "export": 1, "watch": 1}
+CONCURRENCY_GROUPS = {"control": 1, "export": 1, "watch": 1, "probe": 1}
 """Threads besides the one that runs batches."""
 BLAS_LIBRARIES = ("OPENBLAS", "OMP", "MKL", "BLIS", "NUMEXPR")
 ENVIRONMENT = {
@@ -94,6 +95,11 @@ class WorkerActor:
         node = ray.get_runtime_context().get_node_id()
         name, version = self._executor
         return WorkerIdentity(os.getpid(), platform.node(), node, name, version, self._memory_bytes)
+
+    @ray.method(concurrency_group="probe")
+    def measured(self) -> dict[str, float]:
+        """Seconds per unit of work; takes a fraction of a second, beside whatever runs."""
+        return measured()
 
     def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
         """Run a batch; `carried` are the inputs that come along, then fetched values.

@@ -72,6 +72,8 @@ class PlanReport:
     """By rising number of workers; the plan itself is the same for all."""
     input_bytes: float = 0.0
     """Of the job's inputs, which go to each machine once."""
+    rates: str = ""
+    """What the predicted times go by; empty where the service does not say."""
 
     def __str__(self) -> str:
         return self.text

@@ -30,7 +30,7 @@ PLACEMENT_CPU: Placement
 PLACEMENT_GPU: Placement
 
 class PlanReply(_message.Message):
-    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text", "executor_reason", "predictions", "input_bytes")
+    __slots__ = ("nodes", "adjoint_evaluations", "flops", "size_bytes", "peak_bytes", "split", "split_reason", "tasks", "estimated_s", "executor", "digest", "front_end", "text", "executor_reason", "predictions", "input_bytes", "rates")
     NODES_FIELD_NUMBER: _ClassVar[int]
     ADJOINT_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     FLOPS_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class PlanReply(_message.Message):
     EXECUTOR_REASON_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     INPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
     nodes: int
     adjoint_evaluations: int
     flops: float
@@ -63,7 +64,8 @@ class PlanReply(_message.Message):
     executor_reason: str
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     input_bytes: float
-    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ..., executor_reason: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., input_bytes: _Optional[float] = ...) -> None: ...
+    rates: str
+    def __init__(self, nodes: _Optional[int] = ..., adjoint_evaluations: _Optional[int] = ..., flops: _Optional[float] = ..., size_bytes: _Optional[float] = ..., peak_bytes: _Optional[int] = ..., split: _Optional[str] = ..., split_reason: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskSummary, _Mapping]]] = ..., estimated_s: _Optional[float] = ..., executor: _Optional[str] = ..., digest: _Optional[str] = ..., front_end: bool = ..., text: _Optional[str] = ..., executor_reason: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., input_bytes: _Optional[float] = ..., rates: _Optional[str] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("workers", "estimated_s", "moved_bytes", "worker_bytes")

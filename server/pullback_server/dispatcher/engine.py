@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
@@ -17,7 +17,8 @@ from pullback_graph.errors import Cancelled, DeadlineExceeded, PullbackError, St
 from pullback_graph.job import NDArray
 from pullback_server.called_off import telling_s, told
 from pullback_server.held_input import HeldInput, cut
-from pullback_server.planner.plan import JobInput, Source
+from pullback_server.planner.plan import JobInput, Placement, Source
+from pullback_server.planner.rates import Rates
 from pullback_server.pool import Pool
 from pullback_server.pool_job import PoolJob
 from pullback_server.pool_settings import PoolSettings
@@ -102,6 +103,11 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """How the pool stands."""
         return self._scheduler.snapshot()
+
+    def rates(self) -> Mapping[Placement, Rates]:
+        """What work was measured to take, by kind of worker."""
+        calibration = self._scheduler.calibration
+        return {kind: calibration.rates(kind) for kind in calibration.kinds}
 
     async def evaluate(
         self,

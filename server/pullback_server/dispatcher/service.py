@@ -23,8 +23,10 @@ from pullback_server.plan_codec import (
     decode_plan,
     discard_operand,
     encode_operand,
+    encode_rates,
 )
 from pullback_server.planner.plan import Placement
+from pullback_server.planner.rates import UNMEASURED, Rates
 from pullback_server.scheduler import Dependencies, KindCount, Snapshot, TaskTiming
 from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
 from pullback_server.traffic import Traffic
@@ -35,6 +37,7 @@ STATUS_S = 0.25
 """How often the status is looked at; it is sent when it changed."""
 STATUS_AT_LEAST = 4
 """Looks after which it is sent unchanged."""
+RATES_S = 1.0
 MOST_PLANS = 256
 
 Replies: TypeAlias = "asyncio.Queue[wire.DispatchReply | None]"
@@ -58,13 +61,16 @@ class DispatcherService(rpc.DispatcherServicer):
         """One front end's jobs; they end with the stream."""
         stream = _Stream(self, asyncio.Queue())
         reader = asyncio.create_task(stream.read(requests))
-        reporter = asyncio.create_task(self._report(stream.replies))
+        reporters = [
+            asyncio.create_task(report(stream.replies))
+            for report in (self._report, self._report_rates)
+        ]
         try:
             while (reply := await stream.replies.get()) is not None:
                 yield reply
         finally:
-            reader.cancel()
-            reporter.cancel()
+            for task in (reader, *reporters):
+                task.cancel()
             stream.close()
 
     # --- one job ----------------------------------------------------------------------------------
@@ -144,6 +150,16 @@ class DispatcherService(rpc.DispatcherServicer):
                 await replies.put(wire.DispatchReply(status=status))
                 last, looks = status, 0
             await asyncio.sleep(STATUS_S)
+
+    async def _report_rates(self, replies: Replies) -> None:
+        """Send the rates that changed, once a second."""
+        told: dict[Placement, Rates] = {}
+        while True:
+            for kind, rates in self._engine.rates().items():
+                if rates != told.get(kind, UNMEASURED):
+                    await replies.put(wire.DispatchReply(rates=encode_rates(kind, rates)))
+                    told[kind] = rates
+            await asyncio.sleep(RATES_S)
 
 
 class _Stream:
@@ -295,7 +311,7 @@ def _failed(job: int, error: BaseException) -> wire.DispatchReply:
 def _decoded(data: bytes) -> Dependencies:
     """A plan with what the scheduler asks of it worked out, off the event loop."""
     plan = Dependencies(decode_plan(data))
-    _ = plan.fingerprints, plan.estimates_s
+    _ = plan.fingerprints, plan.estimates_s, plan.works
     return plan
 
 

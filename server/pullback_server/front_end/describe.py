@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
+from functools import cache
 from importlib.metadata import version
-from itertools import repeat
 from typing import NamedTuple
 
 from pullback_graph.codec.jobs import FEATURES
@@ -15,17 +15,38 @@ from pullback_graph.types import DTYPE_NAMES
 from pullback_graph.want import DerivativeKey
 from pullback_proto.v1 import plan_pb2, server_info_pb2
 from pullback_server.config import ServerConfig
+from pullback_server.dispatcher_figures import BUSY, IDLE
+from pullback_server.dispatcher_link import DispatcherLink
 from pullback_server.front_end.evaluation import Evaluation
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.streams import BATCH_JOBS
-from pullback_server.planner import COST_TABLE, Phase, Plan, Task, TaskOutput
-from pullback_server.planner.predict import input_bytes, predict, task_s
+from pullback_server.planner import COST_TABLE, Phase, Placement, Plan, Task, TaskOutput
+from pullback_server.planner.predict import input_bytes, predict, task_seconds
+from pullback_server.planner.rates import Rates
 from pullback_worker.executors import Executors, installed
+from pullback_worker.numpy_probe import measured
 
 WANTS = ("value", "gradient", "vjp", "jvp", "hvp", "jacobian", "hessian")
 CHUNK_BYTES = 1 << 20
 PREDICTED_WORKERS = (1, 2, 4, 8, 16, 32)
 """Numbers of workers that a plan's time is predicted for."""
+
+
+BY_TABLE = "by the cost table"
+"""What predicted times go by where nothing was measured."""
+
+
+class Known(NamedTuple):
+    """What was measured where a job would run.
+
+    Attributes:
+        words: by whom, for people.
+        workers: how many there are now; 0 for a server without any.
+    """
+
+    rates: Rates
+    words: str
+    workers: int = 0
 
 
 class Start(NamedTuple):
@@ -34,6 +55,27 @@ class Start(NamedTuple):
     executor: str
     name: str
     reason: str
+
+
+class Told:
+    """The times that are told of a plan.
+
+    Attributes:
+        seconds: predicted run time of each task.
+        predictions: by rising number of workers, the present one among them.
+        rates: what they go by, in words.
+    """
+
+    def __init__(self, plan: Plan, known: Known | None) -> None:
+        rates = known.rates if known is not None else None
+        present = known.workers if known is not None else 0
+        self.seconds = task_seconds(plan, rates)
+        self.estimated_s = sum(self.seconds) if known is not None else plan.estimated_s
+        self.predictions = [
+            predict(plan, workers, self.seconds, rates)
+            for workers in sorted({*PREDICTED_WORKERS, present} - {0})
+        ]
+        self.rates = known.words if known is not None else BY_TABLE
 
 
 def start_of(prepared: Prepared, executors: Executors) -> Start:
@@ -47,9 +89,15 @@ def start_of(prepared: Prepared, executors: Executors) -> Start:
     return Start(executor, name, prepared.executor_reason)
 
 
-def describe_plan(prepared: Prepared, executors: Executors) -> plan_pb2.PlanReply:
-    """The answer of a dry run."""
-    plan, start = prepared.plan, start_of(prepared, executors)
+def describe_plan(
+    prepared: Prepared, executors: Executors, known: Known | None = None
+) -> plan_pb2.PlanReply:
+    """The answer of a dry run.
+
+    Args:
+        known: what was measured where the job would run; the cost table is said without.
+    """
+    plan, start, told = prepared.plan, start_of(prepared, executors), Told(prepared.plan, known)
     return plan_pb2.PlanReply(
         nodes=prepared.nodes,
         adjoint_evaluations=prepared.lowered.adjoints,
@@ -58,33 +106,58 @@ def describe_plan(prepared: Prepared, executors: Executors) -> plan_pb2.PlanRepl
         peak_bytes=prepared.peak_bytes,
         split=str(plan.split),
         split_reason=plan.reason,
-        tasks=[_summary(task) for task in plan.tasks],
-        estimated_s=plan.estimated_s,
+        tasks=[
+            _summary(task, seconds) for task, seconds in zip(plan.tasks, told.seconds, strict=True)
+        ],
+        estimated_s=told.estimated_s,
         executor=start.executor,
         executor_reason=start.reason,
         digest=prepared.digest_on(start.name),
         front_end=prepared.choice is not None,
-        text=plan_text(prepared, start),
-        predictions=[
-            plan_pb2.Prediction(**predict(plan, workers)._asdict()) for workers in PREDICTED_WORKERS
-        ],
+        text=plan_text(prepared, start, told),
+        predictions=[plan_pb2.Prediction(**item._asdict()) for item in told.predictions],
         input_bytes=input_bytes(plan),
+        rates=told.rates,
     )
 
 
-def plan_text(prepared: Prepared, start: Start) -> str:
+def known_of(link: DispatcherLink | None, prepared: Prepared) -> Known | None:
+    """What was measured where a job would run; None where nothing was yet.
+
+    A server without workers measures itself when this is first asked, in a fraction of a second.
+    """
+    if link is None:
+        return Known(own_rates(), "measured in the server's own process")
+    kind = prepared.plan.tasks[0].placement if prepared.plan.tasks else Placement.CPU
+    rates, workers = link.rates(kind), link.snapshot().workers
+    if not rates.unit_s:
+        return None
+    count, tasks = rates.workers, rates.tasks
+    words = f"measured on {count} {kind.value} worker{'s' * (count > 1)}"
+    words += f" and {tasks} task{'s' * (tasks > 1)}" if tasks else ""
+    return Known(rates, words, sum([workers.get((kind.value, at), 0) for at in (IDLE, BUSY)]))
+
+
+@cache
+def own_rates() -> Rates:
+    """What work takes in this process."""
+    return Rates(measured())
+
+
+def plan_text(prepared: Prepared, start: Start, told: Told) -> str:
     """The plan for people, a line a fact."""
     plan, mode = prepared.plan, prepared.lowered.mode
     where = "the front end" if prepared.choice is not None else "the workers"
     lines = [
         f"{prepared.nodes} nodes, {prepared.lowered.adjoints} adjoints, "
-        f"{prepared.flops:.3g} FLOPs, about {plan.estimated_s * 1e3:.3g} ms on one core",
+        f"{prepared.flops:.3g} FLOPs, about {told.estimated_s * 1e3:.3g} ms on one core "
+        f"({told.rates})",
         f"split {plan.split}: {plan.reason}",
         *([f"mode {mode.name}: {mode.reason}"] if mode.name else []),
         f"executor {start.executor}: {start.reason}",
         f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB"
         f"{_by_phase(plan)}",
-        f"inputs {input_bytes(plan) / 1e6:.3g} MB{_predicted(plan)}",
+        f"inputs {input_bytes(plan) / 1e6:.3g} MB{_predicted(told)}",
         *[_title(key) for key in prepared.lowered.derivatives[:20]],
     ]
     return "\n".join(lines)
@@ -97,16 +170,14 @@ def _by_phase(plan: Plan) -> str:
     return f": {', '.join(phases)}" if len(plan.tasks) > 1 else ""
 
 
-def _predicted(plan: Plan) -> str:
+def _predicted(told: Told) -> str:
     """Seconds and traffic on a few numbers of workers; nothing for a plan of one task."""
-    if len(plan.tasks) < 2:
+    if len(told.seconds) < 2:
         return ""
     lines = [
         f"\n  {workers} worker{'s' * (workers > 1)}: {estimated_s * 1e3:.3g} ms, "
         f"{moved_bytes / 1e6:.3g} MB moved, at most {worker_bytes / 1e6:.3g} MB held by one"
-        for workers, estimated_s, moved_bytes, worker_bytes in map(
-            predict, repeat(plan), PREDICTED_WORKERS
-        )
+        for workers, estimated_s, moved_bytes, worker_bytes in told.predictions
     ]
     return f"; predicted for{''.join(lines)}"
 
@@ -165,7 +236,7 @@ def _workers(evaluation: Evaluation) -> list[server_info_pb2.WorkerKind]:
     ]
 
 
-def _summary(task: Task) -> plan_pb2.TaskSummary:
+def _summary(task: Task, seconds: float) -> plan_pb2.TaskSummary:
     before = {source.task for source in task.operands if isinstance(source, TaskOutput)}
     return plan_pb2.TaskSummary(
         phase=f"PHASE_{task.phase.name}",
@@ -177,7 +248,7 @@ def _summary(task: Task) -> plan_pb2.TaskSummary:
         depends_on=sorted(before),
         executor="numpy" if task.executor == "auto" else task.executor,
         home=task.shard,
-        estimated_s=task_s(task),
+        estimated_s=seconds,
     )
 
 

@@ -15,7 +15,7 @@ from pullback_proto.v1 import service_pb2
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
-from pullback_server.front_end.describe import describe_plan, describe_server
+from pullback_server.front_end.describe import describe_plan, describe_server, known_of
 from pullback_server.front_end.describe_tape import describe_tape
 from pullback_server.front_end.streams import JobStream
 from pullback_server.front_end.tensor_upload import TensorUpload
@@ -119,7 +119,8 @@ class GradientService:
             if prepared is None:
                 prepared = runner.preparer.prepare(runner.graph(job), job.want, job.options)
             executors = runner.preparer.chooser.executors
-            return describe_plan(prepared, executors).SerializeToString()
+            known = known_of(self._evaluation.link, prepared)
+            return describe_plan(prepared, executors, known).SerializeToString()
 
         reply: bytes = await self._on_thread(plan)
         return reply

@@ -1,7 +1,8 @@
-"""Predicted run time of a plan on some number of workers: a list schedule by the cost table.
+"""Predicted run time of a plan on some number of workers: a list schedule.
 
-A task runs on the worker its shard is laid to; a worker that is free takes, of the tasks whose
-operands have arrived, the first in the plan's order.
+By the cost table where a plan is chosen, as that must be a function of the job; by what workers
+were measured to take where it is told. A task runs on the worker its shard is laid to; a worker
+that is free takes, of the tasks whose operands have arrived, the first in the plan's order.
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ from typing import NamedTuple
 
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import JobInput, Phase, Plan, Task, TaskOutput
+from pullback_server.planner.rates import Rates
+from pullback_worker.numpy_work import work_of
+
+BATCHED_TASK_S = 2e-4
+"""Overhead of a task that travels with others; by the cost table each travels alone."""
 
 
-def task_s(task: Task) -> float:
-    """Predicted run time of a task, without what surrounds it."""
+def task_s(task: Task, rates: Rates | None = None) -> float:
+    """Predicted run time of a task, without what surrounds it; by the cost table without rates."""
+    if rates is not None:
+        return rates.task_s(work_of(task.graph), task.executor)
     return sum([COST_TABLE.seconds(cost) for cost in task.graph.node_costs])
 
 
@@ -48,9 +56,16 @@ class Prediction(NamedTuple):
     worker_bytes: int
 
 
-def predict(plan: Plan, workers: int) -> Prediction:
-    """The prediction for a number of workers."""
-    schedule = _Schedule(plan, workers)
+def predict(
+    plan: Plan, workers: int, seconds: Sequence[float] | None = None, rates: Rates | None = None
+) -> Prediction:
+    """The prediction for a number of workers.
+
+    Args:
+        seconds: per task, its run time; by the cost table, if not given.
+        rates: of what surrounds tasks; by the cost table as well.
+    """
+    schedule = _Schedule(plan, workers, seconds, rates)
     estimated_s = schedule.run()
     return Prediction(workers, estimated_s, schedule.moved_bytes(), max(schedule.most))
 
@@ -63,15 +78,26 @@ def makespan_s(plan: Plan, workers: int) -> float:
 class _Schedule:
     """A run of a plan in imagined time.
 
+    By rates, who waits for a value of another worker waits for a batch on its way as well.
+
     Attributes:
         most: per worker, the most bytes it held so far.
     """
 
-    def __init__(self, plan: Plan, workers: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        workers: int,
+        seconds: Sequence[float] | None = None,
+        rates: Rates | None = None,
+    ) -> None:
         self.tasks = plan.tasks
-        self.seconds = _seconds(plan.tasks)
+        self.seconds = task_seconds(plan) if seconds is None else seconds
         self.home = homes(plan.tasks, self.seconds, workers)
-        self.overhead_s = COST_TABLE.task_s if len(plan.tasks) > 1 else 0.0
+        self.transfer_bytes_per_s = (rates or COST_TABLE).transfer_bytes_per_s
+        self.away_s = 0.0 if rates is None else rates.overhead_s
+        overhead_s = COST_TABLE.task_s if rates is None else BATCHED_TASK_S
+        self.overhead_s = overhead_s if len(plan.tasks) > 1 else 0.0
         self.most = [0] * workers
         self._held = [0] * workers
         self._waits = [len(_values(task)) for task in plan.tasks]
@@ -118,7 +144,7 @@ class _Schedule:
             self._held[at] += size if value in self._readers else 0
             for reader in self._readers.get(value, ()):
                 away = self.home[reader] != at
-                moving_s = size / COST_TABLE.transfer_bytes_per_s if away else 0.0
+                moving_s = self.away_s + size / self.transfer_bytes_per_s if away else 0.0
                 self._arrivals[reader] = max(self._arrivals[reader], now_s + moving_s)
                 self._waits[reader] -= 1
                 if not self._waits[reader]:
@@ -150,12 +176,8 @@ def input_bytes(plan: Plan) -> int:
     return sum([plan.inputs[index].type.size_bytes for index in used])
 
 
-def _seconds(tasks: Sequence[Task]) -> list[float]:
+def task_seconds(plan: Plan, rates: Rates | None = None) -> list[float]:
     """Predicted seconds of each task; equal graphs are looked at once."""
-    known: dict[int, float] = {}
-    found = []
-    for task in tasks:
-        if id(task.graph) not in known:
-            known[id(task.graph)] = task_s(task)
-        found.append(known[id(task.graph)])
-    return found
+    graphs = {id(task.graph): task for task in plan.tasks}
+    known = {key: task_s(task, rates) for key, task in graphs.items()}
+    return [known[id(task.graph)] for task in plan.tasks]

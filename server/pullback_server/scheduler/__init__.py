@@ -30,6 +30,7 @@ from pullback_server.scheduler.events import (
     WorkerAnswered,
     WorkerId,
     WorkerLost,
+    WorkerMeasured,
     WorkerReady,
 )
 from pullback_server.scheduler.scheduler import Scheduler
@@ -74,6 +75,7 @@ __all__ = [
     "WorkerAnswered",
     "WorkerId",
     "WorkerLost",
+    "WorkerMeasured",
     "WorkerReady",
     "diagram",
 ]

@@ -1,28 +1,38 @@
 """What things really take on each kind of worker: moves tasks and batches, never a plan's bounds.
 
-A program that ran is expected to take what it took; of one that did not, the cost table's figure is
-scaled by what others of its kind, bound by arithmetic or by memory, took in truth.
+A program that ran is expected to take what it took; one that did not, what its work takes by the
+rates its kind of worker was measured to have, or by the cost table before that: either way scaled
+by what others, bound by arithmetic or by memory, took in truth.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from math import sqrt
 
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import Placement, Task
+from pullback_server.planner.rates import Price, Rates
 from pullback_server.scheduler.dependencies import Dependencies
 
 WEIGHT = 0.3
 """Share of the newest run in the moving average of a program."""
 RATE_WEIGHT = 0.05
 """The same for what is averaged over all programs."""
+FIRST_TASKS = 3
+"""As if so many programs had told as much as the first."""
 MOST_PROGRAMS = 4096
 LEAST_MEASURED_S = 1e-4
 """Shorter runs say more about overheads than about rates."""
 SCALE_LIMITS = (0.02, 50.0)
 LEAST_TRANSFER_BYTES = 1 << 20
+MOST_UNIT_S = 1.0
+"""A unit of work that takes so long was measured wrong."""
+NUMPY = ("", "auto", "numpy")
+"""Executors that units of work were measured on."""
 
 
 @dataclass(slots=True)
@@ -31,16 +41,25 @@ class KindRates:
 
     Attributes:
         arithmetic, memory: time over predicted time of tasks bound by the one or the other.
+        unit_s: seconds per unit of work, by workers' own measurements; empty before those.
+        executors: time over predicted time on executors other than NumPy.
         transfer_bytes_per_s: of operands that came from elsewhere.
         overhead_s: of a batch, on the way to a worker and back.
         seconds: a moving average of run times, for the programs seen last.
+        workers, tasks: how many measurements there were.
+        version: of `unit_s`.
     """
 
     arithmetic: float = 1.0
     memory: float = 1.0
+    unit_s: dict[str, float] = field(default_factory=dict)
+    executors: dict[str, float] = field(default_factory=dict)
     transfer_bytes_per_s: float = COST_TABLE.transfer_bytes_per_s
     overhead_s: float = COST_TABLE.task_s
     seconds: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    workers: int = 0
+    tasks: int = 0
+    version: int = 0
 
     @property
     def flops_per_s(self) -> float:
@@ -52,6 +71,15 @@ class KindRates:
         """Measured memory traffic of one worker."""
         return COST_TABLE.bytes_per_s / self.memory
 
+    def expected(self, plan: Dependencies, task: int) -> Price:
+        """Expected time of a task on NumPy, by what it goes to."""
+        if self.unit_s:
+            price = plan.prices(self.version, self.unit_s)[task]
+            return Price(self.arithmetic * price.rows_s, self.memory * price.memory_s)
+        if _arithmetic_bound(plan.tasks[task]):
+            return Price(self.arithmetic * plan.estimates_s[task], 0.0)
+        return Price(0.0, self.memory * plan.estimates_s[task])
+
 
 class Calibration:
     """The rates of every kind."""
@@ -59,14 +87,39 @@ class Calibration:
     def __init__(self) -> None:
         self.kinds = {kind: KindRates() for kind in Placement}
 
+    def rates(self, kind: Placement) -> Rates:
+        """What is known of a kind, for others than the scheduler."""
+        own = self.kinds[kind]
+        return Rates(
+            unit_s=own.unit_s,
+            rows=own.arithmetic,
+            memory=own.memory,
+            executors=dict(own.executors),
+            overhead_s=own.overhead_s,
+            transfer_bytes_per_s=own.transfer_bytes_per_s,
+            workers=own.workers,
+            tasks=own.tasks,
+        )
+
     def estimate_s(self, plan: Dependencies, task: int, kind: Placement) -> float:
         """Expected time of a task on a kind of worker."""
         rates = self.kinds[kind]
         measured_s = rates.seconds.get(plan.fingerprints[task])
         if measured_s is not None:
             return measured_s
-        scale = rates.arithmetic if _arithmetic_bound(plan.tasks[task]) else rates.memory
-        return plan.estimates_s[task] * scale
+        scale = rates.executors.get(plan.tasks[task].executor, 1.0)
+        return scale * sum(rates.expected(plan, task))
+
+    def measured(self, kind: Placement, unit_s: Mapping[str, float]) -> None:
+        """Take in what a worker measured: of several the geometric mean."""
+        rates = self.kinds[kind]
+        sound = {unit: spent_s for unit, spent_s in unit_s.items() if 0.0 <= spent_s < MOST_UNIT_S}
+        if not sound:
+            return
+        known = rates.unit_s
+        rates.unit_s = known | {u: sqrt(known.get(u, s) * s) for u, s in sound.items()}
+        rates.workers += 1
+        rates.version += 1
 
     def knows(self, fingerprint: str, kind: Placement) -> bool:
         """Whether a program was measured on that kind."""
@@ -81,15 +134,22 @@ class Calibration:
         rates = self.kinds[kind]
         return rates.overhead_s + size_bytes / rates.transfer_bytes_per_s
 
-    def record(self, plan: Dependencies, task: int, kind: Placement, running_s: float) -> None:
-        """Add one run."""
+    def record(
+        self,
+        plan: Dependencies,
+        task: int,
+        kind: Placement,
+        running_s: float,
+        executor: str = "",
+    ) -> None:
+        """Add one run, on an executor whose version stands behind a hyphen."""
         rates, fingerprint = self.kinds[kind], plan.fingerprints[task]
         known_s = rates.seconds.get(fingerprint)
         if known_s is None:
             rates.seconds[fingerprint] = running_s
             if len(rates.seconds) > MOST_PROGRAMS:
                 rates.seconds.popitem(last=False)
-            self._record_rate(rates, plan, task, running_s)
+            _record_rate(rates, plan, task, running_s, executor.partition("-")[0])
         else:
             rates.seconds[fingerprint] = known_s + WEIGHT * (running_s - known_s)
             rates.seconds.move_to_end(fingerprint)
@@ -106,24 +166,34 @@ class Calibration:
             rates = self.kinds[kind]
             rates.overhead_s = _mixed(rates.overhead_s, min(seconds, 50 * COST_TABLE.task_s))
 
-    def _record_rate(
-        self, rates: KindRates, plan: Dependencies, task: int, running_s: float
-    ) -> None:
-        """A program ran for the first time: what it says of those that have not yet."""
-        predicted_s = plan.estimates_s[task]
-        if min(predicted_s, running_s) < LEAST_MEASURED_S:
-            return
-        low, high = SCALE_LIMITS
-        ratio = min(max(running_s / predicted_s, low), high)
-        if _arithmetic_bound(plan.tasks[task]):
-            rates.arithmetic = _mixed(rates.arithmetic, ratio)
-        else:
-            rates.memory = _mixed(rates.memory, ratio)
+
+def _record_rate(
+    rates: KindRates, plan: Dependencies, task: int, running_s: float, executor: str
+) -> None:
+    """A program ran for the first time: what it says of those that have not yet."""
+    expected = rates.expected(plan, task)
+    expected_s = sum(expected)
+    if min(expected_s, running_s) < LEAST_MEASURED_S:
+        return
+    rates.tasks += 1
+    if executor not in NUMPY:
+        known = rates.executors.get(executor, 1.0)
+        rates.executors[executor] = _bounded(known * (running_s / known / expected_s) ** WEIGHT)
+        return
+    ratio = _bounded(running_s / expected_s) ** max(RATE_WEIGHT, 1.0 / (FIRST_TASKS + rates.tasks))
+    rates.arithmetic = _bounded(rates.arithmetic * ratio ** (expected.rows_s / expected_s))
+    rates.memory = _bounded(rates.memory * ratio ** (expected.memory_s / expected_s))
 
 
 def _mixed(known: float, new: float) -> float:
     """The moving average."""
     return known + RATE_WEIGHT * (new - known)
+
+
+def _bounded(scale: float) -> float:
+    """A scale within what can be believed."""
+    low, high = SCALE_LIMITS
+    return min(max(scale, low), high)
 
 
 def _arithmetic_bound(task: Task) -> bool:

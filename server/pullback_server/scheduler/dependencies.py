@@ -5,12 +5,14 @@ Made once per plan, and shared by all jobs that run it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from pullback_graph.op import Cost
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import Phase, Placement, Plan, Task, TaskOutput
+from pullback_server.planner.rates import Price, priced
+from pullback_worker.numpy_work import Work, work_of
 
 
 class Dependencies:
@@ -28,7 +30,8 @@ class Dependencies:
         size_bytes: of a value.
         results: values that are results of the job.
         fingerprints: per task, that of its graph.
-        estimates_s: per task, predicted run time.
+        estimates_s: per task, run time by the cost table.
+        works: per task, what it asks of a machine.
         layout: a worker per task, and what it was found for.
     """
 
@@ -46,6 +49,7 @@ class Dependencies:
         self.reading: dict[TaskOutput, list[int]] = {}
         self.layout: tuple[tuple[int, bool], list[int] | None] | None = None
         self.size_bytes: Callable[[TaskOutput], int] = _SizesBytes(plan).__getitem__
+        self._prices: tuple[int, Sequence[Price]] | None = None
         for position, values in enumerate(self.operands):
             for value in values:
                 self.reading.setdefault(value, []).append(position)
@@ -66,6 +70,20 @@ class Dependencies:
     def estimates_s(self) -> tuple[float, ...]:
         """Per task, the run time the cost table predicts."""
         return tuple(_estimate_s(task) for task in self.plan.tasks)
+
+    @cached_property
+    def works(self) -> tuple[Work, ...]:
+        """Per task, its work; equal graphs are looked at once."""
+        graphs = {id(task.graph): task.graph for task in self.plan.tasks}
+        found = {key: work_of(graph) for key, graph in graphs.items()}
+        return tuple(found[id(task.graph)] for task in self.plan.tasks)
+
+    def prices(self, version: int, unit_s: Mapping[str, float]) -> Sequence[Price]:
+        """Per task, the price of its work by some version of measured units."""
+        if self._prices is None or self._prices[0] != version:
+            by_work = {id(work): priced(work, unit_s) for work in self.works}
+            self._prices = version, [by_work[id(work)] for work in self.works]
+        return self._prices[1]
 
     @cached_property
     def continuations(self) -> tuple[tuple[int, ...], ...]:

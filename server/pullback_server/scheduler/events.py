@@ -6,6 +6,7 @@ that is a rule and not `frozen`, which makes one three times as dear, and there 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -59,6 +60,14 @@ class WorkerAnswered(Event):
     """A worker that was asked whether it lives said so."""
 
     worker: WorkerId
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkerMeasured(Event):
+    """A worker measured what work takes it: seconds per unit of `numpy_work`."""
+
+    worker: WorkerId
+    unit_s: Mapping[str, float]
 
 
 @dataclass(slots=True, kw_only=True)

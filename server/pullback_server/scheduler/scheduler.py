@@ -29,6 +29,7 @@ from pullback_server.scheduler.events import (
     WorkerAnswered,
     WorkerId,
     WorkerLost,
+    WorkerMeasured,
     WorkerReady,
 )
 from pullback_server.scheduler.faults import abandoned, overdue, poisonous, unlucky, unserved
@@ -63,6 +64,7 @@ class Scheduler:
             Submitted: self._submitted,
             WorkerReady: self._worker_ready,
             WorkerAnswered: self._worker_answered,
+            WorkerMeasured: self._worker_measured,
             TaskDone: self._task_done,
             TaskFailed: self._task_failed,
             ValuesLost: self._values_lost,
@@ -141,6 +143,11 @@ class Scheduler:
         if worker is not None:
             worker.answered_s = event.now_s
 
+    def _worker_measured(self, event: WorkerMeasured) -> None:
+        worker = self._fleet.get(event.worker)
+        if worker is not None:
+            self._board.calibration.measured(worker.placement, event.unit_s)
+
     def _task_done(self, event: TaskDone) -> None:
         worker, batch = self._batch(event.worker, event.batch)
         call = batch.unreported.pop(event.task, None) if batch is not None else None
@@ -151,7 +158,7 @@ class Scheduler:
         if job is None:
             return
         kind, calibration = worker.placement, self._board.calibration
-        calibration.record(job.plan, event.task, kind, event.running_s)
+        calibration.record(job.plan, event.task, kind, event.running_s, event.executor)
         if batch.fetched_bytes:
             calibration.record_transfer(kind, batch.fetched_bytes, event.transferring_s)
         if job.runs(event.task, batch.id):

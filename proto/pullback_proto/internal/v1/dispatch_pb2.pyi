@@ -148,14 +148,16 @@ class TaskOutput(_message.Message):
     def __init__(self, task: _Optional[int] = ..., output: _Optional[int] = ...) -> None: ...
 
 class DispatchReply(_message.Message):
-    __slots__ = ("done", "failed", "status")
+    __slots__ = ("done", "failed", "status", "rates")
     DONE_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
     done: Done
     failed: Failed
     status: PoolStatus
-    def __init__(self, done: _Optional[_Union[Done, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., status: _Optional[_Union[PoolStatus, _Mapping]] = ...) -> None: ...
+    rates: Rates
+    def __init__(self, done: _Optional[_Union[Done, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., status: _Optional[_Union[PoolStatus, _Mapping]] = ..., rates: _Optional[_Union[Rates, _Mapping]] = ...) -> None: ...
 
 class Done(_message.Message):
     __slots__ = ("job", "results", "timings", "workers", "retries", "queued_s", "transferring_s", "peak_bytes", "moved_bytes", "network_bytes")
@@ -271,3 +273,39 @@ class WorkerCount(_message.Message):
     busy_s_total: float
     wanted: int
     def __init__(self, placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., starting: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., busy_s_total: _Optional[float] = ..., wanted: _Optional[int] = ...) -> None: ...
+
+class Rates(_message.Message):
+    __slots__ = ("placement", "unit_s", "rows", "memory", "executors", "overhead_s", "transfer_bytes_per_s", "workers", "tasks")
+    class UnitSEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ExecutorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_S_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
+    OVERHEAD_S_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    placement: _plan_pb2.Placement
+    unit_s: _containers.ScalarMap[str, float]
+    rows: float
+    memory: float
+    executors: _containers.ScalarMap[str, float]
+    overhead_s: float
+    transfer_bytes_per_s: float
+    workers: int
+    tasks: int
+    def __init__(self, placement: _Optional[_Union[_plan_pb2.Placement, str]] = ..., unit_s: _Optional[_Mapping[str, float]] = ..., rows: _Optional[float] = ..., memory: _Optional[float] = ..., executors: _Optional[_Mapping[str, float]] = ..., overhead_s: _Optional[float] = ..., transfer_bytes_per_s: _Optional[float] = ..., workers: _Optional[int] = ..., tasks: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,48 @@
+"""What a process measures of itself: a rate for what graphs ask for, whatever the machine."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import pytest
+
+from pullback_graph.op import Op
+from pullback_graph.ops.rules import broadcast_axes
+from pullback_graph.table import OPS
+from pullback_worker import numpy_probe
+from pullback_worker.numpy_probe import measured
+from pullback_worker.numpy_work import FRESH, MEMORY
+
+
+def test_every_elementwise_row_is_measured() -> None:
+    """In float64 and with its calls, given time; and products and factors, by FLOPs and bytes."""
+    rates = measured(budget_s=60.0)
+    assert all(isfinite(rate) and rate >= 0.0 for rate in rates.values())
+    assert rates[MEMORY] > 0.0
+    plain = [op for op in OPS.values() if op.axes is broadcast_axes and not op.attributes]
+    assert len(plain) > 70
+    assert [op.name for op in plain if f"{op.name} calls" not in rates] == []
+    dense = {"matmul", "einsum", "solve", "inv", "cholesky", "eigh", "svd", "convolution"}
+    assert {name for name in dense if f"{name} float64 bytes" not in rates} == set()
+
+
+def test_no_row_is_measured_beyond_the_budget() -> None:
+    """Memory always is."""
+    assert set(measured(budget_s=0.0)) == {MEMORY, FRESH}
+
+
+def test_a_row_that_does_not_run_costs_only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that is broken for one row tells nothing of the others."""
+    add, sine = OPS["add"], OPS["sin"]
+    broken = Op(**{n: getattr(sine, n) for n in _COLUMNS} | {"run": lambda _: _fail})
+    monkeypatch.setattr(numpy_probe, "OPS", {"sin": broken, "add": add})
+    rates = measured()
+    assert "add float64" in rates
+    assert not any(unit.startswith("sin ") for unit in rates)
+
+
+_COLUMNS = ("name", "operands", "type", "derivative", "axes", "cost", "domain")
+
+
+def _fail(*_: object) -> None:
+    raise ArithmeticError("no such instruction")

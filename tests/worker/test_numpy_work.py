@@ -1,0 +1,92 @@
+"""The work of a graph: amounts by unit, as NumPy's chains, loops and buffers make them."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import pytest
+
+from pullback_graph.builder import Builder
+from pullback_graph.graph import Graph
+from pullback_graph.ref import Ref, do
+from pullback_graph.types import FLOAT32, FLOAT64, ArrayType, DType
+from pullback_worker.numpy_work import (
+    FRESH,
+    LEAST_FRESH_BYTES,
+    LEAST_MEMORY_BYTES,
+    MEMORY,
+    work_of,
+)
+from tests.graph.drawing import Case
+from tests.graph.row_graphs import ROW_CASES, graph_of
+
+LARGE = 4 * LEAST_MEMORY_BYTES // 8
+"""Elements of an array from memory."""
+
+
+def chain(elements: int, dtype: DType = FLOAT64, nodes: int = 3) -> Graph:
+    """Exponentials of each other's, of an array."""
+    b = Builder()
+    z: Ref = b.input("x", ArrayType(dtype, (elements,)))
+    for _ in range(nodes):
+        z = do.exp(do.negative(z))
+    return b.build({"z": z})
+
+
+def counted(steps: int) -> Graph:
+    """A loop that adds a vector to another, so many times."""
+    b = Builder()
+    inner = b.inner()
+    y, c = (inner.input(name, ArrayType(FLOAT64, (4,))) for name in "yc")
+    body = inner.build({"c": do.add(c, y)})
+    x, start = (b.input(name, ArrayType(FLOAT64, (4,))) for name in ("x", "start"))
+    return b.build({"c": do.scan(x, start, body=body, consts=1, carries=1, length=steps)})
+
+
+def test_an_elementwise_row_does_an_element_at_a_time() -> None:
+    """Elements by row and dtype, and a call a node; small arrays cause no traffic."""
+    expected = {"exp calls": 3, "negative calls": 3}
+    for dtype in (FLOAT64, FLOAT32):
+        named = {f"exp {dtype}": 300.0, f"negative {dtype}": 300.0}
+        assert work_of(chain(100, dtype)) == expected | named
+
+
+def test_what_passes_inside_a_chain_causes_no_traffic() -> None:
+    """An operand is read and a result written, however many nodes stand between them."""
+    for nodes in (1, 3, 10):
+        assert work_of(chain(LARGE, nodes=nodes))[MEMORY] == 2 * 8 * LARGE
+
+
+def test_only_memory_that_is_not_there_is_fresh() -> None:
+    """A result of a chain needs an array of its own; what is written over a dead one does not."""
+    elements = LEAST_FRESH_BYTES // 8
+    assert work_of(chain(elements))[FRESH] == LEAST_FRESH_BYTES
+    assert work_of(chain(elements - 1))[FRESH] == 0
+    b = Builder()
+    x = b.input("x", ArrayType(FLOAT64, (2, elements)))
+    z = do.sum(x, axes=(0,), keepdims=False)
+    assert work_of(b.build({"z": do.exp(z)}))[FRESH] == LEAST_FRESH_BYTES
+
+
+def test_a_loop_does_its_bodys_work_as_often_as_it_steps() -> None:
+    """Amounts are proportional to the steps, calls included."""
+    few, many = work_of(counted(10)), work_of(counted(1000))
+    assert few["scan calls"] == many["scan calls"] == 1
+    assert (few["add calls"], few["add float64"]) == pytest.approx((10, 40))
+    assert (many["add calls"], many["add float64"]) == pytest.approx((1000, 4000))
+
+
+def test_a_product_has_flops_and_bytes() -> None:
+    """Both matter: products of small matrices are not as fast as their FLOPs say."""
+    b = Builder()
+    x, y = (b.input(name, ArrayType(FLOAT64, (10, 10))) for name in "xy")
+    work = work_of(b.build({"z": do.matmul(x, y)}))
+    assert work == {"matmul calls": 1, "matmul float64": 2000.0, "matmul float64 bytes": 2400.0}
+
+
+@pytest.mark.parametrize("case", ROW_CASES, ids=str)
+def test_every_row_has_work(case: Case) -> None:
+    """On every example: its calls, and amounts that are numbers of zero or more."""
+    work = work_of(graph_of(case))
+    assert work[f"{case.op.name} calls"] >= 1
+    assert all(isfinite(amount) and amount >= 0 for amount in work.values())

@@ -1,0 +1,134 @@
+"""What a graph asks of a machine on NumPy: amounts of work by unit, to be priced by measured rates.
+
+A unit is a row's work in one dtype, a row's calls, or memory traffic; no row is named here. Seconds
+are the sum of amount times rate, so rates measured on rows price graphs that nobody ran.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from pullback_graph.graph import Graph, Node, bodies_of
+from pullback_graph.op import Cost
+from pullback_graph.ops.rules import broadcast_axes
+from pullback_graph.types import ArrayType
+from pullback_worker.buffer_reuse import overwritten
+from pullback_worker.elementwise_chains import chained, live_in, live_out, written_over
+from pullback_worker.numpy_kernels import NUMPY
+from pullback_worker.registers import Registers
+
+MEMORY = "memory bytes"
+"""Read or written, of arrays that no near cache holds."""
+FRESH = "fresh bytes"
+"""Of arrays that the system hands out anew, page by page."""
+LEAST_MEMORY_BYTES = 1 << 19
+"""Arrays from this size on come from memory; elementwise nodes on such run in chains."""
+LEAST_FRESH_BYTES = 32 << 20
+"""Arrays from this size on never take memory that was used before; see the actor's environment."""
+
+Work: TypeAlias = "Mapping[str, float]"
+"""Amounts by unit."""
+
+
+def work_of(graph: Graph) -> Work:
+    """The work of one evaluation; time linear in the nodes, those of subgraphs included."""
+    work: dict[str, float] = defaultdict(float)
+    _add(work, graph, 1.0)
+    return dict(work)
+
+
+def row_unit(node: Node, operands: Sequence[ArrayType]) -> str:
+    """The unit of a node's own work."""
+    return f"{node.op.name} {(operands or node.types)[0].dtype}"
+
+
+def bytes_unit(node: Node, operands: Sequence[ArrayType]) -> str:
+    """The unit of what it reads and writes, where its FLOPs are another matter."""
+    return f"{row_unit(node, operands)} bytes"
+
+
+def call_unit(node: Node) -> str:
+    """The unit of a node's calls."""
+    return f"{node.op.name} calls"
+
+
+def amount_of(node: Node, cost: Cost) -> float:
+    """How much of its row's work a node does: elements where it broadcasts, else FLOPs or bytes."""
+    if node.op.axes is broadcast_axes:
+        return float(node.types[0].size)
+    return cost.flops or cost.size_bytes
+
+
+def has_bytes(node: Node, cost: Cost) -> bool:
+    """Whether its bytes are work besides its FLOPs: a matrix of n rows has n² of them, and n³."""
+    return node.op.axes is not broadcast_axes and cost.flops > 0.0
+
+
+def _add(work: dict[str, float], graph: Graph, times: float) -> None:
+    """Add the work of so many evaluations."""
+    types = graph.types
+    for node, cost in zip(graph.nodes, graph.node_costs, strict=True):
+        work[call_unit(node)] += times
+        if node.op.graphs:
+            _add_bodies(work, node, cost, times)
+        elif amount := amount_of(node, cost):
+            operands = [types[i] for i in node.operands]
+            work[row_unit(node, operands)] += times * amount
+            if has_bytes(node, cost):
+                work[bytes_unit(node, operands)] += times * _near_bytes([*operands, *node.types])
+    for unit, size_bytes in _traffic(graph).items():
+        work[unit] += times * size_bytes
+
+
+def _near_bytes(types: Sequence[ArrayType]) -> int:
+    """Bytes of arrays that are not fetched from memory, where they are counted."""
+    return sum([type.size_bytes for type in types if type.size_bytes < LEAST_MEMORY_BYTES])
+
+
+def _add_bodies(work: dict[str, float], node: Node, cost: Cost, times: float) -> None:
+    """Add the work of a loop's or a branch's bodies, as often as its own calls say."""
+    bodies = bodies_of(node)
+    calls = sum([body.cost.calls for body in bodies])
+    for body in bodies:
+        _add(work, body, times * cost.calls / max(calls, 1.0))
+
+
+def _traffic(graph: Graph) -> Counter[str]:
+    """Bytes to and from memory; what passes inside a chain of elementwise nodes stays near."""
+    traffic: Counter[str] = Counter()
+    if max([type.size_bytes for type in graph.types], default=0) < LEAST_MEMORY_BYTES:
+        return traffic
+    functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
+    made = chained(graph, functions, LEAST_MEMORY_BYTES)
+    if made is not None:
+        graph, functions = made.graph, [functions[position] for position in made.positions]
+    registers = Registers(graph)
+    targets = overwritten(graph, functions, registers, LEAST_MEMORY_BYTES)
+    inside = set[int]()
+    for span in made.spans if made is not None else ():
+        inside.update(range(span.start, span.stop))
+        results = live_out(graph, registers.last, span)
+        over = written_over(graph, registers.last, span, targets)
+        _move(traffic, graph, (*live_in(graph, span), *results))
+        _hand_out(traffic, graph, [v for v, at in zip(results, over, strict=True) if at < 0])
+    for position, (node, cost) in enumerate(zip(graph.nodes, graph.node_costs, strict=True)):
+        if position not in inside and cost.size_bytes:
+            first = graph.first_results[position]
+            results = list(range(first, first + len(node.types)))
+            _move(traffic, graph, (*node.operands, *results))
+            _hand_out(traffic, graph, results if targets[position] < 0 else ())
+    return traffic
+
+
+def _move(traffic: Counter[str], graph: Graph, values: Iterable[int]) -> None:
+    """Count what is read and written of values."""
+    sizes = [graph.types[value].size_bytes for value in values]
+    traffic[MEMORY] += sum([size for size in sizes if size >= LEAST_MEMORY_BYTES])
+
+
+def _hand_out(traffic: Counter[str], graph: Graph, values: Iterable[int]) -> None:
+    """Count values for which there is no memory yet."""
+    sizes = [graph.types[value].size_bytes for value in values]
+    traffic[FRESH] += sum([size for size in sizes if size >= LEAST_FRESH_BYTES])
