@@ -113,12 +113,12 @@ class Graph:
             for node in self.nodes
         )
 
-    @property
+    @cached_property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs, in order."""
         return tuple(item.name for item in self.inputs)
 
-    @property
+    @cached_property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs, in order."""
         return tuple(item.name for item in self.outputs)

@@ -13,7 +13,7 @@ from pullback_graph.codec.tensors import (
     decode_arrays,
     decode_tensor,
     encode_arrays,
-    encode_tensor,
+    write_tensor,
 )
 from pullback_graph.errors import WireError
 from pullback_graph.job import Metrics, Result
@@ -67,13 +67,9 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
     encode_arrays(message.outputs, result.outputs)
     for (output, first, second, seed), array in result.derivatives.items():
         is_sparse = isinstance(array, SparseArray)
-        item = message.derivatives.add(
-            output=output,
-            input=first,
-            second_input=second,
-            seed=seed,
-            value=encode_tensor(array.values if is_sparse else array),
-        )
+        item = message.derivatives.add()
+        item.output, item.input, item.second_input, item.seed = output, first, second, seed
+        write_tensor(item.value, array.values if is_sparse else array)
         if is_sparse:
             item.pattern.CopyFrom(encode_pattern(array.pattern))
     if not standing:

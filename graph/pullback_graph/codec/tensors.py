@@ -28,9 +28,22 @@ def encode_tensor(array: Any) -> tensor_pb2.Tensor:
     Raises:
         DTypeError: its dtype is not one of the language.
     """
+    message = tensor_pb2.Tensor()
+    write_tensor(message, array)
+    return message
+
+
+def write_tensor(message: Any, array: Any) -> None:
+    """Fill an empty Tensor, in its place in a larger message.
+
+    Raises:
+        DTypeError: as `encode_tensor` says.
+    """
     array = little_endian(array)
-    number: Any = NUMBERS[array.dtype]
-    return tensor_pb2.Tensor(dtype=number, shape=array.shape, data=array.tobytes())
+    message.dtype = NUMBERS[array.dtype]
+    if array.shape:
+        message.shape.extend(array.shape)
+    message.data = array.tobytes()
 
 
 def decode_tensor(
@@ -78,7 +91,7 @@ def encode_named(message: Any, name: str, tensor: Tensor) -> None:
     if isinstance(tensor, TensorHash):
         message.sha256 = decode_hex(tensor.sha256, name)
     else:
-        message.tensor.MergeFrom(encode_tensor(tensor))
+        write_tensor(message.tensor, tensor)
 
 
 def decode_named(items: Iterable[Any], limits: Limits, field: str) -> dict[str, Tensor]:
@@ -128,7 +141,9 @@ def _decode_source(item: Any, name: str, limits: Limits, field: str) -> Tensor:
 def encode_arrays(target: Any, arrays: Mapping[str, NDArray]) -> None:
     """Append a NamedTensor per array."""
     for name, array in arrays.items():
-        target.add(name=name, tensor=encode_tensor(array))
+        item = target.add()
+        item.name = name
+        write_tensor(item.tensor, array)
 
 
 def encode_hex(data: bytes, field: str) -> str:

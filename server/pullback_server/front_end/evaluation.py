@@ -75,18 +75,21 @@ class Evaluation:
                 "it may, or as many of yours; try again, or raise --queue-jobs or --queue-bytes",
                 retry_after_s=self._held.wait_s,
             )
-        with self.holding([arrival]):
-            try:
-                answer = await self._answer(arrival)
-            except asyncio.CancelledError as error:
-                self.accounting.failed(arrival, error)
-                raise
-            except Exception as error:
-                typed = typed_error(error)
-                self.accounting.failed(arrival, typed)
-                raise typed from None
+        held = [arrival]
+        self._take_in(held)
+        try:
+            answer = await self._answer(arrival)
             self.accounting.answered(arrival, answer.metrics)
             return answer.data
+        except asyncio.CancelledError as error:
+            self.accounting.failed(arrival, error)
+            raise
+        except Exception as error:
+            typed = typed_error(error)
+            self.accounting.failed(arrival, typed)
+            raise typed from None
+        finally:
+            self._let_go(held)
 
     async def _answer(self, arrival: Arrival) -> Answer:
         """The answer of a job, from wherever it runs."""
@@ -146,15 +149,21 @@ class Evaluation:
     @contextmanager
     def holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
         """Count jobs as held for as long as the block lasts."""
-        self._held.add(arrivals)
-        for arrival in arrivals:
-            self.accounting.entered(arrival)
+        self._take_in(arrivals)
         try:
             yield
         finally:
-            self._held.remove(arrivals, monotonic())
-            self.accounting.left(arrivals)
-            self._left.set()
+            self._let_go(arrivals)
+
+    def _take_in(self, arrivals: Sequence[Arrival]) -> None:
+        self._held.add(arrivals)
+        for arrival in arrivals:
+            self.accounting.entered(arrival)
+
+    def _let_go(self, arrivals: Sequence[Arrival]) -> None:
+        self._held.remove(arrivals, monotonic())
+        self.accounting.left(arrivals)
+        self._left.set()
 
 
 async def _within(flag: JobFlag, work: Awaitable[Result]) -> Result:
