@@ -43,6 +43,7 @@ from pullback_graph.errors import (
     ShapeError,
     TraceError,
     UnknownOp,
+    UnknownResult,
     UnsupportedError,
     WireError,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "TraceError",
     "TracedArray",
     "UnknownOp",
+    "UnknownResult",
     "UnsupportedError",
     "Value",
     "Vjp",

@@ -28,6 +28,7 @@ from pullback_graph.errors import (
     ShapeError,
     TraceError,
     UnknownOp,
+    UnknownResult,
     UnsupportedError,
     WireError,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "TensorHash",
     "TraceError",
     "UnknownOp",
+    "UnknownResult",
     "UnsupportedError",
     "Value",
     "Vjp",

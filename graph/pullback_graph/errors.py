@@ -11,6 +11,7 @@ PullbackError
     DTypeError            dtypes that do not fit
     InputError            a missing, unknown or ill-typed input
     NotDifferentiable     an integer input, or a row without a derivative, in the way
+    UnknownResult         a name by which a job gave no result; a KeyError too
     TraceError            Python code that cannot be traced
     WireError             bytes that do not decode
     NotFoundError         a fingerprint or hash sent before is not here   NOT_FOUND
@@ -109,6 +110,16 @@ class InputError(RequestError):
 
 class NotDifferentiable(RequestError):
     """A derivative was asked for where none exists."""
+
+
+class UnknownResult(RequestError, KeyError):
+    """A result was looked up by a name that the job gave none by; the message lists those it did.
+
+    Also a KeyError, as what looks names up in a mapping expects.
+    """
+
+    def __str__(self) -> str:
+        return self.message  # of a KeyError it would be quoted
 
 
 class TraceError(RequestError):

@@ -10,6 +10,7 @@ import numpy as np
 
 from pullback_graph.bad_node import BadNode
 from pullback_graph.graph import Graph
+from pullback_graph.named_results import NamedResults
 from pullback_graph.tape import Tape
 from pullback_graph.timeline import FRONT_END, TaskSpan
 from pullback_graph.want import DerivativeKey, Value, Want
@@ -145,6 +146,7 @@ class Metrics:
 class Result:
     """Values, derivatives and metrics of one job.
 
+    A look-up by a name that there is not raises UnknownResult, which says what there is.
     Sparse derivatives are a `SparseArray` here, and what the clients make of it in their results.
     """
 
@@ -153,24 +155,30 @@ class Result:
     metrics: Metrics
     id: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outputs", NamedResults("output", self.outputs))
+        object.__setattr__(self, "derivatives", NamedResults("derivative", self.derivatives))
+
     @property
     def gradients(self) -> dict[str, Any]:
         """Arrays by input name: the gradient, or the first seed's vjp or hvp."""
         first = {k: v for k, v in self.derivatives.items() if k.seed == 0 and not k.second_input}
-        return {k.input: v for k, v in first.items() if k.input}
+        return NamedResults("gradient", {k.input: v for k, v in first.items() if k.input})
 
     @property
     def jacobians(self) -> dict[tuple[str, str], Any]:
         """Arrays of shape output.shape + input.shape by (output, input), or sparse matrices."""
-        return {(k.output, k.input): v for k, v in self.derivatives.items() if not k.second_input}
+        found = {k: v for k, v in self.derivatives.items() if not k.second_input}
+        return NamedResults("jacobian", {(k.output, k.input): v for k, v in found.items()})
 
     @property
     def hessians(self) -> dict[tuple[str, str], Any]:
         """Arrays of shape first.shape + second.shape by (first input, second input), or sparse."""
         pairs = {k: v for k, v in self.derivatives.items() if k.second_input}
-        return {(k.input, k.second_input): v for k, v in pairs.items()}
+        return NamedResults("hessian", {(k.input, k.second_input): v for k, v in pairs.items()})
 
     def seed(self, number: int) -> dict[str, Any]:
         """One seed's arrays: by input name (vjp, hvp) or output name (jvp)."""
         chosen = {k: v for k, v in self.derivatives.items() if k.seed == number}
-        return {k.input or k.output: v for k, v in chosen.items()}
+        title = f"derivative of seed {number} for"
+        return NamedResults(title, {k.input or k.output: v for k, v in chosen.items()})
