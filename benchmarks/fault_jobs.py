@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.classifier_by_hand import Shard, Weights, sum_of_losses
 
 JOURNAL = "journal"
-JOB_BYTES = 4
-"""Of each start in it."""
+START = np.dtype(">u4")
+"""Of each start in it: the job's number."""
 
 Answer: TypeAlias = "tuple[bytes, ...]"
 """The bits of a value and its gradient."""
@@ -46,7 +46,7 @@ class Holder:
         return [(job, self._answer(job, weights)) for job, weights in chunk]
 
     def _answer(self, job: int, weights: Weights) -> Answer:
-        os.write(self._journal, job.to_bytes(JOB_BYTES, "big"))
+        os.write(self._journal, job.to_bytes(START.itemsize, "big"))
         value, gradient = sum_of_losses(weights, self._data)
         return (value.hex().encode(), *[part.tobytes() for part in gradient])
 

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.classifier import Sizes
-from benchmarks.fault_jobs import JOB_BYTES, JOURNAL, Answer, Chunk, Work
+from benchmarks.fault_jobs import JOURNAL, START, Answer, Chunk, Work
 from benchmarks.fault_peers import PEERS, Run
 from benchmarks.process_faults import Blow, hurting
 from examples.server_process import MARK, left_behind
@@ -87,7 +88,8 @@ def peer_outcome(title: str, jobs: int, sizes: Sizes, period_s: float) -> PeerOu
         raise PeerFailed(f"no result after {LIMIT_S:.0f} s") from None
     finally:
         for pid in left_behind(mark):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
     lines = output.strip().splitlines()
     if process.returncode or not lines:
@@ -112,7 +114,7 @@ def main(title: str, jobs: int, sizes: Sizes, period_s: float) -> PeerOutcome:
             blows = (Blow(peer.named, signal.SIGKILL),)
             with hurting(blows, period_s, partial(_descendants, mark), MOST_HITS) as hits:
                 found = _hold(run, chunks)
-            starts = journal.stat().st_size // JOB_BYTES
+            started = Counter(np.fromfile(journal, START).tolist())
     return PeerOutcome(
         unharmed_s=expected.seconds,
         seconds=found.seconds,
@@ -120,7 +122,7 @@ def main(title: str, jobs: int, sizes: Sizes, period_s: float) -> PeerOutcome:
         lost=jobs - len(found.answers),
         wrong=sum(answer != expected.answers[job] for job, answer in found.answers.items()),
         twice=sum(found.times.values()) - len(found.times),
-        repeats=max(0, starts - len(found.answers)),
+        repeats=sum(started.values()) - len(started),
         error=found.error,
     )
 

@@ -1,7 +1,8 @@
-"""A server and its Ray cluster on hosts of their own, started as docs/clusters.md says to."""
+"""A server and its Ray cluster on hosts of their own, by the very commands of docs/clusters.md."""
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import subprocess
@@ -17,7 +18,8 @@ from tests.system.running_link import wait_for
 BIN = Path(sys.executable).parent
 STORE = "--object-store-memory=100000000"
 LINK_MEGABITS_PER_S = 1000
-NODE_TIMEOUT_S = 120.0
+PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
+NODE_TIMEOUT_S = 300.0
 READ = """
 import sys, urllib.request
 print(str(urllib.request.urlopen(f"http://{sys.argv[1]}:9464/metrics", timeout=5).read(), "utf-8"))
@@ -59,10 +61,17 @@ class HostCluster:
 
     def join(self, host: Host, cpus: int) -> None:
         """Make a host a node of the cluster; one that the head gave up joins again."""
-        words = [f"--address={self.head.address}:6379", f"--node-ip-address={host.address}"]
-        start = [str(BIN / "ray"), "start", "--block", STORE, *words, f"--num-cpus={cpus}"]
+        role = "the server's machine" if host is self.server else "each machine that computes"
+        start = [*documented(role, self.head), STORE, f"--num-cpus={cpus}"]
         for_ever = f"while true; do {shlex.join(start)}; sleep 1; done"
         host.start("sh", "-c", for_ever, environment=self.environment)
+
+
+def documented(role: str, head: Host) -> list[str]:
+    """The command that the page gives for a machine; the programs are those of this Python."""
+    found = re.findall(r"^\| (.+) \| `((?:ray|pullback) .+)` \|$", PAGE.read_text(), flags=re.M)
+    program, *words = dict(found)[role].replace("HEAD", head.address).split()
+    return [str(BIN / program), *words]
 
 
 @contextmanager
@@ -86,14 +95,11 @@ def cluster_of_hosts(
             for host in (head, server, *own):
                 host.limit_rate(LINK_MEGABITS_PER_S)
         cluster = HostCluster(head, server, own, environment)
-        ray = [str(BIN / "ray"), "start", "--block", STORE, "--include-dashboard=false"]
-        at = ["--port=6379", f"--node-ip-address={head.address}"]
-        head.start(*ray, "--head", *at, "--num-cpus=0", environment=environment)
+        head.start(*documented("head", head), STORE, environment=environment)
         for host, cpus in ((server, 0), *((host, 1) for host in own)):
             cluster.join(host, cpus)
         listen = ["--host", server.address, "--http-host", server.address]
-        join = ["--ray-address", f"{head.address}:6379", "--workers", str(workers)]
-        serve = [str(BIN / "pullback"), "serve", *listen, *join, *flags]
+        serve = [*documented("the same", head), "--workers", str(workers), *listen, *flags]
         server.start(*serve, environment=environment)
         wait_for(lambda: cluster.workers_up() == workers, NODE_TIMEOUT_S)
         yield cluster

@@ -17,11 +17,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 
-NETWORK = IPv4Network("10.213.86.0/24")
-"""Not routed anywhere: the bridge that carries it has no way out."""
-BRIDGE_ADDRESS, *HOST_ADDRESSES = [str(address) for address in NETWORK.hosts()]
-BRIDGE = "pullback0"
+NETWORKS = [IPv4Network(f"10.213.{number}.0/24") for number in range(256)]
+"""Not routed anywhere: the bridges that carry them have no way out. One for each who has hosts."""
 TOOLS = ("ip", "tc", "unshare", "nsenter")
 LINK = Path(__file__).with_name("link.py")
 OWN_FOLDERS = "mount -t tmpfs tmpfs /tmp && mount -t tmpfs -o size=1g tmpfs /dev/shm"
@@ -106,21 +105,42 @@ def hosts(*names: str, impaired: bool = False) -> Iterator[Sequence[Host]]:
     Args:
         impaired: whether their cables are ours, with a latency and a loss that are zero at first.
     """
-    _try("ip", "link", "del", BRIDGE)
     with ExitStack() as stack:
-        _run("ip", "link", "add", BRIDGE, "type", "bridge")
-        stack.callback(_run, "ip", "link", "del", BRIDGE)
-        _run("ip", "addr", "add", f"{BRIDGE_ADDRESS}/{NETWORK.prefixlen}", "dev", BRIDGE)
-        _run("ip", "link", "set", BRIDGE, "up")
+        bridge = _new_bridge()
+        stack.callback(_run, "ip", "link", "del", bridge.name)
+        _run("ip", "addr", "add", f"{bridge.address}/{bridge.prefix}", "dev", bridge.name)
+        _run("ip", "link", "set", bridge.name, "up")
         made = []
         for number, name in enumerate(names):
-            made.append(_host(name, HOST_ADDRESSES[number], f"{BRIDGE}-{number}", impaired))
+            made.append(_host(name, number, bridge, impaired))
             stack.callback(made[-1].lose)
         yield made
 
 
-def _host(name: str, address: str, cable: str, impaired: bool) -> Host:
+class Bridge(NamedTuple):
+    """What joins hosts: its name and address, their addresses, and the length of the prefix."""
+
+    name: str
+    address: str
+    addresses: Sequence[str]
+    prefix: int
+
+
+def _new_bridge() -> Bridge:
+    """A bridge that nobody else has, since a name is there once, and its network."""
+    for number, network in enumerate(NETWORKS):
+        try:
+            _run("ip", "link", "add", f"pb{number}", "type", "bridge")
+        except subprocess.CalledProcessError:
+            continue
+        own, *others = [str(address) for address in network.hosts()]
+        return Bridge(f"pb{number}", own, others, network.prefixlen)
+    raise RuntimeError("all bridges are taken; remove what `ip link` shows as pb0 to pb255")
+
+
+def _host(name: str, number: int, bridge: Bridge, impaired: bool) -> Host:
     """Make a host and lay a cable from it to the bridge."""
+    cable, address = f"{bridge.name}-{number}", bridge.addresses[number]
     first = subprocess.Popen(
         ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc",
          "sh", "-c", f"{OWN_FOLDERS} && echo ready && exec sleep infinity"],
@@ -135,13 +155,13 @@ def _host(name: str, address: str, cable: str, impaired: bool) -> Host:
     (inside,) = _children(first.pid)
     link = _lay(cable, inside, impaired)
     host = Host(name, address, cable, first, link)
-    _run("ip", "link", "set", cable, "master", BRIDGE, "up")
+    _run("ip", "link", "set", cable, "master", bridge.name, "up")
     # Ray finds a machine's address by the way to the world, which nothing here goes.
     for words in (
-        ("addr", "add", f"{address}/{NETWORK.prefixlen}", "dev", "eth0"),
+        ("addr", "add", f"{address}/{bridge.prefix}", "dev", "eth0"),
         ("link", "set", "eth0", "up"),
         ("link", "set", "lo", "up"),
-        ("route", "add", "default", "via", BRIDGE_ADDRESS),
+        ("route", "add", "default", "via", bridge.address),
     ):
         _run(*host.command("ip", *words))
     return host

@@ -56,7 +56,7 @@ def test_a_job_crosses_hosts_and_survives_the_loss_of_each_in_turn(cluster: Host
     x, y = generator.normal(size=(ROWS, COLUMNS)), generator.normal(size=ROWS)
     w = generator.normal(size=COLUMNS)
     with pb.connect(cluster.address) as service, pb.local() as here:
-        value_and_grad = service.value_and_grad(loss, wrt="w", split="shard(8)")
+        value_and_grad = service.value_and_grad(loss, wrt="w", split="shard(8)", reproducible=True)
         value, gradient = value_and_grad(w, x, y)
         _, alone = here.value_and_grad(loss, wrt="w")(w, x, y)
         np.testing.assert_allclose(gradient, alone, rtol=1e-12)
