@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from benchmarks.scale import jain, p99
-from benchmarks.simulator.arrivals import mixed, poisson, waiting
+from benchmarks.simulator.arrivals import Size, mixed, poisson, waiting
 from benchmarks.simulator.occupancy import Occupancy, idle_beside_work
 from benchmarks.simulator.plans import sharded, single
 from benchmarks.simulator.simulation import Arrival, Simulation
 from benchmarks.simulator.virtual_pool import Costs
 from benchmarks.svg_chart import axis_of, line_chart
 from pullback_server.planner.plan import Placement
-from pullback_server.scheduler import KindCount, Settings, Snapshot
+from pullback_server.scheduler import Command, Event, KindCount, Settings, Snapshot
 
 FAULTS = Costs(straggle=0.05, fault_every_s=20.0)
 
@@ -81,6 +81,22 @@ def test_a_window_that_never_opens_measures_nothing():
     """A run that is over before its window has no utilisation, and does not fail."""
     outcome = Simulation([Arrival(0.0, single(0.1))], 1, window_s=(50.0, 60.0)).run()
     assert (outcome.utilisation, outcome.idle_beside_work) == (0.0, 0.0)
+
+
+def test_alarms_do_not_pile_up():
+    """However many batches a worker has run, only a few alarms are set for it."""
+    arrivals = poisson([Size("small", [single(0.06)], 1.0)], 0.9, 4, 400, seed=3)
+    simulation = Simulation(arrivals, 4)
+    alarms, handle, most = simulation.scheduler._board.alarms, simulation.scheduler.handle, [0]
+
+    def watched(*events: Event) -> list[Command]:
+        commands = handle(*events)
+        most[0] = max(most[0], len(alarms))
+        return commands
+
+    simulation.scheduler.handle = watched  # type: ignore[method-assign]  # to look in between
+    assert simulation.run().failed == 0
+    assert 4 <= most[0] <= 4 * 4
 
 
 def test_the_pool_grows_and_shrinks_in_virtual_time():

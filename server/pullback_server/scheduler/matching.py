@@ -5,7 +5,7 @@ Every look-up is by index, so that a decision takes as long with a thousand work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -114,11 +114,14 @@ class Matching:
     def dispatch(self, now_s: float) -> None:
         """Give every idle worker a batch, then those that will soon be idle a second."""
         for placement, shares in self._shares.items():
-            if not shares.waiting:
-                continue
-            self._fill_idle(placement, shares, now_s)
-            if shares.waiting and not self._board.accounts.suspects:  # suspects want idle workers
-                self._queue_behind(placement, shares, now_s)
+            if shares.waiting:
+                self._fill_idle(placement, shares, now_s)
+        if self._board.accounts.suspects:  # suspects want idle workers
+            return
+        called = self._board.accounts.homes.take_called()
+        for placement, shares in self._shares.items():
+            if shares.waiting:
+                self._queue_behind(placement, shares, called, now_s)
 
     def _fill_idle(self, placement: Placement, shares: Shares, now_s: float) -> None:
         kind = self._serving[placement]
@@ -183,16 +186,22 @@ class Matching:
 
     # --- a second batch ---------------------------------------------------------------------------
 
-    def _queue_behind(self, placement: Placement, shares: Shares, now_s: float) -> None:
-        fleet, kind = self._board.fleet, self._serving[placement]
-        soon, called = fleet.kind(kind).soon, self._board.accounts.homes.called
-        first = [worker for worker in called if worker in soon] if called else []
-        called.clear()
+    def _queue_behind(
+        self, placement: Placement, shares: Shares, called: Iterable[WorkerId], now_s: float
+    ) -> None:
+        """Queue for workers that tasks belong to as they are called, else for a few in turn."""
+        fleet = self._board.fleet
+        soon = fleet.kind(self._serving[placement]).soon
+        for number in called:
+            if number in soon:
+                self._give_second(fleet[number], placement, now_s)
+        if not self._loose[placement].waiting:
+            return
         left = MOST_WORKERS_TRIED
-        for number in [*first, *islice(soon, 2 * left)]:
+        for number in [*islice(soon, 2 * left)]:
             if not left or not shares.waiting:
                 return
-            if number in soon and not self._give_second(fleet[number], placement, now_s):
+            if not self._give_second(fleet[number], placement, now_s):
                 left -= 1
                 if number in soon:
                     soon[number] = soon.pop(number)  # others first, the next time

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -43,7 +43,7 @@ class HomeIndex:
 
     Attributes:
         jobs: by worker, in the order they got such tasks.
-        called: workers that got a job since this was last looked at.
+        called: workers to look at, that got a job or room for one.
     """
 
     jobs: dict[WorkerId, dict[JobId, None]] = field(default_factory=dict)
@@ -63,6 +63,18 @@ class HomeIndex:
             if not own:
                 del self.jobs[home]
                 self.called.pop(home, None)
+
+    def call(self, home: WorkerId) -> None:
+        """A worker has room for more: it is to be looked at, if any job waits for it."""
+        if home in self.jobs:
+            self.called[home] = None
+
+    def take_called(self) -> Collection[WorkerId]:
+        """The workers to look at, since this was last asked."""
+        called = self.called
+        if called:
+            self.called = {}
+        return called
 
     def first(self, home: WorkerId, most: int) -> list[JobId]:
         """The jobs that have waited longest for a worker."""

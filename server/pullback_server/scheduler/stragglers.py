@@ -46,7 +46,13 @@ class Stragglers:
             due_s = min(due_s, late_s if late_s > now_s else again_s)
         if due_s < worker.due_s:
             worker.due_s = due_s
-            self._board.alarms.at(due_s, self._look, worker.id)
+            self._set_alarm(worker)
+
+    def _set_alarm(self, worker: Worker) -> None:
+        """Have a worker looked at when it is due, where no alarm set before rings until then."""
+        if not worker.alarms_s or worker.due_s < worker.alarms_s[-1]:
+            worker.alarms_s.append(worker.due_s)
+            self._board.alarms.at(worker.due_s, self._look, worker.id)
 
     def _soon_at_s(self, worker: Worker, batch: Batch, now_s: float) -> float:
         """When a worker with one batch may get a second; it may now, where none is given."""
@@ -55,12 +61,20 @@ class Stragglers:
         behind_s = self._board.settings.queue_behind_s
         ends_s = batch.oldest_since_s + batch.estimate_s
         soon_s = ends_s - behind_s
-        self._board.fleet.set_soon(worker, soon_s <= now_s <= ends_s + behind_s)
+        soon = soon_s <= now_s <= ends_s + behind_s
+        self._board.fleet.set_soon(worker, soon)
+        if soon:
+            self._board.accounts.homes.call(worker.id)
         return soon_s if soon_s > now_s else inf
 
     def _look(self, number: WorkerId, now_s: float) -> None:
         worker = self._board.fleet.get(number)
-        if worker is None or now_s < worker.due_s:
+        if worker is None:
+            return
+        worker.alarms_s.pop()
+        if now_s < worker.due_s:
+            if worker.due_s < inf:
+                self._set_alarm(worker)
             return
         worker.due_s = inf
         batch = worker.oldest

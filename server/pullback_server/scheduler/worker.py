@@ -59,6 +59,7 @@ class Worker:
         idle_since_s: when it last had nothing to do.
         asked_s, answered_s: when it was last asked whether it lives, and last said so.
         due_s: when it is to be looked at next.
+        alarms_s: when alarms that are set for it ring, the soonest last.
     """
 
     id: WorkerId
@@ -73,6 +74,7 @@ class Worker:
     asked_s: float = -inf
     answered_s: float = -inf
     due_s: float = inf
+    alarms_s: list[float] = field(default_factory=list)
 
     def backlog_s(self, now_s: float) -> float:
         """Predicted time until it has nothing to do; what is late is so for as long again."""
