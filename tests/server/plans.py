@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pullback_graph.graph import Graph, Input, Output
 from pullback_graph.job import Split
 from pullback_graph.types import FLOAT64, ArrayType
+from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import (
     Block,
     JobInput,
@@ -45,7 +46,7 @@ def make_task(
 ) -> Task:
     """A task of about that many predicted seconds."""
     graph = passing_graph(len(operands), outputs, type)
-    flops = seconds * 2e10
+    flops = seconds * COST_TABLE.flops_per_s
     return Task(graph, tuple(operands), phase, flops, 0.0, peak_bytes, placement, shard)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pullback_graph.errors import PullbackError, Stop
+from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import Placement, Plan, TaskOutput
 from pullback_server.scheduler import (
     HERE,
@@ -197,7 +198,8 @@ class SimulatedPool:
                     worker=worker,
                     batch=run.batch,
                     task=call.task,
-                    running_s=self.running_s or self.plans[run.job].tasks[call.task].flops / 2e10,
+                    running_s=self.running_s
+                    or self.plans[run.job].tasks[call.task].flops / COST_TABLE.flops_per_s,
                 )
             )
         if lost:

@@ -17,16 +17,17 @@ from tests.server.test_planner_stage import WEIGHTS, layered
 
 
 def test_one_worker_does_one_task_after_the_other() -> None:
-    """Nothing moves; each task takes its own time and the overhead of a task."""
+    """Nothing moves; each task takes its own time and that of a task in a batch."""
     made = predict(reduce_plan(4), 1)
     assert made.moved_bytes == 0
-    assert made.estimated_s == pytest.approx(7 * COST_TABLE.task_s, rel=0.1)
+    assert made.estimated_s == pytest.approx(7 * COST_TABLE.call_s, rel=0.1)
 
 
 def test_shards_run_beside_each_other() -> None:
-    """Four workers take a round of shards and two of joins; one vector moves for each join."""
+    """Four workers take a round of shards and two of joins, which wait for a vector each."""
     made = predict(reduce_plan(4), 4)
-    assert made.estimated_s == pytest.approx(3 * COST_TABLE.task_s, rel=0.1)
+    expected_s = 3 * COST_TABLE.call_s + 2 * COST_TABLE.task_s
+    assert made.estimated_s == pytest.approx(expected_s, rel=0.1)
     assert made.moved_bytes == 3 * VECTOR.size_bytes
 
 

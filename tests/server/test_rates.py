@@ -25,8 +25,9 @@ from pullback_server.front_end.describe import (
 from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.plan_codec import decode_rates, encode_rates
 from pullback_server.planner import JobInput, Placement, Plan, TaskOutput, make_plan
+from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import Phase
-from pullback_server.planner.predict import BATCHED_TASK_S, predict, task_seconds
+from pullback_server.planner.predict import predict, task_seconds
 from pullback_server.planner.rates import OTHER_UNIT_S, UNMEASURED, Price, Rates, priced
 from pullback_server.scheduler import WorkerMeasured, WorkerReady
 from pullback_server.scheduler.calibration import Calibration
@@ -180,8 +181,10 @@ def test_a_batch_is_waited_for_where_values_come_from_elsewhere() -> None:
     tasks.append(make_task([TaskOutput(0, 0), TaskOutput(1, 0)], phase=Phase.REDUCE, shard=0))
     plan, rates = plan_of(tasks, [TaskOutput(2, 0)]), Rates(overhead_s=0.5)
     seconds = [1.0, 1.0, 1.0]
-    assert predict(plan, 1, seconds, rates).estimated_s == pytest.approx(3 + 3 * BATCHED_TASK_S)
-    assert predict(plan, 2, seconds, rates).estimated_s == pytest.approx(2.5 + 2 * BATCHED_TASK_S)
+    assert predict(plan, 1, seconds, rates).estimated_s == pytest.approx(3 + 3 * COST_TABLE.call_s)
+    assert predict(plan, 2, seconds, rates).estimated_s == pytest.approx(
+        2.5 + 2 * COST_TABLE.call_s
+    )
 
 
 def prepared() -> tuple[Preparer, Prepared]:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from pullback_graph.errors import PullbackError
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.forced import lanes_of
 from pullback_server.planner.nested import nested
-from pullback_server.planner.parts import CLEARLY, LANES
+from pullback_server.planner.parts import CLEARLY
 from pullback_server.planner.plan import Phase, Plan
 from pullback_server.planner.predict import makespan_s
 from pullback_server.planner.shard_axes import shard_count
 from pullback_server.planner.splits import Joint, branched, sharded, unsplit
 
+MOST_LONGER = 1.25
+"""What a split may take on one worker, over the same work in one task."""
 MOST_SHARDED_LANES = 8
 """Lanes that are sharded in their turn: more are parallel enough by themselves."""
 
 
 def chosen(joint: Joint, _count: int) -> Plan:
-    """The kind predicted to be done first on LANES workers, the simplest of near equals."""
+    """The kind predicted to be done first, the simplest of near equals."""
     total_s = joint.cost.total_s
     if total_s < 2 * COST_TABLE.shard_s:
         return unsplit(joint, f"{total_s * 1e3:.3g} ms is too little to split")
@@ -36,8 +39,10 @@ def chosen(joint: Joint, _count: int) -> Plan:
         except PullbackError as error:
             declined.append(f"{name} failed: {error.message}")
             continue
-        spent_s = makespan_s(plan, LANES)
-        if spent_s < best_s:
+        alone_s, spent_s = makespan_s(plan, 1), COST_TABLE.typical_s(partial(makespan_s, plan))
+        if alone_s > MOST_LONGER * total_s:
+            declined.append(f"{plan.split} would take one worker {alone_s * 1e3:.3g} ms")
+        elif spent_s < best_s:
             best, best_s = plan, spent_s
         else:
             declined.append(f"{plan.split} is predicted to take {spent_s * 1e3:.3g} ms")
@@ -52,42 +57,42 @@ class _Choice:
     """A kind of split.
 
     Attributes:
-        rounds: tasks one behind the other, at least.
-        at_best_s: its time but for those tasks' overhead, infinite where there is none.
+        rounds: tasks one behind the other, at least, where its time at best leaves them out.
+        at_best_s: its time on so many workers, infinite where there is no such split.
     """
 
     rounds: int
-    at_best_s: Callable[[Joint], float]
+    at_best_s: Callable[[Joint, int], float]
     make: Callable[[Joint], Plan]
 
 
 def _promising(joint: Joint) -> Iterator[tuple[float, str]]:
     """The kinds worth a plan, each with its time at best; a dearer one must be clearly faster."""
-    soonest_s = CLEARLY * joint.cost.total_s
+    soonest_s, total_s = CLEARLY * joint.cost.total_s, joint.cost.total_s
     for name, choice in _CHOICES.items():
         rounds_s = choice.rounds * COST_TABLE.task_s
-        if _evenly_s(joint.cost.total_s) + rounds_s < soonest_s:
-            at_best_s = choice.at_best_s(joint) + rounds_s
+        if COST_TABLE.typical_s(partial(_evenly_s, total_s)) + rounds_s < soonest_s:
+            at_best_s = COST_TABLE.typical_s(partial(choice.at_best_s, joint)) + rounds_s
             if at_best_s < soonest_s:
                 soonest_s = CLEARLY * at_best_s
                 yield at_best_s, name
 
 
-def _evenly_s(work_s: float) -> float:
+def _evenly_s(work_s: float, workers: int) -> float:
     """The time of work that falls into as many equal tasks as are worth it, all at once."""
-    return work_s / max(1.0, min(LANES, work_s / COST_TABLE.shard_s))
+    return work_s / max(1.0, min(workers, work_s / COST_TABLE.shard_s))
 
 
-def _shards_s(joint: Joint) -> float:
+def _shards_s(joint: Joint, workers: int) -> float:
     """Shards divide the work of array calls and make every call, so that alone may rule them out.
 
     No axis is looked for then: that takes longest where a graph is of many small nodes.
     """
     total_s, calls_s = joint.cost.total_s, COST_TABLE.node_s * joint.graph.cost.calls
-    if calls_s + _evenly_s(total_s - calls_s) >= CLEARLY * total_s:
+    if calls_s + _evenly_s(total_s - calls_s, max(COST_TABLE.workers)) >= CLEARLY * total_s:
         return inf
     axis, count = joint.axis, shard_count(joint.axis) if joint.axis is not None else 0
-    return axis.whole_s + axis.sharded_s / min(count, LANES) if axis and count > 1 else inf
+    return axis.shards_s(count, workers) if axis and count > 1 else inf
 
 
 def _chosen_shards(joint: Joint) -> Plan:
@@ -95,9 +100,9 @@ def _chosen_shards(joint: Joint) -> Plan:
     return sharded(joint, joint.axis, shard_count(joint.axis))
 
 
-def _branches_s(joint: Joint) -> float:
+def _branches_s(joint: Joint, workers: int) -> float:
     parts, lanes = joint.parts, lanes_of(joint)
-    lane_s = max(*parts.seconds, sum(parts.seconds) / max(min(lanes, LANES), 1))
+    lane_s = max(*parts.seconds, sum(parts.seconds) / max(min(lanes, workers), 1))
     return parts.trunk_s + lane_s if lanes > 1 else inf
 
 
@@ -105,11 +110,11 @@ def _chosen_branches(joint: Joint) -> Plan:
     return branched(joint, lanes_of(joint))
 
 
-def _sharded_branches_s(joint: Joint) -> float:
+def _sharded_branches_s(joint: Joint, workers: int) -> float:
     lanes = min(lanes_of(joint), MOST_SHARDED_LANES)
     work_s = sum(joint.parts.seconds)
     heavy = lanes > 1 and work_s >= 2 * lanes * COST_TABLE.shard_s
-    return joint.parts.trunk_s + _evenly_s(work_s) if heavy else inf
+    return joint.parts.trunk_s + _evenly_s(work_s, workers) if heavy else inf
 
 
 def _chosen_sharded_branches(joint: Joint) -> Plan:
@@ -138,7 +143,7 @@ def _with_sharded_lanes(joint: Joint, plan: Plan) -> Plan | None:
 
 
 _CHOICES: Mapping[str, _Choice] = {
-    "shard": _Choice(2, _shards_s, _chosen_shards),
+    "shard": _Choice(0, _shards_s, _chosen_shards),
     "branch": _Choice(4, _branches_s, _chosen_branches),
     "branch with shards": _Choice(6, _sharded_branches_s, _chosen_sharded_branches),
 }

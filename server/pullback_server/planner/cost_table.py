@@ -7,7 +7,10 @@ made of them: it is part of a result's digest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import exp, log
+from statistics import fmean
 
 from pullback_graph.graph import Graph
 from pullback_graph.op import Cost
@@ -17,7 +20,7 @@ from pullback_graph.op import Cost
 class CostTable:
     """What work costs on one core of a common server, order of magnitude right."""
 
-    version: int = 2
+    version: int = 3
     flops_per_s: float = 2e10
     """Floating point operations of large array calls."""
     bytes_per_s: float = 6e9
@@ -25,17 +28,31 @@ class CostTable:
     node_s: float = 1.0e-6
     """Overhead of one array call."""
     task_s: float = 2e-3
-    """Overhead of one task on a worker, its share of an actor call included."""
+    """The way to a worker and back, of a task or of several that travel together."""
+    call_s: float = 0.2e-3
+    """Overhead of one task among those that travel together."""
     transfer_bytes_per_s: float = 1e9
     """Between processes."""
     shard_s: float = 40e-3
     """The least work that makes a shard worth its overhead."""
     most_shards: int = 64
+    workers: tuple[int, ...] = (1, 2, 4, 8, 64)
+    """Numbers of workers that a plan is to suit, whichever there are."""
+    most_longer: float = 1.15
+    """What shards may take on one worker, about, over the same work in one task."""
 
     def seconds(self, cost: Cost) -> float:
         """Time of one node: a loop's is that of all its steps."""
         work = max(cost.flops / self.flops_per_s, cost.size_bytes / self.bytes_per_s)
         return self.node_s * cost.calls + work
+
+    def move_s(self, size_bytes: float) -> float:
+        """Time until what one worker computed can be read on another."""
+        return self.task_s + size_bytes / self.transfer_bytes_per_s
+
+    def typical_s(self, spent_s: Callable[[int], float]) -> float:
+        """A time that depends on the number of workers: its geometric mean over those imagined."""
+        return exp(fmean([log(max(spent_s(count), 1e-12)) for count in self.workers]))
 
 
 COST_TABLE = CostTable()

@@ -16,9 +16,6 @@ from pullback_server.planner.plan import JobInput, Phase, Plan, Task, TaskOutput
 from pullback_server.planner.rates import Rates
 from pullback_worker.numpy_work import work_of
 
-BATCHED_TASK_S = 2e-4
-"""Overhead of a task that travels with others; by the cost table each travels alone."""
-
 
 def task_s(task: Task, rates: Rates | None = None) -> float:
     """Predicted run time of a task, without what surrounds it; by the cost table without rates."""
@@ -78,7 +75,7 @@ def makespan_s(plan: Plan, workers: int) -> float:
 class _Schedule:
     """A run of a plan in imagined time.
 
-    By rates, who waits for a value of another worker waits for a batch on its way as well.
+    Who waits for a value of another worker waits for a batch on its way as well.
 
     Attributes:
         most: per worker, the most bytes it held so far.
@@ -95,9 +92,8 @@ class _Schedule:
         self.seconds = task_seconds(plan) if seconds is None else seconds
         self.home = homes(plan.tasks, self.seconds, workers)
         self.transfer_bytes_per_s = (rates or COST_TABLE).transfer_bytes_per_s
-        self.away_s = 0.0 if rates is None else rates.overhead_s
-        overhead_s = COST_TABLE.task_s if rates is None else BATCHED_TASK_S
-        self.overhead_s = overhead_s if len(plan.tasks) > 1 else 0.0
+        self.away_s = COST_TABLE.task_s if rates is None else rates.overhead_s
+        self.overhead_s = COST_TABLE.call_s if len(plan.tasks) > 1 else 0.0
         self.most = [0] * workers
         self._held = [0] * workers
         self._waits = [len(_values(task)) for task in plan.tasks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from pullback_graph.axis_groups import AxisGroups, AxisOf
@@ -26,17 +27,36 @@ LEAST_SHARDED_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An axis group that can be cut: its labels and its sharded and whole seconds."""
+    """An axis group that can be cut.
+
+    Attributes:
+        sharded_s: work that every shard does its part of.
+        whole_s: work done once, and values moved once.
+        calls_s: what every shard spends on its nodes however short it is.
+        joined_bytes: partial values of each shard, to be joined.
+    """
 
     labels: Labels
     sharded_s: float
     whole_s: float
     title: str
+    calls_s: float = 0.0
+    joined_bytes: int = 0
 
     @property
     def share(self) -> float:
         """The part of the work that is sharded."""
         return self.sharded_s / max(self.sharded_s + self.whole_s, 1e-12)
+
+    def shards_s(self, count: int, workers: int) -> float:
+        """About how long so many shards take: some behind one another, then joined two by two."""
+        rounds = max(self.labels.node_rounds, default=0) + 1
+        shard_s = self.calls_s + (self.sharded_s - self.calls_s) / count
+        join_s = 3 * self.joined_bytes / COST_TABLE.bytes_per_s  # two are read and one written
+        own_s = -(-count // workers) * (shard_s + join_s + 2 * rounds * COST_TABLE.call_s)
+        levels = (min(count, workers) - 1).bit_length()
+        waits_s = levels * (join_s + COST_TABLE.move_s(self.joined_bytes))
+        return self.whole_s + own_s + waits_s + (rounds - 1) * (levels > 0) * COST_TABLE.task_s
 
 
 def candidates(graph: Graph, least: int = 2) -> list[Candidate]:
@@ -102,10 +122,11 @@ def _touched_s(graph: Graph, groups: AxisGroups) -> dict[AxisOf, float]:
 
 
 def _candidate(graph: Graph, labels: Labels, title: str) -> Candidate:
-    sharded_s = whole_s = 0.0
+    sharded_s = whole_s = calls_s = 0.0
     for cost, runs_sharded in zip(graph.node_costs, labels.sharded_nodes, strict=True):
         if runs_sharded:
             sharded_s += COST_TABLE.seconds(cost)
+            calls_s += COST_TABLE.node_s * cost.calls
         else:
             whole_s += COST_TABLE.seconds(cost)
     moved = sum(
@@ -114,7 +135,8 @@ def _candidate(graph: Graph, labels: Labels, title: str) -> Candidate:
         if _moves_whole(graph, label, value, labels)
     )
     whole_s += moved / COST_TABLE.transfer_bytes_per_s
-    return Candidate(labels, sharded_s, whole_s, title)
+    joined = sum(graph.types[value].size_bytes for value in labels.joined)
+    return Candidate(labels, sharded_s, whole_s, title, calls_s, joined)
 
 
 def _moves_whole(graph: Graph, label: Label, value: int, labels: Labels) -> bool:
@@ -130,11 +152,19 @@ def best_of(candidates: list[Candidate]) -> Candidate | None:
 
 
 def shard_count(best: Candidate) -> int:
-    """Shards for an unforced split: a power of two, each worth its overhead; 0 for none."""
+    """Shards for an unforced split: the power of two that suits all numbers of workers; 0 for none.
+
+    More are for more workers, but each costs its overhead, and a partial value to join; on one
+    worker they are not to take much longer than the same work in one task.
+    """
     if best.share < LEAST_SHARDED_SHARE:
         return 0
     most = min(COST_TABLE.most_shards, best.labels.length, best.sharded_s / COST_TABLE.shard_s)
-    return 1 << int(most).bit_length() - 1 if most >= 2 else 0
+    counts = [1 << power for power in range(1, max(int(most), 1).bit_length())]
+    most_s = COST_TABLE.most_longer * (best.sharded_s + best.whole_s)
+    counts = [n for n in counts if n == 2 or best.shards_s(n, 1) <= most_s]
+    typical_s = COST_TABLE.typical_s
+    return min(counts, key=lambda n: typical_s(partial(best.shards_s, n)), default=0)
 
 
 def forced_count(best: Candidate, count: int) -> int:
