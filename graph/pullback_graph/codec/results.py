@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
 from pullback_graph.bad_node import BadNode, ValueRange
+from pullback_graph.codec.large_arrays import LEAST_BYTES, Piece, length_key, pieces, varint
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.patterns import decode_pattern, encode_pattern
 from pullback_graph.codec.tensors import (
@@ -21,7 +23,7 @@ from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.pattern import SparseArray
 from pullback_graph.timeline import TaskSpan
 from pullback_graph.want import DerivativeKey
-from pullback_proto.v1 import job_pb2, metrics_pb2, plan_pb2
+from pullback_proto.v1 import job_pb2, metrics_pb2, plan_pb2, tensor_pb2
 
 _SEQUENCES = ("independent_inputs", "non_finite", "bad_node", "certificate_error", "timeline")
 _PHASES: dict[str, Any] = {
@@ -52,8 +54,7 @@ _PASSING = tuple(name for name in _PLAIN if name not in _STANDING)
 _passing_values = attrgetter(*_PASSING)
 
 
-_RESULT_TAG = bytes([job_pb2.JobReply.RESULT_FIELD_NUMBER << 3 | 2])
-"""The field's number with the wire type of what has a length."""
+_RESULT_KEY = length_key(job_pb2.JobReply.RESULT_FIELD_NUMBER)
 
 
 def encode_result(result: Result, standing: bytes = b"") -> bytes:
@@ -63,24 +64,61 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
         standing: what `encode_standing` gave for metrics that share those of this result; they are
             then not encoded again. A message that comes twice is merged by whoever parses it.
     """
-    message = job_pb2.JobResult()
-    encode_arrays(message.outputs, result.outputs)
-    for (output, first, second, seed), array in result.derivatives.items():
-        is_sparse = isinstance(array, SparseArray)
-        item = message.derivatives.add()
-        item.output, item.input, item.second_input, item.seed = output, first, second, seed
-        write_tensor(item.value, array.values if is_sparse else array)
-        if is_sparse:
-            item.pattern.CopyFrom(encode_pattern(array.pattern))
+    message, large = job_pb2.JobResult(), _has_large(result)
+    if not large:
+        encode_arrays(message.outputs, result.outputs)
+        for key, array in result.derivatives.items():
+            item = message.derivatives.add()
+            _write_derivative(item, key, array)
+            write_tensor(item.value, _values(array))
+    _write_metrics_beside(message.metrics, result.metrics, standing)
+    data = standing + message.SerializeToString()
+    return b"".join([data, *_array_pieces(result)]) if large else data
+
+
+def _write_metrics_beside(
+    target: metrics_pb2.JobMetrics, metrics: Metrics, standing: bytes
+) -> None:
+    """Fill in what others of this job do not share, if theirs are there already."""
     if not standing:
-        write_metrics(message.metrics, result.metrics)
-        return message.SerializeToString()
-    target = message.metrics
-    for name, value in zip(_PASSING, _passing_values(result.metrics), strict=True):
+        write_metrics(target, metrics)
+        return
+    for name, value in zip(_PASSING, _passing_values(metrics), strict=True):
         if value:
             setattr(target, name, value)
-    _write_findings(target, result.metrics)
-    return standing + message.SerializeToString()
+    _write_findings(target, metrics)
+
+
+def _write_derivative(item: job_pb2.Derivative, key: DerivativeKey, array: Any) -> None:
+    """Fill in which derivative it is, and of a sparse one its pattern."""
+    item.output, item.input, item.second_input, item.seed = key
+    if isinstance(array, SparseArray):
+        item.pattern.CopyFrom(encode_pattern(array.pattern))
+
+
+def _values(array: Any) -> Any:
+    return array.values if isinstance(array, SparseArray) else array
+
+
+def _has_large(result: Result) -> bool:
+    arrays = (*result.outputs.values(), *map(_values, result.derivatives.values()))
+    return any([array.nbytes >= LEAST_BYTES for array in arrays])
+
+
+def _array_pieces(result: Result) -> Iterator[Piece]:
+    """The arrays of a JobResult, in order, none copied."""
+    for name, array in result.outputs.items():
+        own = tensor_pb2.NamedTensor(name=name)
+        yield from pieces(_OUTPUTS, own, tensor_pb2.NamedTensor.TENSOR_FIELD_NUMBER, array)
+    for key, array in result.derivatives.items():
+        item = job_pb2.Derivative()
+        _write_derivative(item, key, array)
+        number = job_pb2.Derivative.VALUE_FIELD_NUMBER
+        yield from pieces(_DERIVATIVES, item, number, _values(array))
+
+
+_OUTPUTS = job_pb2.JobResult.OUTPUTS_FIELD_NUMBER
+_DERIVATIVES = job_pb2.JobResult.DERIVATIVES_FIELD_NUMBER
 
 
 def encode_standing(metrics: Metrics) -> bytes:
@@ -98,17 +136,7 @@ def encode_reply(id: str, position: int, result: bytes) -> bytes:
     Fields of a message may come in any order, so the result is put behind the others.
     """
     head = job_pb2.JobReply(id=id, position=position).SerializeToString()
-    return b"".join((head, _RESULT_TAG, _varint(len(result)), result))
-
-
-def _varint(number: int) -> bytes:
-    """A length as protobuf writes it: seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    return b"".join((head, _RESULT_KEY, varint(len(result)), result))
 
 
 def decode_result(data: bytes | job_pb2.JobResult, id: str = "") -> Result:
