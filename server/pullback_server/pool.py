@@ -222,13 +222,14 @@ class Pool:
 
     def _fly(self, flight: Flight, worker: PoolWorker, job: PoolJob) -> None:
         """Send a batch on its way."""
-        run = flight.run
+        run, before_bytes = flight.run, job.traffic.network_bytes
         batch = job.batch(run, worker)
         worker.freed = []
         if len(worker.known) > MOST_GRAPHS_KNOWN:
             worker.known.clear()
         worker.known.update(dict.fromkeys(call.fingerprint for call in batch.calls))
         carried = [*[job.carriers[item] for item in batch.inputs], *self._fetched(run, job, worker)]
+        flight.network_bytes += job.traffic.network_bytes - before_bytes
         method = worker.actor.run
         if batch.apart:
             method = method.options(num_returns=1 + len(batch.apart))
@@ -316,7 +317,7 @@ class Pool:
                 return
             job = self._jobs.get(flight.run.job)
             if job is None:
-                self._tell(*events_of(report, flight.run, frozenset(), self._clock()))
+                self._tell(*events_of(report, flight, frozenset(), self._clock()))
             elif report.unknown_graphs:
                 worker.known.clear()
                 self._fly(flight, worker, job)
@@ -343,7 +344,7 @@ class Pool:
                     unread.append(value)
         for value in [TaskOutput(*key) for key in report.lost]:
             job.drop([value])
-        self._tell(*events_of(report, flight.run, frozenset(unread), self._clock()))
+        self._tell(*events_of(report, flight, frozenset(unread), self._clock()))
 
     async def _read(self, carried: Carried) -> NDArray:
         """The array, read off the event loop where it is an object of its own."""

@@ -13,7 +13,7 @@ from pullback_graph.errors import ExecutionError
 from pullback_graph.job import NDArray
 from pullback_server.held_input import SMALL_BYTES, Carried, HeldInput
 from pullback_server.planner.plan import Block, JobInput, Source, TaskOutput
-from pullback_server.pool_worker import PoolWorker
+from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
     BatchEnded,
     BatchId,
@@ -150,12 +150,15 @@ def _operand(source: Source) -> Operand:
     return InputOperand(source.index, *source.block)
 
 
-def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: float) -> list[Event]:
+def events_of(
+    report: Report, flight: Flight, unread: frozenset[TaskOutput], now_s: float
+) -> list[Event]:
     """What a report tells the scheduler.
 
     Args:
         unread: values handed back that could not be read; their tasks count as not run.
     """
+    run, network_bytes = flight.run, flight.network_bytes
     worker, batch = run.worker, run.batch
     hurt = {value.task for value in unread}
     events: list[Event] = []
@@ -177,9 +180,10 @@ def events_of(report: Report, run: Run, unread: frozenset[TaskOutput], now_s: fl
                     program_cache_hit=hit,
                     executor=executor,
                     started_s=ran_s + offset_s,
+                    network_bytes=network_bytes,
                 )
             )
-            transferring_s = 0.0
+            transferring_s, network_bytes = 0.0, 0
     events += _losses(report, run, now_s)
     if report.failed is not None:
         task, error = report.failed

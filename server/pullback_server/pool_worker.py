@@ -17,11 +17,16 @@ from pullback_worker.batch import Freed, InputOperand
 
 @dataclass(slots=True)
 class Flight:
-    """A batch a worker has: the command, and references to the report and to what comes apart."""
+    """A batch a worker has: the command, and references to the report and to what comes apart.
+
+    Attributes:
+        network_bytes: what it brings to the worker's machine from others.
+    """
 
     run: Run
     report: Any
     apart: dict[TaskOutput, Any]
+    network_bytes: int = 0
 
 
 @dataclass(slots=True)

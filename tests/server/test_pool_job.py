@@ -10,7 +10,7 @@ from pullback_server.held_input import SMALL_BYTES, HeldInput
 from pullback_server.planner.plan import Block, JobInput, Placement, Plan, TaskOutput
 from pullback_server.pool_job import PoolJob, events_of
 from pullback_server.pool_settings import LEAST_STORE_BYTES, PoolSettings
-from pullback_server.pool_worker import PoolWorker
+from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
     HERE,
     BatchEnded,
@@ -160,7 +160,7 @@ def test_a_report_becomes_events_in_order():
         transferring_s=0.25,
     )
     fetches = (Fetch(TaskOutput(7, 0), HERE), Fetch(TaskOutput(8, 1), 2))
-    events = events_of(report, run_of(fetches=fetches), frozenset(), 10.0)
+    events = events_of(report, Flight(run_of(fetches=fetches), None, {}, 1000), frozenset(), 10.0)
     first, second, *losses, failed, ended = events
     assert isinstance(first, TaskDone)
     assert (first.task, first.running_s, first.compiling_s) == (0, 1.0, 0.5)
@@ -168,6 +168,7 @@ def test_a_report_becomes_events_in_order():
     assert first.started_s == 10.0 - 4.0 + 0.25 + 0.125
     assert isinstance(second, TaskDone)
     assert (second.task, second.transferring_s) == (1, 0.0)
+    assert (first.network_bytes, second.network_bytes) == (1000, 0)
     assert {(e.holder, e.values) for e in losses if isinstance(e, ValuesLost)} == {
         (HERE, (TaskOutput(7, 0),)),
         (2, (TaskOutput(8, 1),)),
@@ -183,7 +184,7 @@ def test_a_report_becomes_events_in_order():
 def test_a_result_lost_on_its_way_counts_as_not_computed():
     """The task of a value that could not be read is left to run again."""
     report = Report(5, done=[TaskReport(0, 1.0, 0.0, True, 0), TaskReport(1, 1.0, 0.0, True, 0)])
-    events = events_of(report, run_of(), frozenset({TaskOutput(0, 0)}), 10.0)
+    events = events_of(report, Flight(run_of(), None, {}), frozenset({TaskOutput(0, 0)}), 10.0)
     assert [event.task for event in events if isinstance(event, TaskDone)] == [1]
 
 

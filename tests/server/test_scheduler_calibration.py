@@ -62,6 +62,16 @@ def test_transfers_and_overheads_are_measured():
     assert calibration.move_s(GPU, 1e8) < 0.2
 
 
+def test_slow_transfers_are_soon_believed_and_fast_ones_never():
+    """A few over a slow network tell; what shared memory hands on was copied there before."""
+    slow, fast = Calibration(), Calibration()
+    for _ in range(4):
+        slow.record_transfer(CPU, 1e8, 1.0)
+        fast.record_transfer(CPU, 1e8, 1e-3)
+    assert slow.move_s(CPU, 1e8) > 0.6
+    assert fast.move_s(CPU, 1e8) >= 1e8 / COST_TABLE.transfer_bytes_per_s
+
+
 def test_senseless_measurements_change_nothing():
     """Times of zero, of less than nothing, or of tiny runs say nothing of a machine."""
     calibration = Calibration()

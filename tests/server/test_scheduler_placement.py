@@ -70,6 +70,17 @@ def test_rounds_are_counted_along_the_longest_way():
     assert Dependencies(make_plan([make_task([JobInput(0)])], [TaskOutput(0, 0)])).rounds == 1
 
 
+@pytest.mark.parametrize(("elements", "taken"), [(4, True), (10**9, False)])
+def test_a_shard_stays_where_its_sum_is_if_what_it_gives_is_large(elements: int, taken: bool):
+    """An idle worker takes no shard whose value has a longer way back than its home is busy."""
+    cluster = Cluster()
+    type = ArrayType(FLOAT64, (elements,))
+    assert len(runs(cluster.submit(reduce_plan(4, seconds=20.0, type=type)))) == 2
+    cluster.tick(15.0)
+    cluster.finish(2)
+    assert (1 in runs(cluster.finish(2)).get(2, [])) is taken
+
+
 # --- apart ---------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from pullback_server.planner.rates import Price, Rates
 from pullback_server.scheduler.dependencies import Dependencies
 
 WEIGHT = 0.3
-"""Share of the newest run in the moving average of a program."""
+"""Share of the newest run in the moving average of a program, or of transfers."""
 RATE_WEIGHT = 0.05
 """The same for what is averaged over all programs."""
 FIRST_TASKS = 3
@@ -43,7 +43,7 @@ class KindRates:
         arithmetic, memory: time over predicted time of tasks bound by the one or the other.
         unit_s: seconds per unit of work, by workers' own measurements; empty before those.
         executors: time over predicted time on executors other than NumPy.
-        transfer_bytes_per_s: of operands that came from elsewhere.
+        transfer_bytes_per_s: of arrays that came from elsewhere.
         overhead_s: of a batch, on the way to a worker and back.
         seconds: a moving average of run times, for the programs seen last.
         workers, tasks: how many measurements there were.
@@ -155,10 +155,15 @@ class Calibration:
             rates.seconds.move_to_end(fingerprint)
 
     def record_transfer(self, kind: Placement, size_bytes: float, seconds: float) -> None:
-        """Operands of that size came from elsewhere in that time."""
+        """Arrays of that size came from elsewhere in that time.
+
+        Never faster than the table has it: what shared memory hands on was copied into it before.
+        """
         if size_bytes >= LEAST_TRANSFER_BYTES and seconds > 0:
             rates = self.kinds[kind]
-            rates.transfer_bytes_per_s = _mixed(rates.transfer_bytes_per_s, size_bytes / seconds)
+            took_s = max(seconds / size_bytes, 1.0 / COST_TABLE.transfer_bytes_per_s)
+            known_s = 1.0 / rates.transfer_bytes_per_s
+            rates.transfer_bytes_per_s = 1.0 / (known_s + WEIGHT * (took_s - known_s))
 
     def record_overhead(self, kind: Placement, seconds: float) -> None:
         """A batch took that much longer than its worker was busy with it."""

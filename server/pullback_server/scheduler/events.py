@@ -76,6 +76,7 @@ class TaskDone(Event):
 
     Attributes:
         running_s: time in the program; `compiling_s` and `transferring_s` are besides.
+        network_bytes: what came from other machines in `transferring_s`.
         peak_bytes: the most memory its worker held of its own while it ran.
         executor: what ran it, with its version behind a hyphen.
     """
@@ -90,6 +91,7 @@ class TaskDone(Event):
     program_cache_hit: bool = True
     executor: str = ""
     started_s: float = 0.0
+    network_bytes: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

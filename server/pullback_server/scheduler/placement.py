@@ -287,7 +287,12 @@ class Placer:
         if not self.fits(job, task, worker):
             choice.misfit = task
             return False
-        moved_bytes = sum(map(job.plan.size_bytes, job.plan.operands[task]))
+        back = [
+            v
+            for v in job.plan.outputs[task]
+            if _read_elsewhere(job, job.unfinished_readers(v), worker.id)
+        ]
+        moved_bytes = sum(map(job.plan.size_bytes, [*job.plan.operands[task], *back]))
         return backlog_s > self.calibration.move_s(worker.placement, moved_bytes)
 
 

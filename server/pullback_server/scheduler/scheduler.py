@@ -159,8 +159,9 @@ class Scheduler:
             return
         kind, calibration = worker.placement, self._board.calibration
         calibration.record(job.plan, event.task, kind, event.running_s, event.executor)
-        if batch.fetched_bytes:
-            calibration.record_transfer(kind, batch.fetched_bytes, event.transferring_s)
+        came_bytes = max(batch.fetched_bytes, event.network_bytes)
+        if came_bytes:
+            calibration.record_transfer(kind, came_bytes, event.transferring_s)
         if job.runs(event.task, batch.id):
             batch.counted_s += event.running_s + event.compiling_s + event.transferring_s
             job.completed(call, event, worker)
