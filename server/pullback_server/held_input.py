@@ -20,6 +20,8 @@ SMALL_BYTES = 1 << 16
 """Arrays up to this size travel inside messages; larger ones are objects of their own."""
 MOST_LAYOUTS = 2
 """The blocks of an input that are kept for later jobs take this many times its size at most."""
+MOST_COUNTED = 1 << 14
+"""Blocks of an input of which it is known who has them; beyond that all are counted anew."""
 
 Carried: TypeAlias = Any
 """An array, or a reference to one in the object store."""
@@ -67,6 +69,8 @@ class HeldInput:
         """Who was given a block, or all of it, by this job or one before."""
         found = self._reached.get(block)
         if found is None:
+            if len(self._reached) >= MOST_COUNTED:
+                self._reached.clear()
             found = self._reached[block] = Whereabouts(machines={self._machine})
         return found
 

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullback_graph.errors import OutOfMemory
-from pullback_server.held_input import MOST_LAYOUTS, SMALL_BYTES, HeldInput, Store, lay_out
+from pullback_server.held_input import (
+    MOST_COUNTED,
+    MOST_LAYOUTS,
+    SMALL_BYTES,
+    HeldInput,
+    Store,
+    lay_out,
+)
 from pullback_server.input_store import InputStore
 from pullback_server.planner.plan import Block, JobInput, Plan, TaskOutput
 from pullback_worker.batch import InputOperand
@@ -168,6 +175,15 @@ def test_a_store_without_room_fails_the_job_that_asked():
     with pytest.raises(OutOfMemory, match="no room"):
         lay_out(blocks_of(*HALVES), [held], Store(full, read), True)
     assert lay_out(blocks_of(*HALVES), [held], store.ways, True)
+
+
+def test_what_is_known_of_blocks_is_bounded():
+    """Ever new blocks of what is kept for ever are forgotten, and counted anew."""
+    held = HeldInput(np.zeros(2 * MOST_COUNTED), "here", kept=True)
+    for start in range(2 * MOST_COUNTED):
+        held.reached(Block(0, start, start + 1)).processes.add(1)
+    assert len(held._reached) <= MOST_COUNTED
+    assert held.reached(None).machines == {"here"}
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 1))

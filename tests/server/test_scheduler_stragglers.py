@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pullback_graph.errors import Cancelled, ExecutionError
-from pullback_server.planner.plan import Plan
+from pullback_graph.graph import Input
+from pullback_graph.types import FLOAT64, ArrayType
+from pullback_server.planner.plan import JobInput, Plan
 from pullback_server.scheduler import (
     AskWorker,
     Cancel,
@@ -46,6 +50,21 @@ def test_a_late_task_is_tried_on_an_idle_worker():
     assert late != other
     assert cluster.scheduler.snapshot().copies == 1
     assert not runs(cluster.tick(10.0))
+
+
+def test_what_has_a_long_way_is_not_late():
+    """A worker whose input is of gigabytes has time for it to come, and is late after that."""
+    large = ArrayType(FLOAT64, (4 * 10**9 // 8,))  # four seconds at a gigabyte a second
+    task = replace(PLAN.tasks[0], operands=(JobInput(0),))
+    plan = replace(PLAN, inputs=(Input("x0", large),), tasks=(task, *PLAN.tasks[1:]))
+    cluster = Cluster(workers=2, late_factor=3.0, late_least_s=2.0)
+    for job in (10, 11):
+        cluster.submit(plan, job=job)
+    cluster.drain()
+    (late,) = runs(cluster.submit(plan))
+    for _ in range(7):
+        assert not runs(cluster.tick(2.0))
+    assert [*runs(cluster.tick(2.0))] == [3 - late]
 
 
 def test_the_first_result_counts_and_the_other_is_stopped():

@@ -5,12 +5,12 @@ Made once per plan, and shared by all jobs that run it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from pullback_graph.op import Cost
 from pullback_server.planner.cost_table import COST_TABLE
-from pullback_server.planner.plan import Phase, Placement, Plan, Task, TaskOutput
+from pullback_server.planner.plan import JobInput, Phase, Placement, Plan, Task, TaskOutput
 from pullback_server.planner.rates import Price, priced
 from pullback_worker.numpy_work import Work, work_of
 
@@ -123,6 +123,12 @@ class Dependencies:
         """The tasks that give results."""
         return frozenset(value.task for value in self.results)
 
+    def input_bytes(self, tasks: Iterable[int]) -> int:
+        """Size of the inputs, and of the blocks of inputs, that tasks read, each once."""
+        operands = [source for task in tasks for source in self.plan.tasks[task].operands]
+        inputs = {source for source in operands if isinstance(source, JobInput)}
+        return sum([_input_bytes(self.plan, source) for source in inputs])
+
 
 class _SizesBytes(dict[TaskOutput, int]):
     """Sizes of values, each found when it is first asked for."""
@@ -139,3 +145,10 @@ class _SizesBytes(dict[TaskOutput, int]):
 
 def _estimate_s(task: Task) -> float:
     return COST_TABLE.seconds(Cost(task.flops, task.size_bytes, 1 + task.graph.cost.calls))
+
+
+def _input_bytes(plan: Plan, source: JobInput) -> int:
+    type, block = plan.inputs[source.index].type, source.block
+    if block is None:
+        return type.size_bytes
+    return type.size_bytes * (block.stop - block.start) // max(type.shape[block.axis], 1)

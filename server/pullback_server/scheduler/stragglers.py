@@ -85,7 +85,7 @@ class Stragglers:
             return
         if now_s >= self._silent_at_s(worker, batch):
             self._ask(worker, batch, now_s)
-        if batch.measured and now_s >= self._late_at_s(batch):
+        if batch.measured and now_s >= self._late_at_s(batch) + self._way_s(worker, batch):
             self.matching.reconsider(worker.id)
             self._copy_all(worker, now_s)
         self.arm(worker, now_s)
@@ -150,6 +150,14 @@ class Stragglers:
         return batch.oldest_since_s + max(
             settings.late_least_s, settings.late_factor * batch.estimate_s
         )
+
+    def _way_s(self, worker: Worker, batch: Batch) -> float:
+        """As much time again for what a batch may have to be sent first."""
+        job, settings = self._board.jobs.get(batch.job), self._board.settings
+        if job is None:
+            return 0.0
+        size_bytes = job.plan.input_bytes(batch.unreported) + batch.fetched_bytes
+        return settings.late_factor * self._board.calibration.move_s(worker.placement, size_bytes)
 
     def _copy_all(self, worker: Worker, now_s: float) -> None:
         """Try what a late worker has on idle ones, as far as there are any that have no better."""
