@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 
 import pullback as pb
+from benchmarks import large_parameters
 from benchmarks.classifier import NAMES, NDArray, Sizes, loss
 from benchmarks.classifier_by_hand import Shard, shards_of
 from benchmarks.hand_written_ray import Group, ray_of
@@ -51,7 +52,9 @@ def run(request: Request) -> Report:
         "task; results equal to 1e-9 before they were timed",
         f"{rounds} round(s) interleaved after a warm-up; medians, ratios within rounds",
     ]
-    return Report("shard", "", workload, _figures(samples, tuple(peers)), left_out)
+    large = large_parameters.measured(request.quick)
+    figures = [*_figures(samples, tuple(peers)), *large.figures]
+    return Report("shard", "", [*workload, *large.workload], figures, [*left_out, *large.left_out])
 
 
 def _ours(stack: ExitStack, workers: int, sizes: Sizes) -> Gradient:

@@ -16,7 +16,7 @@ from tests.system.hosts import Host, hosts
 from tests.system.running_link import wait_for
 
 BIN = Path(sys.executable).parent
-STORE = "--object-store-memory=100000000"
+STORE_BYTES = 100_000_000
 LINK_MEGABITS_PER_S = 1000
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 NODE_TIMEOUT_S = 300.0
@@ -34,6 +34,12 @@ class HostCluster:
     server: Host
     workers: Sequence[Host]
     environment: dict[str, str]
+    store_bytes: int = STORE_BYTES
+
+    @property
+    def store(self) -> str:
+        """The flag of `ray start` for the size of a host's object store."""
+        return f"--object-store-memory={self.store_bytes}"
 
     @property
     def address(self) -> str:
@@ -62,7 +68,7 @@ class HostCluster:
     def join(self, host: Host, cpus: int) -> None:
         """Make a host a node of the cluster; one that the head gave up joins again."""
         role = "the server's machine" if host is self.server else "each machine that computes"
-        start = [*documented(role, self.head), STORE, f"--num-cpus={cpus}"]
+        start = [*documented(role, self.head), self.store, f"--num-cpus={cpus}"]
         for_ever = f"while true; do {shlex.join(start)}; sleep 1; done"
         host.start("sh", "-c", for_ever, environment=self.environment)
 
@@ -76,13 +82,18 @@ def documented(role: str, head: Host) -> list[str]:
 
 @contextmanager
 def cluster_of_hosts(
-    hosts_of_workers: int, workers: int, *flags: str, impaired: bool = False
+    hosts_of_workers: int,
+    workers: int,
+    *flags: str,
+    impaired: bool = False,
+    store_bytes: int = STORE_BYTES,
 ) -> Iterator[HostCluster]:
     """A cluster with so many workers up, on so many hosts of one processor.
 
     Args:
         flags: more of `pullback serve`.
         impaired: whether links can have latency and loss; they have a rate otherwise.
+        store_bytes: of each host's object store, and half of its shared memory at least.
     """
     environment = {
         "RAY_AUTH_MODE": "token",
@@ -94,8 +105,10 @@ def cluster_of_hosts(
         if not impaired:
             for host in (head, server, *own):
                 host.limit_rate(LINK_MEGABITS_PER_S)
-        cluster = HostCluster(head, server, own, environment)
-        head.start(*documented("head", head), STORE, environment=environment)
+        for host in (head, server, *own):
+            host.make_room(2 * store_bytes)
+        cluster = HostCluster(head, server, own, environment, store_bytes)
+        head.start(*documented("head", head), cluster.store, environment=environment)
         for host, cpus in ((server, 0), *((host, 1) for host in own)):
             cluster.join(host, cpus)
         listen = ["--host", server.address, "--http-host", server.address]

@@ -8,6 +8,7 @@ Needs root, util-linux and Debian's iproute2.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ NETWORKS = [IPv4Network(f"10.213.{number}.0/24") for number in range(256)]
 """Not routed anywhere: the bridges that carry them have no way out. One for each who has hosts."""
 TOOLS = ("ip", "tc", "unshare", "nsenter")
 LINK = Path(__file__).with_name("link.py")
+LEAST_SHARED_BYTES = 1 << 30
 OWN_FOLDERS = "mount -t tmpfs tmpfs /tmp && mount -t tmpfs -o size=1g tmpfs /dev/shm"
 """Ray finds machines by what lies there."""
 
@@ -80,6 +82,18 @@ class Host:
         if self.link is not None:
             self.link.communicate()
         _try("ip", "link", "del", self.cable)
+
+    def make_room(self, shared_bytes: int) -> None:
+        """Let so much lie in the host's shared memory, or what it began with if that is more."""
+        size_bytes = max(shared_bytes, LEAST_SHARED_BYTES)
+        _run(*self.command("mount", "-o", f"remount,size={size_bytes}", "/dev/shm"))
+
+    @property
+    def sent_bytes(self) -> int:
+        """All that left this host so far: what this end of its cable received."""
+        words = ["ip", "-statistics", "-json", "link", "show", "dev", self.cable]
+        (cable,) = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+        return int(cable["stats64"]["rx"]["bytes"])
 
     def limit_rate(self, megabits_per_s: int) -> None:
         """Let no more leave this host in a second."""
