@@ -17,7 +17,6 @@ import grpc
 import typer
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from threadpoolctl import threadpool_limits
 
 from pullback_graph.errors import RequestError
 from pullback_server.config import ServerConfig
@@ -31,6 +30,7 @@ from pullback_server.front_end.run_job import new_runner
 from pullback_server.front_end.service import SERVICE, GradientService
 from pullback_server.metrics import MetricsServer, ServiceCounters
 from pullback_server.pool_watch import watch_pool
+from pullback_worker.one_thread import keep_to_one_thread
 
 CALLS_BESIDE_JOBS = 256
 """Calls of other kinds (streams, uploads, health) that may be open beside unary jobs."""
@@ -95,7 +95,7 @@ class Server:
         )
 
     async def __aenter__(self) -> Server:
-        threadpool_limits(1)  # a task is one BLAS thread: parallelism is the scheduler's
+        keep_to_one_thread()
         self._grpc.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(

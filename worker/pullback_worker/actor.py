@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
-from threadpoolctl import threadpool_limits
 
 from pullback_graph.errors import PullbackError
+from pullback_worker import one_thread
 from pullback_worker.batch import Batch, Freed, Report, ValueKey
 from pullback_worker.choice import Choice
 from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
@@ -38,9 +38,8 @@ PROGRAM_BYTES = 1 << 30
 """What compiled programs may take, estimated; the least recently used give way."""
 CONCURRENCY_GROUPS = {"control": 1, "export": 1, "watch": 1, "probe": 1}
 """Threads besides the one that runs batches."""
-BLAS_LIBRARIES = ("OPENBLAS", "OMP", "MKL", "BLIS", "NUMEXPR")
 ENVIRONMENT = {
-    **{f"{library}_NUM_THREADS": "1" for library in BLAS_LIBRARIES},
+    **one_thread.ENVIRONMENT,
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
@@ -80,7 +79,7 @@ class WorkerActor:
     """One worker process."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._limits = threadpool_limits(1)  # also for libraries loaded before the environment
+        one_thread.keep_to_one_thread()  # also libraries loaded before the environment
         executors = Executors(XlaSettings(settings.xla_device, threads=1, alone=True))
         self._executor = executors.numpy.name, executors.numpy.version
         memory = MemoryWatch(int(settings.memory_share * machine_bytes()))

@@ -17,14 +17,13 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from threadpoolctl import threadpool_limits
-
 from pullback_graph.codec import error_to_status
 from pullback_graph.errors import NotFoundError, PullbackError, ServiceError
 from pullback_graph.job import Metrics
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.run_job import JobRunner, new_runner
+from pullback_worker.one_thread import keep_to_one_thread
 
 LOG = logging.getLogger(__name__)
 VISIT_BYTES = 8 << 20
@@ -124,7 +123,7 @@ def _open(config: ServerConfig) -> None:
     global _runner  # noqa: PLW0603  (a process pool hands its initialiser's work on in no other way)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    threadpool_limits(1)
+    keep_to_one_thread()
     _runner = new_runner(config, aside=True)
 
 
