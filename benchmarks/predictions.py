@@ -25,7 +25,8 @@ WORKERS = (1, 2)
 LEAST_S = 10e-3
 FACTOR = 2.0
 SHARE = Goal("at_least", 90.0)
-RUNS = 3
+RUNS = 2
+"""Counted ones; after more, a graph may move to XLA, of which nothing is predicted."""
 MEASURED_S = 30.0
 """Workers have measured themselves by then."""
 SETTLED_S = 2.0

@@ -158,10 +158,13 @@ class _Probe:
         return min(max(flop_s, _LEAST_SHARE * alone_s), alone_s)
 
     def _measure_memory(self) -> None:
-        """Measure memory that is handed out for the first time, and such that was used."""
+        """Measure memory: handed out for the first time, and far away rather than near."""
         self.rates[FRESH] = self._least_s(lambda: _touched(_TRAFFIC_BYTES)) / _TRAFFIC_BYTES
         x = _touched(_TRAFFIC_BYTES)
-        self.rates[MEMORY] = self._least_s(lambda: np.add.reduce(x)) / x.nbytes
+        near = x[: _MOST_BYTES // 8]
+        far_s = self._least_s(lambda: np.add.reduce(x)) / x.nbytes
+        near_s = self._least_s(lambda: np.add.reduce(near)) / near.nbytes
+        self.rates[MEMORY] = max(far_s - near_s, 0.1 * far_s)
 
     # --- clocks -----------------------------------------------------------------------------------
 
