@@ -24,7 +24,7 @@ from pullback_graph.errors import (
     WireError,
 )
 from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Job, Options, Result
+from pullback_graph.job import GraphHash, Job, Options, Result, Split
 from pullback_graph.ref import do
 from pullback_graph.tape import Tape
 from pullback_graph.types import FLOAT64
@@ -259,6 +259,14 @@ def test_a_graph_may_ask_for_the_tape(
     plan = plan_pb2.PlanReply.FromString(method(encode_job(replace(asked, inputs={})), timeout=60))
     assert (plan.executor, plan.executor_reason) == ("tape", "asked for")
     assert "executor tape: asked for" in plan.text
+
+
+def test_a_forced_split_is_refused_on_the_tape_too(channel: grpc.Channel) -> None:
+    """It needs workers, also where the same job ran on the tape without one before."""
+    job = replace(scalar_job(8, as_tape=False), options=Options(executor="tape"))
+    assert evaluate(channel, job).metrics.executor == "tape"
+    with pytest.raises(UnsupportedError, match=r"split 'shard' needs workers, .* --workers 0"):
+        evaluate(channel, replace(job, options=Options(executor="tape", split=Split("shard", 2))))
 
 
 def test_a_graph_without_a_scalar_form_is_refused_by_the_tape(channel: grpc.Channel) -> None:

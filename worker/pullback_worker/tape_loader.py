@@ -7,10 +7,12 @@ that unless it asks for the machine. Meanwhile graphs run on NumPy.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
 import threading
 from collections import Counter
 from importlib import import_module
+from time import monotonic
 from typing import Any, NamedTuple
 
 from pullback_graph.errors import UnsupportedError
@@ -34,7 +36,7 @@ from pullback_worker.tape_wants import Mode, mode_of
 
 LOG = logging.getLogger(__name__)
 EXIT_WAIT_S = 30.0
-"""A process that ends waits so long for a compilation, which nothing can stop."""
+"""A process that ends waits so long for the compiler, whose single calls nothing can stop."""
 LEAST_POINTS = 4
 """Fewer are not worth a look."""
 
@@ -82,7 +84,7 @@ class TapeLoader:
             target=self._load_aside, args=(dtype, mode), name="pullback-tape", daemon=True
         )
         thread.start()
-        atexit.register(thread.join, EXIT_WAIT_S)
+        _end_at_exit(thread)
 
     def _load_aside(self, dtype: DType, mode: Mode) -> None:
         try:
@@ -119,6 +121,32 @@ class TapeLoader:
         self.load(tape.dtype, mode_of(tape, want))
         program: Any = import_module("pullback_worker.tape_program")
         return program.compile_tape(tape, want)
+
+
+# --- the end of the process -----------------------------------------------------------------------
+
+_LOADING: list[threading.Thread] = []
+
+
+def _end_at_exit(thread: threading.Thread) -> None:
+    """Have a thread stop when the process ends, and the process wait for that."""
+    if not _LOADING:
+        atexit.register(_stop_loading)
+    _LOADING.append(thread)
+
+
+def _stop_loading() -> None:
+    """Stop compiling between two steps of Python's: the compiler's own calls must come to an end.
+
+    Their code is torn down when the process exits, so a thread may not be left inside one.
+    """
+    ends_s = monotonic() + EXIT_WAIT_S
+    for thread in _LOADING:
+        if thread.ident is not None and thread.is_alive():
+            stop = ctypes.pythonapi.PyThreadState_SetAsyncExc
+            stop(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+    for thread in _LOADING:
+        thread.join(max(0.0, ends_s - monotonic()))
 
 
 # --- which graphs ---------------------------------------------------------------------------------

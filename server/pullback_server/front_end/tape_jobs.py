@@ -161,7 +161,8 @@ class TapeJobs:
     def kept(self, job: Job) -> PreparedTape | None:
         """What was prepared before for the graph of this very job, where it moves or must."""
         options = job.options
-        if options.executor != "tape" and not may_move(job.want, options):
+        asked = options.executor == "tape" and sweepable(job.want, options)
+        if not asked and not may_move(job.want, options):
             return None
         try:
             found = self._programs.get(_graph_key(job))
