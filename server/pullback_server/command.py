@@ -80,6 +80,9 @@ def serve(
     memory_bytes: Annotated[
         int, typer.Option(help="Largest estimated memory of one task.")
     ] = DEFAULT.memory_bytes,
+    worker_memory_bytes: Annotated[
+        int, typer.Option(help="What a worker's arrays may take; 0 for a share of its machine.")
+    ] = DEFAULT.worker_memory_bytes,
     graph_store_bytes: Annotated[
         int, typer.Option(help="Graphs sent before are kept up to this much.")
     ] = DEFAULT.graph_store_bytes,
@@ -125,6 +128,7 @@ def serve(
             queue_bytes=queue_bytes,
             message_bytes=message_bytes,
             memory_bytes=memory_bytes,
+            worker_memory_bytes=worker_memory_bytes,
             graph_store_bytes=graph_store_bytes,
             tensor_store_bytes=tensor_store_bytes,
             promotion=promotion,

@@ -37,6 +37,8 @@ class ServerConfig:
         queue_bytes: what the requests of held jobs may take together, one job always allowed.
         graph_store_bytes, tensor_store_bytes: what was sent before is kept up to this much.
         memory_bytes: largest estimated memory of one task.
+        worker_memory_bytes: what the arrays of one worker may take, values it holds for later tasks
+            included; 0 for its share of its machine.
         promotion: whether graphs that much time goes into move to XLA, where that is faster.
         xla_device: what XLA runs on: `cpu`, `gpu`, `gpu:1`, or empty for JAX's first.
         grace_s: how long a stop waits for what runs.
@@ -63,6 +65,7 @@ class ServerConfig:
     graph_store_bytes: int = 256 * MIB
     tensor_store_bytes: int = 1 * GIB
     memory_bytes: int = 2 * GIB
+    worker_memory_bytes: int = 0
     programs: int = 4096
     promotion: bool = True
     xla_device: str = ""
@@ -88,6 +91,7 @@ class ServerConfig:
             "graph_store_bytes": 1024,
             "tensor_store_bytes": 1024,
             "memory_bytes": 1024,
+            "worker_memory_bytes": 0,
             "programs": 1,
             "grace_s": 0,
         }
@@ -97,6 +101,11 @@ class ServerConfig:
                 flag = "--" + name.replace("_", "-")
                 raise RequestError(f"{flag} must be at least {minimum}, got {value}", field=flag)
         self._check_workers()
+
+    @property
+    def task_bytes(self) -> int:
+        """The largest estimated memory of one task that a worker has room for."""
+        return min(self.memory_bytes, self.worker_memory_bytes or self.memory_bytes)
 
     def _check_workers(self) -> None:
         """Refuse numbers of workers that contradict each other."""

@@ -266,6 +266,7 @@ class DispatcherLink:
             cancel_grace_s=config.cancel_grace_s,
             ray_address=config.ray_address,
             gpus_per_worker=config.gpus_per_worker,
+            worker_memory_bytes=config.worker_memory_bytes,
             programs=config.programs,
             promotion=config.promotion,
             xla_device=config.xla_device,

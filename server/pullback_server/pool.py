@@ -147,6 +147,7 @@ class Pool:
         }
         own = WorkerSettings(
             settings.memory_share,
+            settings.worker_memory_bytes,
             settings.programs,
             settings.promotion,
             settings.device_of(command.placement),

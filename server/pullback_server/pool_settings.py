@@ -31,6 +31,7 @@ class PoolSettings:
         workers, gpu_workers: the most there may be, without a GPU and with.
         gpus_per_worker: of those with; without any, all workers have them.
         store_bytes: size of a local object store; 0 for what fits into shared memory.
+        worker_memory_bytes: what one worker's arrays may take; 0 for its share of its machine.
         folder: where a local Ray puts its sockets and logs.
     """
 
@@ -40,6 +41,7 @@ class PoolSettings:
     ray_address: str = ""
     gpus_per_worker: float = 0.0
     store_bytes: int = 0
+    worker_memory_bytes: int = 0
     programs: int = 4096
     promotion: bool = True
     xla_device: str = ""

@@ -81,6 +81,7 @@ class SimulatedPool:
         asked: workers that were asked whether they live and have not said so.
         untold: workers that died and whose end the scheduler may not know: commands go nowhere.
         memory_bytes: what each worker may have; 0 for no limit.
+        most_bytes: the most that one had so far.
         here: values sent to the dispatcher.
         replies: what each job was answered.
         stops: how each job that was answered with an error is said to have stopped.
@@ -95,6 +96,7 @@ class SimulatedPool:
     asked: list[WorkerId] = field(default_factory=list)
     untold: set[WorkerId] = field(default_factory=set)
     memory_bytes: int = 0
+    most_bytes: int = 0
     here: Store = field(default_factory=dict)
     results: Store = field(default_factory=dict)
     replies: dict[JobId, list[tuple[PullbackError | None, dict[TaskOutput, Symbol]]]] = field(
@@ -190,6 +192,7 @@ class SimulatedPool:
                 lost += [value for value in absent if value not in lost]
                 continue
             outputs = outputs_of(self.plans[run.job], call.task, values)
+            self._check_memory(run, call.task, values)
             values.update(outputs)
             self._place(run, outputs, call.keep, call.send)
             events.append(
@@ -229,6 +232,20 @@ class SimulatedPool:
         tasks = self.plans[run.job].tasks
         largest = max(tasks[call.task].peak_bytes for call in run.calls)
         assert not self.memory_bytes or largest <= self.memory_bytes
+
+    def _check_memory(self, run: Run, task: int, values: dict[TaskOutput, Symbol]) -> None:
+        """While a task runs, what its worker holds besides is no more than leaves it room."""
+        plan, own = self.plans[run.job], self.workers[run.worker]
+        held = {(job, value) for job, value in own.store if job in self.plans}
+        held |= {(run.job, value) for value in values}
+        held -= {(run.job, s) for s in plan.tasks[task].operands if isinstance(s, TaskOutput)}
+        taken_bytes = sum([self._size_bytes(*value) for value in held])
+        taken_bytes += plan.tasks[task].peak_bytes
+        self.most_bytes = max(self.most_bytes, taken_bytes)
+        assert not self.memory_bytes or taken_bytes <= self.memory_bytes
+
+    def _size_bytes(self, job: JobId, value: TaskOutput) -> int:
+        return self.plans[job].tasks[value.task].graph.output_type(value.output).size_bytes
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pullback_graph.errors import Cancelled, DeadlineExceeded, ExecutionError, OutOfMemory
+from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.planner.plan import JobInput, Phase, Plan, Task, TaskOutput
 from pullback_server.scheduler import (
     Cancel,
@@ -43,13 +44,17 @@ def random_plans(draw: st.DrawFn) -> Plan:
     """DAGs of up to twelve tasks with one or two outputs each, and some of them as results."""
     tasks: list[Task] = []
     values: list[TaskOutput] = []
+    sizes: list[int] = []
     for number in range(draw(st.integers(1, 12))):
         operands = draw(st.lists(st.sampled_from(values), max_size=3)) if values else []
         outputs = draw(st.integers(1, 2))
         phase = draw(st.sampled_from([Phase.FUSED, Phase.REDUCE])) if operands else Phase.FUSED
         shard = draw(st.integers(-1, 3))
         seconds = draw(st.sampled_from([1e-6, 1e-2, 1.0]))
-        peak_bytes = draw(st.sampled_from([0, 0, 0, MEMORY_BYTES // 2, 2 * MEMORY_BYTES]))
+        elements = draw(st.sampled_from([4, 64, 128]))
+        made_bytes = 8 * elements * outputs + sum(sizes[v.task] for v in set(operands))
+        spare = draw(st.sampled_from([0, 0, 0, MEMORY_BYTES // 4, MEMORY_BYTES // 2, MEMORY_BYTES]))
+        sizes.append(8 * elements)
         tasks.append(
             make_task(
                 operands or [JobInput(0)],
@@ -57,7 +62,8 @@ def random_plans(draw: st.DrawFn) -> Plan:
                 phase=phase,
                 shard=shard,
                 seconds=seconds,
-                peak_bytes=peak_bytes,
+                type=ArrayType(FLOAT64, (elements,)),
+                peak_bytes=made_bytes + spare,
             )
         )
         values += [TaskOutput(number, k) for k in range(outputs)]
@@ -225,6 +231,8 @@ class SchedulerMachine(RuleBasedStateMachine):
                 assert results == {value: expected[value] for value in wanted}
             elif isinstance(error, Cancelled):
                 assert job in self.cancelled
+            elif isinstance(error, OutOfMemory):
+                assert any(t.peak_bytes > MEMORY_BYTES for t in self.pool.plans[job].tasks)
 
     @invariant()
     def finds_operands(self) -> None:

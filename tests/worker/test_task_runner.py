@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import pytest
 
 from pullback_graph.builder import Builder
 from pullback_graph.errors import Cancelled, ExecutionError, OutOfMemory
@@ -268,11 +269,36 @@ def test_a_task_that_cannot_fit_is_refused_before_it_starts():
     """The estimate is checked against what the cap leaves."""
     programs = Programs(**ARITHMETIC)
     runner = TaskRunner(programs, MemoryWatch(cap_bytes=2 * GIB, read=lambda: GIB))
-    call = programs.call("total", 0, [InputOperand(0)], peak_bytes=GIB + 1)
+    call = programs.call("total", 0, [InputOperand(0)], peak_bytes=GIB + X.nbytes + 1)
     report = runner.run(Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X])
     assert report.failed is not None
     assert isinstance(report.failed[1], OutOfMemory)
     assert str(2 * GIB) in str(report.failed[1])
+
+
+def test_operands_that_are_there_already_are_not_asked_room_for_again():
+    """They count in the estimate, and in what the process has, or in shared memory."""
+    programs = Programs(**ARITHMETIC)
+    runner = TaskRunner(programs, MemoryWatch(cap_bytes=2 * GIB, read=lambda: GIB))
+    call = programs.call("total", 0, [InputOperand(0)], peak_bytes=GIB + X.nbytes)
+    assert runner.run(Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X]).done
+
+
+@pytest.mark.parametrize(
+    ("settings", "cap_bytes", "room_bytes"),
+    [
+        ({}, 0, 0),
+        ({"cap_bytes": 3 * GIB}, 3 * GIB, 2 * GIB),
+        ({"cap_bytes": GIB // 2}, GIB // 2, 1),
+        ({"cap_bytes": 3 * GIB, "own_bytes": 5}, GIB + 5, 5),
+    ],
+)
+def test_room_is_what_the_process_has_not_taken_before(
+    settings: dict[str, int], cap_bytes: int, room_bytes: int
+):
+    """Whoever places tasks is told what arrays may take, not what libraries take."""
+    watch = MemoryWatch(read=lambda: GIB, **settings)
+    assert (watch.cap_bytes, watch.room_bytes) == (cap_bytes, room_bytes)
 
 
 def test_a_task_that_outgrows_the_cap_is_stopped():

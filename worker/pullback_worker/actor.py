@@ -53,12 +53,14 @@ class WorkerSettings(NamedTuple):
 
     Attributes:
         memory_share: of its machine's memory, the part it may have to itself; 0 for no cap.
+        memory_bytes: what its arrays may take instead, where that is not 0.
         programs: how many compiled programs it keeps.
         promotion: whether hot graphs move to XLA, where that is faster.
         xla_device: what XLA runs on; empty for JAX's first.
     """
 
     memory_share: float = 0.0
+    memory_bytes: int = 0
     programs: int = 4096
     promotion: bool = True
     xla_device: str = ""
@@ -82,10 +84,13 @@ class WorkerActor:
         one_thread.keep_to_one_thread()  # also libraries loaded before the environment
         executors = Executors(XlaSettings(settings.xla_device, threads=1, alone=True))
         self._executor = executors.numpy.name, executors.numpy.version
-        memory = MemoryWatch(int(settings.memory_share * machine_bytes()))
+        memory = MemoryWatch(
+            int(settings.memory_share * machine_bytes()), own_bytes=settings.memory_bytes
+        )
         memory.start()
         device_bytes = _gpu_bytes(executors) if settings.xla_device.startswith("gpu") else 0
-        self._memory_bytes = min(memory.cap_bytes or device_bytes, device_bytes or memory.cap_bytes)
+        room_bytes = memory.room_bytes
+        self._memory_bytes = min(room_bytes or device_bytes, device_bytes or room_bytes)
         self._runner = TaskRunner(_compiler(executors, settings), memory)
 
     @ray.method(concurrency_group="control")

@@ -65,19 +65,27 @@ class MemoryWatch:
 
     Args:
         cap_bytes: the most private memory the process may have; 0 for no cap.
+        own_bytes: in the place of a cap, how much more than now it may have; 0 for no such cap.
         read: how much it has now; by default, what the system says.
     """
 
-    def __init__(self, cap_bytes: int = 0, read: Callable[[], int] | None = None) -> None:
-        self.cap_bytes = cap_bytes
+    def __init__(
+        self, cap_bytes: int = 0, read: Callable[[], int] | None = None, *, own_bytes: int = 0
+    ) -> None:
         self._read = read or PrivateBytes()
         self._floor_bytes = self._read()
+        self.cap_bytes = self._floor_bytes + own_bytes if own_bytes else cap_bytes
         self._watched: Watched | None = None
         self._busy = threading.Event()
 
     def start(self) -> None:
         """Look from a thread of its own; without it, only `look` does."""
         threading.Thread(target=self._loop, name="memory watch", daemon=True).start()
+
+    @property
+    def room_bytes(self) -> int:
+        """What the cap leaves beside what the process had at the start; 0 without a cap."""
+        return max(1, self.cap_bytes - self._floor_bytes) if self.cap_bytes else 0
 
     @contextmanager
     def over(self, flag: CancelFlag) -> Iterator[Watched]:

@@ -236,7 +236,8 @@ class TaskRunner:
         self, call: Call, choice: Choice, operands: list[NDArray], flag: CancelFlag
     ) -> tuple[Ran, int]:
         """The run, and the most private memory the process had meanwhile."""
-        if not self._memory.room_for(call.peak_bytes):
+        there = {id(array): array.nbytes for array in operands}
+        if not self._memory.room_for(max(0, call.peak_bytes - sum(there.values()))):
             raise self._too_large(call)
         with self._memory.over(flag) as watched:
             try:

@@ -38,6 +38,7 @@ class DispatcherSettings:
     ray_address: str = ""
     gpus_per_worker: float = 0.0
     store_bytes: int = 0
+    worker_memory_bytes: int = 0
     programs: int = 4096
     promotion: bool = True
     xla_device: str = ""
@@ -69,6 +70,7 @@ class DispatcherSettings:
             ray_address=self.ray_address,
             gpus_per_worker=self.gpus_per_worker,
             store_bytes=self.store_bytes,
+            worker_memory_bytes=self.worker_memory_bytes,
             programs=self.programs,
             promotion=self.promotion,
             xla_device=self.xla_device,

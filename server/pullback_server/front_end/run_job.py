@@ -284,7 +284,7 @@ def new_runner(
     preparer = Preparer(
         config.programs,
         config.graph_store_bytes,
-        config.memory_bytes,
+        config.task_bytes,
         cluster=config.workers > 0,
         chooser=Chooser(executors, promoter),
     )

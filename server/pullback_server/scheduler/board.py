@@ -12,6 +12,7 @@ from pullback_server.scheduler.commands import Command, Free
 from pullback_server.scheduler.events import BatchId, JobId
 from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.room import Needs
 from pullback_server.scheduler.settings import Settings
 from pullback_server.scheduler.statistics import Totals
 from pullback_server.scheduler.worker import Worker
@@ -29,6 +30,7 @@ class Board:
     settings: Settings
     jobs: dict[JobId, Job] = field(default_factory=dict)
     fleet: Fleet = field(default_factory=Fleet)
+    needs: Needs = field(default_factory=Needs)
     accounts: Accounts = field(default_factory=Accounts)
     calibration: Calibration = field(default_factory=Calibration)
     totals: Totals = field(default_factory=Totals)

@@ -86,6 +86,16 @@ class Dependencies:
         return self._prices[1]
 
     @cached_property
+    def made_bytes(self) -> tuple[int, ...]:
+        """Per task, the size of its values."""
+        return tuple([sum(map(self.size_bytes, values)) for values in self.outputs])
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """The most memory that one of its tasks takes."""
+        return max([task.peak_bytes for task in self.plan.tasks], default=0)
+
+    @cached_property
     def continuations(self) -> tuple[tuple[int, ...], ...]:
         """Per task, those of its consumers that do more than join values."""
         joins = [task.phase is Phase.REDUCE for task in self.tasks]

@@ -142,6 +142,7 @@ class Fleet:
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
         worker.batches[batch.id] = batch
+        worker.made_bytes += batch.made_bytes
         self.batches += 1
         if len(worker.programs) > MOST_PROGRAMS:
             self.forget_programs(worker)
@@ -153,6 +154,7 @@ class Fleet:
     def take(self, worker: Worker, batch: Batch, now_s: float) -> None:
         """A worker is done with a batch."""
         del worker.batches[batch.id]
+        worker.made_bytes -= batch.made_bytes
         self.batches -= 1
         oldest = worker.oldest
         if oldest is not None:

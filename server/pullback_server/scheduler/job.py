@@ -36,6 +36,7 @@ class Job:
         ready: the tasks that could run now, by placement.
         flows: where it queues for its share of the workers, by placement.
         touched: the workers that were given any of it.
+        passed_on: values that the workers they are made on have no room to keep.
         stirred: whether more became ready, or for another worker, since this was last looked at.
     """
 
@@ -74,6 +75,7 @@ class Job:
         self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
         self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
+        self.passed_on: set[TaskOutput] = set()
         self._results_missing = set(self.plan.result_tasks)
         self._freed: dict[WorkerId, list[TaskOutput]] = {}
         for task in reversed(self.plan.roots):
@@ -105,7 +107,11 @@ class Job:
         if worker in self.held.holders.get(value, ()):
             return True
         attempts = self._ran_on.get(value.task)
-        return attempts is not None and worker in attempts.values()
+        return (
+            attempts is not None
+            and worker in attempts.values()
+            and (not self.passed_on or value not in self.passed_on)
+        )
 
     def readable(self, task: int) -> bool:
         """Whether every value the task reads is held somewhere."""

@@ -26,6 +26,7 @@ from pullback_server.scheduler.placement import (
     stays_together,
 )
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
+from pullback_server.scheduler.room import Room
 from pullback_server.scheduler.shares import Flow, Shares
 from pullback_server.scheduler.worker import Batch, Worker
 
@@ -57,7 +58,9 @@ class Matching:
         self._loose = {placement: Shares() for placement in self._serving}
         self._set_aside: dict[JobId, None] = {}
         self._misfits: dict[JobId, None] = {}
-        self.placer = Placer(board.fleet, board.calibration, board.settings.batch_s, self._serving)
+        self.room = Room(board.fleet.held_bytes, board.needs)
+        budget_s = board.settings.batch_s
+        self.placer = Placer(board.fleet, self.room, board.calibration, budget_s, self._serving)
 
     def serves(self, placement: Placement) -> bool:
         """Whether there may be a worker for tasks of a placement."""
@@ -132,12 +135,24 @@ class Matching:
             self._lay(job)
             worker = self._idle_worker(job, ready, kind)
             choice = self.placer.choose(job, ready, worker, now_s)
+            if not choice.tasks and choice.misfit is not None:
+                choice = self._elsewhere(choice, ready, kind)
             if choice.tasks:
                 self.run(choice, placement, now_s)
             elif not self._hopeless(choice, now_s):
                 shares.discard(job.id)
                 aside = self._set_aside if choice.misfit is None else self._misfits
                 aside[job.id] = None
+
+    def _elsewhere(self, choice: Choice, ready: ReadyTasks, kind: Placement) -> Choice:
+        """The first task of a job on any idle worker with room, where its own worker has none."""
+        job, task = choice.job, ready.first
+        for worker in self._board.fleet.idle(kind):
+            if self.room.fits(job, task, worker):
+                made = Choice(job, worker, self.placer, 0.0, alone=job.suspect(task))
+                made.add(task)
+                return made
+        return choice
 
     def _idle_worker(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker:
         """Where tasks belong, else where the program is, else any."""
@@ -164,12 +179,23 @@ class Matching:
         """An idle worker with the program and with room; else one with room."""
         fleet, first = self._board.fleet, ready.first
         found = fleet.idle_with(kind, job.plan.fingerprints[first])
-        if found is not None and self.placer.fits(job, first, found):
+        if found is not None and self.room.fits(job, first, found):
             return found
         lowest = fleet.first_idle(kind)
-        if self.placer.fits(job, first, lowest):
+        if self.room.fits(job, first, lowest):
             return lowest
-        return next((w for w in fleet.idle(kind) if self.placer.fits(job, first, w)), None)
+        return next((w for w in fleet.idle(kind) if self.room.fits(job, first, w)), None)
+
+    def too_large(self, job: Job) -> PullbackError | None:
+        """Why no worker of those there are can run a job, if one of its tasks is too large."""
+        kinds = [self._board.fleet.kind(self._serving[p]) for p in job.plan.placements]
+        if all([job.plan.peak_bytes <= kind.largest_bytes for kind in kinds]):
+            return None
+        for number, task in enumerate(job.plan.tasks):
+            kind = self._board.fleet.kind(self._serving[task.placement])
+            if task.peak_bytes > kind.largest_bytes > 0:
+                return too_large(number, task.peak_bytes, kind.largest_bytes, 0)
+        return None
 
     def _hopeless(self, choice: Choice, now_s: float) -> bool:
         """End a job that has a task no worker has room for; whether it was such a one."""
@@ -291,8 +317,17 @@ class Matching:
         """The batch of a choice, on its way to its worker."""
         board, job, worker, tasks = self._board, choice.job, choice.worker, choice.tasks
         plan, kind = job.plan, worker.placement
-        calls = calls_of(job, tasks, worker.id)
         fetches = fetches_of(job, tasks, worker.id, avoid)
+        to_keep_bytes, fetched_bytes, passing = self.room.to_keep_bytes(worker), 0, []
+        for value, _ in fetches:
+            size_bytes = plan.size_bytes(value)
+            fetched_bytes += size_bytes
+            if size_bytes <= to_keep_bytes:
+                to_keep_bytes -= size_bytes
+                job.held.add(value, worker.id)
+            else:
+                passing.append(value)
+        calls = calls_of(job, tasks, worker.id, to_keep_bytes)
         programs = {plan.fingerprints[task] for task in tasks}
         batch = Batch(
             next(board.batch_ids),
@@ -302,10 +337,10 @@ class Matching:
             now_s,
             choice.alone,
             programs <= worker.programs and board.calibration.knows_all(programs, kind),
+            fetched_bytes=fetched_bytes,
+            made_bytes=choice.made_bytes,
+            passing=tuple(passing),
         )
-        for value, _ in fetches:
-            batch.fetched_bytes += plan.size_bytes(value)
-            job.held.add(value, worker.id)
         board.fleet.give(worker, batch, programs)
         if len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
             self._arm(worker, now_s)

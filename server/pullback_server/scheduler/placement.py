@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import itemgetter
 
 from pullback_server.planner.plan import Phase, Placement, TaskOutput
@@ -18,6 +19,7 @@ from pullback_server.scheduler.events import HERE, WorkerId
 from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
+from pullback_server.scheduler.room import Room
 from pullback_server.scheduler.states import TaskState
 from pullback_server.scheduler.worker import Worker
 
@@ -99,6 +101,7 @@ class Choice:
         alone: whether it is a suspect, which shares its worker with nothing.
         awaited: whether other workers wait for values of those chosen: they hear of them when the
             batch ends, so that nothing long is to come behind.
+        made_bytes: what those chosen add to what the worker holds.
         misfit: a task that the worker has no room for, if that was met.
     """
 
@@ -110,6 +113,7 @@ class Choice:
     alone: bool = False
     awaited: bool = False
     tasks: dict[int, None] = field(default_factory=dict)
+    made_bytes: int = 0
     misfit: int | None = None
 
     def add(self, task: int) -> None:
@@ -119,9 +123,12 @@ class Choice:
         """
         job, tasks, consumers = self.job, self.tasks, self.job.plan.consumers
         plan, kind, estimate_s = job.plan, self.worker.placement, self.placer.calibration.estimate_s
+        made_bytes, limited = self.placer.room.made_bytes, self.worker.memory_bytes > 0
         queue, queued = deque((task,)), {task}
         while queue and not (self.alone and tasks):
             task = queue.popleft()
+            if limited:
+                self.made_bytes += made_bytes(job, task, self.worker, tasks)
             tasks[task] = None
             self.estimate_s += estimate_s(plan, task, kind)
             self.awaited = self.awaited or self._is_awaited(task)
@@ -161,7 +168,12 @@ class Choice:
         joins = not lacking or job.plan.tasks[task].phase is Phase.REDUCE
         if not joins or not all(map(job.held.holders.__contains__, lacking)):
             return False
-        return self.placer.fits(job, task, self.worker)
+        return self.fits(task)
+
+    def fits(self, task: int) -> bool:
+        """Whether its worker has room for a task behind those chosen."""
+        room = self.placer.room
+        return room.fits(self.job, task, self.worker, self.tasks, self.made_bytes)
 
     def _belongs(self, task: int) -> bool:
         """Whether a task belongs here: joining what is here always does, other work by its home."""
@@ -193,6 +205,7 @@ class Placer:
     """
 
     fleet: Fleet
+    room: Room
     calibration: Calibration
     budget_s: float
     serving: Mapping[Placement, Placement]
@@ -205,17 +218,6 @@ class Placer:
         """Whether a task takes longer than the way to a worker and back."""
         overhead_s = self.calibration.move_s(worker.placement, 0)
         return self.estimate_s(job, task, worker) > overhead_s
-
-    def fits(self, job: Job, task: int, worker: Worker) -> bool:
-        """Whether a worker has room for a task beside what it holds for others."""
-        limit_bytes, peak_bytes = worker.memory_bytes, job.plan.tasks[task].peak_bytes
-        if not limit_bytes:
-            return True
-        held_bytes = self.fleet.held_bytes.get(worker.id, 0)
-        if peak_bytes + held_bytes <= limit_bytes:
-            return True
-        own = [v for v in job.plan.operands[task] if job.held.has(worker.id, v)]
-        return peak_bytes + held_bytes - sum(map(job.plan.size_bytes, own)) <= limit_bytes
 
     def choose(self, job: Job, ready: ReadyTasks, worker: Worker, now_s: float) -> Choice:
         """The next batch of a job for a worker; without tasks if it has none for it."""
@@ -243,7 +245,7 @@ class Placer:
             if choice.delays(task):
                 ready.put_back(task)
                 break
-            if self.fits(choice.job, task, choice.worker):
+            if choice.fits(task):
                 choice.add(task)
             else:
                 misfits.append(task)
@@ -257,7 +259,12 @@ class Placer:
         for backlog_s, home in sorted(homes, key=itemgetter(0), reverse=True):
             taken = self._end_of(home, backlog_s, choice, ready)
             for task in sorted(taken):
-                choice.add(task)
+                if task in choice.tasks:
+                    continue
+                if choice.fits(task):
+                    choice.add(task)
+                else:
+                    ready.put_back(task)
             if choice.tasks:
                 return
 
@@ -284,7 +291,7 @@ class Placer:
 
     def _worth_moving(self, choice: Choice, task: int, backlog_s: float) -> bool:
         job, worker = choice.job, choice.worker
-        if not self.fits(job, task, worker):
+        if not self.room.fits(job, task, worker):
             choice.misfit = task
             return False
         back = [
@@ -296,20 +303,32 @@ class Placer:
         return backlog_s > self.calibration.move_s(worker.placement, moved_bytes)
 
 
-def calls_of(job: Job, tasks: Mapping[int, None], worker: WorkerId) -> tuple[Call, ...]:
-    """What a worker is to do with the outputs of each task of a batch."""
-    return tuple([_call(job, task, tasks, worker) for task in tasks])
+def calls_of(
+    job: Job, tasks: Mapping[int, None], worker: WorkerId, to_keep_bytes: float = inf
+) -> tuple[Call, ...]:
+    """What a worker is to do with the outputs of each task of a batch; the job notes what it keeps.
 
-
-def _call(job: Job, task: int, tasks: Mapping[int, None], worker: WorkerId) -> Call:
-    keep, send, results = [], [], job.plan.results
-    for value in job.plan.outputs[task]:
-        outside = [reader for reader in job.unfinished_readers(value) if reader not in tasks]
-        if outside:
-            keep.append(value.output)
-        if value in results or (outside and _read_elsewhere(job, outside, worker)):
-            send.append(value.output)
-    return Call(task, tuple(keep), tuple(send))
+    Args:
+        to_keep_bytes: how much it may keep of them; the rest it hands to the dispatcher.
+    """
+    calls, size_bytes, results = [], job.plan.size_bytes, job.plan.results
+    for task in tasks:
+        keep, send = [], []
+        for value in job.plan.outputs[task]:
+            outside = [reader for reader in job.unfinished_readers(value) if reader not in tasks]
+            stays = bool(outside) and size_bytes(value) <= to_keep_bytes
+            if stays:
+                keep.append(value.output)
+                to_keep_bytes -= size_bytes(value)
+            if stays or not outside:
+                job.passed_on.discard(value)
+            else:
+                job.passed_on.add(value)
+            goes = value in results or (outside and _read_elsewhere(job, outside, worker))
+            if goes or (outside and not stays):
+                send.append(value.output)
+        calls.append(Call(task, tuple(keep), tuple(send)))
+    return tuple(calls)
 
 
 def _read_elsewhere(job: Job, readers: Iterable[int], worker: WorkerId) -> bool:

@@ -121,9 +121,12 @@ class Scheduler:
         homes = self._matching.homes(event.plan)
         job = Job(event, next(self._sequence), self._board.accounts, homes)
         self._jobs[event.job] = job
+        self._board.needs.add(job.plan)
         absent = [kind for kind in job.plan.placements if not self._matching.serves(kind)]
         if absent:
             self._end(job, event.now_s, unserved(absent[0]))
+        elif (fault := self._matching.too_large(job)) is not None:
+            self._end(job, event.now_s, fault)
         elif job.complete:
             self._end(job, event.now_s, None)
         else:
@@ -202,6 +205,8 @@ class Scheduler:
         if job is not None:
             if batch.unreported:
                 self._return(job, batch, Trigger.RETURNED, event.now_s)
+            if batch.passing:
+                self._pass_on(job, batch, worker)
         elif all([other.job != batch.job for other in worker.batches.values()]):
             self._board.commands.append(Free(worker.id, batch.job))
         if batch.twin is not None:
@@ -210,6 +215,13 @@ class Scheduler:
         self._matching.reconsider(worker.id)
         if not worker.batches:
             self._scaling.watch(worker, event.now_s)
+
+    def _pass_on(self, job: Job, batch: Batch, worker: Worker) -> None:
+        """Have a worker drop what it was brought for a batch that is over, and for no other."""
+        others = {v for b in worker.batches.values() if b.job == batch.job for v in b.passing}
+        values = tuple([value for value in batch.passing if value not in others])
+        if values and job.id in self._jobs:
+            self._board.commands.append(Free(worker.id, job.id, values))
 
     def _account(self, worker: Worker, batch: Batch, event: BatchEnded, started_s: float) -> None:
         """Count what a batch wasted, and what the way to its worker and back took."""
@@ -276,6 +288,7 @@ class Scheduler:
         """Answer a job, stop what runs of it, and drop what is held of it."""
         commands = self._board.commands
         del self._jobs[job.id]
+        self._board.needs.remove(job.plan)
         job.end()
         job.start(now_s)
         self._matching.drop(job)

@@ -178,9 +178,12 @@ class Stragglers:
             return
         helper = board.fleet.first_idle(worker.placement)
         placer = self.matching.placer
-        if not all(placer.fits(job, task, helper) for task in tasks):
-            return
-        choice = Choice(job, helper, placer, 0.0, batch.estimate_s, alone=True, tasks=tasks)
+        choice = Choice(job, helper, placer, 0.0, batch.estimate_s, alone=True)
+        for task in tasks:
+            if not choice.fits(task):
+                return
+            choice.made_bytes += placer.room.made_bytes(job, task, helper, choice.tasks)
+            choice.tasks[task] = None
         copy = self.matching.make_batch(choice, now_s, avoid=worker.id)
         job.copied(tasks, helper.id, copy.id)
         batch.twin, copy.twin = (helper.id, copy.id), (worker.id, batch.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-from pullback_server.planner.plan import Placement
+from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler.commands import Call
 from pullback_server.scheduler.events import BatchId, JobId, WorkerId
 
@@ -24,6 +24,8 @@ class Batch:
         superseded: whether its twin was done first.
         counted_s: time in those of its tasks whose results counted.
         fetched_bytes: operands that were to come from elsewhere.
+        made_bytes: values of its tasks, and those brought for it.
+        passing: values brought for it alone, which its worker has no room to keep.
     """
 
     id: BatchId
@@ -38,6 +40,8 @@ class Batch:
     superseded: bool = False
     counted_s: float = 0.0
     fetched_bytes: int = 0
+    made_bytes: int = 0
+    passing: tuple[TaskOutput, ...] = ()
 
     def grace_ends_s(self, grace_s: float) -> float:
         """When its worker is killed if it goes on although it was cancelled."""
@@ -52,6 +56,7 @@ class Worker:
 
     Attributes:
         memory_bytes: all it may have; 0 if that is unknown.
+        made_bytes: values that its batches in flight make.
         batches: those in flight, in the order it runs them.
         programs: fingerprints of graphs it was given.
         doomed: the scheduler has it killed or stopped: it gets no more work.
@@ -65,6 +70,7 @@ class Worker:
     id: WorkerId
     placement: Placement
     memory_bytes: int = 0
+    made_bytes: int = 0
     ready: bool = False
     batches: dict[BatchId, Batch] = field(default_factory=dict)
     programs: set[str] = field(default_factory=set)

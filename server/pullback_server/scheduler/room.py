@@ -1,0 +1,98 @@
+"""Memory of workers: which tasks have room beside what is held, and what may be held at all.
+
+A worker keeps so much free that the largest task of any job under way has room there: what would
+take more is handed to the dispatcher, whose store is shared memory and disk, and read from there.
+So the oldest job can always go on, wherever, and nothing waits for ever. What a batch makes counts
+from when the batch is given until it ends, as if nothing of it were dropped on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pullback_server.scheduler.dependencies import Dependencies
+from pullback_server.scheduler.holdings import HeldBytes
+from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.worker import Worker
+
+
+class Needs:
+    """The largest task of each job under way, in bytes."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, int] = {}
+        self.largest_bytes = 0
+
+    def add(self, plan: Dependencies) -> None:
+        """A job came."""
+        size_bytes = plan.peak_bytes
+        self._jobs[size_bytes] = self._jobs.get(size_bytes, 0) + 1
+        self.largest_bytes = max(self.largest_bytes, size_bytes)
+
+    def remove(self, plan: Dependencies) -> None:
+        """A job is over."""
+        size_bytes = plan.peak_bytes
+        self._jobs[size_bytes] -= 1
+        if not self._jobs[size_bytes]:
+            del self._jobs[size_bytes]
+            if size_bytes == self.largest_bytes:
+                self.largest_bytes = max(self._jobs, default=0)
+
+
+class Room:
+    """What has room.
+
+    Args:
+        held_bytes: what each worker holds of values.
+        needs: of all jobs.
+    """
+
+    def __init__(self, held_bytes: HeldBytes, needs: Needs) -> None:
+        self._held_bytes = held_bytes
+        self._needs = needs
+
+    def fits(
+        self,
+        job: Job,
+        task: int,
+        worker: Worker,
+        before: Collection[int] = (),
+        made_bytes: int = 0,
+    ) -> bool:
+        """Whether a worker has room for a task beside what it holds and will.
+
+        Args:
+            before: tasks of the same batch.
+            made_bytes: what those add to what the worker holds.
+        """
+        limit_bytes = worker.memory_bytes
+        if not limit_bytes:
+            return True
+        taken_bytes = made_bytes + self._taken_bytes(worker) + job.plan.tasks[task].peak_bytes
+        if taken_bytes <= limit_bytes:
+            return True
+        here = [
+            value
+            for value in job.plan.operands[task]
+            if value.task in before or job.holds(worker.id, value)
+        ]
+        return taken_bytes - sum(map(job.plan.size_bytes, here)) <= limit_bytes
+
+    @staticmethod
+    def made_bytes(job: Job, task: int, worker: Worker, before: Collection[int]) -> int:
+        """What a task adds to what its worker holds, once it has run behind others of its batch."""
+        plan, holds, number = job.plan, job.holds, worker.id
+        made_bytes = plan.made_bytes[task]
+        for value in plan.operands[task]:
+            if value.task not in before and not holds(number, value):
+                made_bytes += plan.size_bytes(value)
+        return made_bytes
+
+    def to_keep_bytes(self, worker: Worker) -> float:
+        """How much more a worker may hold for longer than a batch."""
+        if not worker.memory_bytes:
+            return float("inf")
+        return worker.memory_bytes - self._needs.largest_bytes - self._taken_bytes(worker)
+
+    def _taken_bytes(self, worker: Worker) -> int:
+        return self._held_bytes.get(worker.id, 0) + worker.made_bytes
