@@ -16,6 +16,8 @@ from pathlib import Path
 from pullback_worker.executor import CancelFlag
 
 INTERVAL_S = 0.02
+LIBRARIES_BYTES = 64 << 20
+"""What libraries take of their own when they are first used, such as the buffers of a BLAS."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -65,7 +67,7 @@ class MemoryWatch:
 
     Args:
         cap_bytes: the most private memory the process may have; 0 for no cap.
-        own_bytes: in the place of a cap, how much more than now it may have; 0 for no such cap.
+        own_bytes: in the place of a cap, what arrays may take; 0 for no such cap.
         read: how much it has now; by default, what the system says.
     """
 
@@ -74,7 +76,7 @@ class MemoryWatch:
     ) -> None:
         self._read = read or PrivateBytes()
         self._floor_bytes = self._read()
-        self.cap_bytes = self._floor_bytes + own_bytes if own_bytes else cap_bytes
+        self.cap_bytes = self._floor_bytes + LIBRARIES_BYTES + own_bytes if own_bytes else cap_bytes
         self._watched: Watched | None = None
         self._busy = threading.Event()
 
@@ -84,8 +86,9 @@ class MemoryWatch:
 
     @property
     def room_bytes(self) -> int:
-        """What the cap leaves beside what the process had at the start; 0 without a cap."""
-        return max(1, self.cap_bytes - self._floor_bytes) if self.cap_bytes else 0
+        """What the cap leaves for arrays, beside the process and its libraries; 0 without a cap."""
+        left_bytes = self.cap_bytes - self._floor_bytes - LIBRARIES_BYTES
+        return max(1, left_bytes) if self.cap_bytes else 0
 
     @contextmanager
     def over(self, flag: CancelFlag) -> Iterator[Watched]:
