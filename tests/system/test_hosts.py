@@ -35,8 +35,8 @@ def loss(w, x, y):
 def test_each_host_is_sent_its_rows_and_what_stays_is_sent_once(cluster: HostCluster):
     """Rows cross once, to the host of their shard; data sent ahead is there for the second job."""
     generator = np.random.default_rng(1)
-    x, y = generator.normal(size=(ROWS, COLUMNS)), generator.normal(size=ROWS)
-    w = generator.normal(size=COLUMNS)
+    x, y = generator.normal(size=(ROWS, COLUMNS)), generator.normal(size=(ROWS, 1))
+    w = generator.normal(size=(COLUMNS, 400))  # work that is worth a second host
     with pb.connect(cluster.address) as service:
         graph = pb.trace(loss, w, x, y)
         held = {"x": service.put(x), "y": service.put(y)}

@@ -89,17 +89,19 @@ def test_latency_and_loss_cost_time_alone(cluster: HostCluster, service: Any):
     assert cluster.sample("pullback_workers_lost_total") == 0
 
 
-def test_a_link_cut_for_seconds_loses_nothing(cluster: HostCluster, service: Any):
-    """A worker's host is cut off under load and comes back; each job is ended once."""
+@pytest.mark.parametrize("cut_off", ["worker", "server", "head"])
+def test_a_link_cut_for_seconds_loses_nothing(cluster: HostCluster, service: Any, cut_off: str):
+    """A host is cut off under load and comes back; each job is ended once."""
+    host = {"worker": cluster.workers[0], "server": cluster.server, "head": cluster.head}[cut_off]
     whole = answers(service)
     before = cluster.sample("pullback_jobs_total")
     hurt = threading.Event()
     with ThreadPoolExecutor(1) as other:
         running = other.submit(answers, service, hurt)
         hurt.wait(PATIENCE_S)
-        cluster.workers[0].cut()
+        host.cut()
         threading.Event().wait(CUT_S)
-        heal(cluster.workers[0])
+        heal(host)
         assert running.result(PATIENCE_S) == whole
     assert cluster.sample("pullback_jobs_total") == before + JOBS
 
