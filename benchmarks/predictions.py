@@ -103,7 +103,9 @@ def _await_rates(service: Any) -> None:
 
 
 def _predicted_s(report: PlanReport, workers: int) -> float:
-    return next(item.estimated_s for item in report.predictions if item.workers == workers)
+    """The prediction for so many workers; of a job that needs none, the one there is."""
+    found = {item.workers: item.estimated_s for item in report.predictions}
+    return found.get(workers, report.estimated_s)
 
 
 def _drawn(job: Job) -> dict[str, Any]:
