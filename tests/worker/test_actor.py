@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pullback_graph.builder import Builder
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.actor import WorkerActor, WorkerSettings
-from pullback_worker.batch import Batch, Call, InputOperand
+from pullback_worker.batch import Batch, Call, InputOperand, Report
+from pullback_worker.fetcher import Fetcher
 
 
 def test_a_worker_that_a_jobs_inputs_do_not_reach_says_so():
@@ -27,3 +32,27 @@ def test_a_worker_that_a_jobs_inputs_do_not_reach_says_so():
         report = actor.run(batch, [np.asarray(1.0), np.asarray(2.0)])
     assert not report.cut_off
     assert list(report.sent.values()) == [3.0]
+
+
+def test_a_batch_that_is_called_off_while_its_inputs_come_ends_at_once():
+    """It says that nothing ran; the inputs are there for the next batch, and its graphs known."""
+    builder = Builder()
+    graph = builder.build({"z": -builder.input("x", ArrayType(FLOAT64, (2,)))})
+    operand = InputOperand(0)
+    calls = [Call(task, graph.fingerprint, (operand,), send=(0,)) for task in range(2)]
+    come = threading.Event()
+
+    def get(references: Sequence[Any]) -> list[Any]:
+        assert come.wait(30.0)
+        return [np.ones(2)]
+
+    with threadpool_limits(1):
+        actor = WorkerActor(WorkerSettings(promotion=False))
+        actor._fetcher = Fetcher(get, lambda item: isinstance(item, str))
+        actor._runner.cancel(0)
+        batch = Batch(0, 1, (calls[0],), graphs=(graph,), inputs=(operand,))
+        stopped = actor.run(batch, ["a reference"])
+        come.set()
+        report = actor.run(Batch(1, 1, (calls[1],)), [])
+    assert stopped == Report(0, busy_s=stopped.busy_s, transferring_s=stopped.transferring_s)
+    assert [array.tolist() for array in report.sent.values()] == [[-1.0, -1.0]]

@@ -11,6 +11,7 @@ import os
 import platform
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ from pullback_worker import one_thread
 from pullback_worker.batch import Batch, Freed, Report, ValueKey
 from pullback_worker.choice import Choice
 from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
-from pullback_worker.executor import NDArray
 from pullback_worker.executors import NAMES, Executors, XlaSettings
+from pullback_worker.fetcher import Fetched, Fetcher, Found
 from pullback_worker.memory_watch import MemoryWatch, machine_bytes
 from pullback_worker.numpy_probe import measured
 from pullback_worker.program_cache import ProgramCache
@@ -92,6 +93,7 @@ class WorkerActor:
         room_bytes = memory.room_bytes
         self._memory_bytes = min(room_bytes or device_bytes, device_bytes or room_bytes)
         self._runner = TaskRunner(_compiler(executors, settings), memory)
+        self._fetcher = Fetcher(_found, lambda item: isinstance(item, ray.ObjectRef))
 
     @ray.method(concurrency_group="control")
     def identity(self) -> WorkerIdentity:
@@ -112,18 +114,25 @@ class WorkerActor:
         `batch.apart`, None for one that was not computed.
         """
         started_s = perf_counter()
-        arrays = _resolved(carried)
+        found = self._fetcher.fetch(batch, carried, lambda: self._runner.is_cancelled(batch.number))
         transferring_s = perf_counter() - started_s
-        split = len(batch.inputs)
-        inputs = [array for array in arrays[:split] if array is not None]
-        if len(inputs) == split:
-            report = self._runner.run(batch, inputs, arrays[split:])
-        else:
-            report = Report(batch.number, cut_off=True)
+        report = self._report(batch, found)
         report.transferring_s = transferring_s
         report.busy_s += transferring_s
         apart = [report.sent.pop(key, None) for key in batch.apart]
         return (report, *apart) if apart else report
+
+    def _report(self, batch: Batch, found: Fetched | None) -> Report:
+        """Run a batch on what was found, or nothing of it where that was called off."""
+        if found is None:
+            return self._runner.run(replace(batch, inputs=(), fetched=()))
+        operands, arrays = found
+        inputs = [array for array in arrays[: len(operands)] if array is not None]
+        if len(inputs) < len(operands):
+            return Report(batch.number, cut_off=True)
+        if operands != batch.inputs:
+            batch = replace(batch, inputs=operands)
+        return self._runner.run(batch, inputs, arrays[len(operands) :])
 
     @ray.method(concurrency_group="control")
     def cancel(self, number: int) -> None:
@@ -133,6 +142,7 @@ class WorkerActor:
     @ray.method(concurrency_group="control")
     def free(self, freed: Sequence[Freed]) -> None:
         """Drop values."""
+        self._fetcher.free(freed)
         self._runner.free(freed)
 
     @ray.method(concurrency_group="export")
@@ -168,16 +178,12 @@ def _compiler(executors: Executors, settings: WorkerSettings) -> Compile:
     return lambda graph, executor: kept.get(graph, makers[executor])
 
 
-def _resolved(carried: Sequence[Any]) -> list[NDArray | None]:
-    """Arrays as they are, references as the arrays they name, None for those that are lost."""
-    references = [item for item in carried if isinstance(item, ray.ObjectRef)]
-    if not references:
-        return list(carried)
+def _found(references: Sequence[Any]) -> Found:
+    """The arrays that references name, None for those that are lost."""
     try:
-        found = iter(ray.get(references, timeout=FETCH_TIMEOUT_S))
+        return list(ray.get(references, timeout=FETCH_TIMEOUT_S))
     except (RayError, GetTimeoutError):
-        found = iter([_or_none(reference) for reference in references])
-    return [next(found) if isinstance(item, ray.ObjectRef) else item for item in carried]
+        return [_or_none(reference) for reference in references]
 
 
 def _or_none(reference: Any) -> Any:

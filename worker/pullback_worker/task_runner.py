@@ -109,6 +109,11 @@ class TaskRunner:
             if number > self._last_ended:
                 self._flags.setdefault(number, CancelFlag()).set()
 
+    def is_cancelled(self, number: int) -> bool:
+        """Whether a batch is to be stopped."""
+        flag = self._flags.get(number)
+        return flag is not None and flag.is_set
+
     def free(self, freed: Iterable[Freed]) -> None:
         """Drop values."""
         with self._lock:

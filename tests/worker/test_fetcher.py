@@ -1,0 +1,90 @@
+"""Waiting for arrays that are on their way to a worker, and no longer than they are wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pullback_worker.batch import Batch, Freed, InputOperand, ValueKey
+from pullback_worker.fetcher import Fetcher
+
+X, Y = InputOperand(0), InputOperand(1, 0, 2, 4)
+PATIENCE_S = 30.0
+
+
+class Promise:
+    """A reference: to an array that comes when it is let, or never."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.there = threading.Event()
+
+
+def get(references: Sequence[Any]) -> list[Any]:
+    """Wait for all of them."""
+    for reference in references:
+        assert reference.there.wait(PATIENCE_S)
+    return [reference.array for reference in references]
+
+
+@pytest.fixture
+def fetcher() -> Fetcher:
+    """A fetcher of promises."""
+    return Fetcher(get, lambda item: isinstance(item, Promise))
+
+
+def looks(count: int) -> Iterator[bool]:
+    """Not called off for so many looks, then called off."""
+    yield from [False] * count
+    while True:
+        yield True
+
+
+def never() -> bool:
+    """Nobody calls it off."""
+    return False
+
+
+def test_arrays_and_references_come_in_their_order(fetcher: Fetcher):
+    """Inputs first, then values; what is lost is None."""
+    promises = [Promise(np.ones(2)), Promise(None)]
+    for promise in promises:
+        promise.there.set()
+    batch = Batch(1, 7, (), inputs=(X, Y), fetched=(ValueKey(0, 0),))
+    found = fetcher.fetch(batch, [promises[0], np.zeros(3), promises[1]], never)
+    assert found is not None
+    operands, arrays = found
+    assert operands == (X, Y)
+    assert [None if a is None else a.shape for a in arrays] == [(2,), (3,), None]
+
+
+def test_what_was_called_off_is_waited_for_by_the_next_batch_of_its_job(fetcher: Fetcher):
+    """Inputs travel once: the next batch gets them, in whatever batch they came."""
+    late, soon = Promise(np.ones(2)), Promise(np.ones(5))
+    called = looks(2)
+    batch = Batch(1, 7, (), inputs=(X,), fetched=(ValueKey(0, 0),))
+    assert fetcher.fetch(batch, [late, np.zeros(1)], lambda: next(called)) is None
+    late.there.set()
+    soon.there.set()
+    other = fetcher.fetch(Batch(2, 8, ()), [], never)
+    assert other == ((), [])
+    found = fetcher.fetch(Batch(3, 7, (), inputs=(Y,)), [soon], never)
+    assert found is not None
+    assert found[0] == (X, Y)
+    assert [array.shape for array in found[1] if array is not None] == [(2,), (5,)]
+    assert fetcher.fetch(Batch(4, 7, ()), [], never) == ((), [])
+
+
+def test_inputs_of_a_job_that_is_over_are_not_waited_for(fetcher: Fetcher):
+    """Freed before they came, they are forgotten; values of a job alone free nothing."""
+    never_there = Promise(np.ones(2))
+    called = looks(1)
+    fetcher.fetch(Batch(1, 7, (), inputs=(X,)), [never_there], lambda: next(called))
+    fetcher.free([Freed(7, (ValueKey(0, 0),)), Freed(8, None)])
+    assert 7 in fetcher._awaited
+    fetcher.free([Freed(7, None)])
+    assert fetcher.fetch(Batch(2, 7, ()), [], never) == ((), [])
