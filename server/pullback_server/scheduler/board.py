@@ -49,8 +49,7 @@ class Board:
 
     def free(self, job: Job) -> None:
         """Have holders drop what nobody will read."""
-        freed = job.take_freed()
-        for holder, values in sorted(freed.items()) if freed else ():
+        for holder, values in sorted(job.take_freed().items()):
             self.commands.append(Free(holder, job.id, tuple(values)))
 
     def forget(self, worker: Worker) -> list[Job]:

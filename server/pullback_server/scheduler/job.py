@@ -37,6 +37,7 @@ class Job:
         flows: where it queues for its share of the workers, by placement.
         touched: the workers that were given any of it.
         passed_on: values that the workers they are made on have no room to keep.
+        freed: values that may be dropped, by holder, and were not taken yet.
         stirred: whether more became ready, or for another worker, since this was last looked at.
     """
 
@@ -77,7 +78,7 @@ class Job:
         self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
         self.passed_on: set[TaskOutput] = set()
         self._results_missing = set(self.plan.result_tasks)
-        self._freed: dict[WorkerId, list[TaskOutput]] = {}
+        self.freed: dict[WorkerId, list[TaskOutput]] = {}
         for task in reversed(self.plan.roots):
             self._move(task, Trigger.OPERANDS_HELD)
 
@@ -186,7 +187,7 @@ class Job:
             if outputs[output] in self.held:
                 self.held.add(outputs[output], holder)
             else:
-                self._freed.setdefault(holder, []).append(outputs[output])
+                self.freed.setdefault(holder, []).append(outputs[output])
 
     def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
         """A task that a worker had did not run; whether nobody else is at it."""
@@ -258,7 +259,7 @@ class Job:
         self._accounts.running -= len(self._ran_on)
         self._ran_on.clear()
         self.held.clear()
-        self._freed.clear()
+        self.freed.clear()
         timings = self._timings.values()
         self.statistics.timings = self._timings
         self.statistics.workers = len({timing.worker for timing in timings})
@@ -266,9 +267,7 @@ class Job:
 
     def take_freed(self) -> dict[WorkerId, list[TaskOutput]]:
         """Values that may be dropped, by holder, since it was last asked."""
-        freed = self._freed
-        if freed:
-            self._freed = {}
+        freed, self.freed = self.freed, {}
         return freed
 
     # --- inside -----------------------------------------------------------------------------------
@@ -282,7 +281,9 @@ class Job:
         before = self.states[task]
         state = self.states[task] = TRANSITIONS[before, trigger]
         if before is _READY:
-            self._no_longer_ready(task)
+            ready, backlog = self._only or self._queue(task)
+            self._accounts.suspects -= ready.remove(task) == SUSPECT
+            backlog.remove(self.plan.estimates_s[task])
         elif state is _READY:
             self._now_ready(task)
 
@@ -293,11 +294,6 @@ class Job:
         backlog.add(self.plan.estimates_s[task])
         self._accounts.suspects += home == SUSPECT
         self.stirred = True
-
-    def _no_longer_ready(self, task: int) -> None:
-        ready, backlog = self._only or self._queue(task)
-        self._accounts.suspects -= ready.remove(task) == SUSPECT
-        backlog.remove(self.plan.estimates_s[task])
 
     def _hold(self, call: Call, worker: WorkerId) -> None:
         """The values of a call that ran are where it said."""
@@ -340,7 +336,7 @@ class Job:
 
     def _drop(self, value: TaskOutput) -> None:
         for holder in self.held.drop(value):
-            self._freed.setdefault(holder, []).append(value)
+            self.freed.setdefault(holder, []).append(value)
 
     def _release_if_unread(self, task: int) -> None:
         if self.states[task] is not _DONE:

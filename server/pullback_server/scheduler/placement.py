@@ -20,7 +20,7 @@ from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.room import Room
-from pullback_server.scheduler.states import TaskState
+from pullback_server.scheduler.states import FINISHED, TaskState
 from pullback_server.scheduler.worker import Worker
 
 _WAITING = TaskState.WAITING
@@ -154,20 +154,19 @@ class Choice:
         return self.awaited and self.placer.is_long(self.job, task, self.worker)
 
     def _follows(self, task: int) -> bool:
-        job, own = self.job, self.tasks
-        if job.states[task] is not _WAITING or task in own:
+        job, own, worker = self.job, self.tasks, self.worker
+        if job.states[task] is not _WAITING or task in own or job.losses[task]:
             return False
-        if job.losses[task] or not self._belongs(task):
+        wanted = job.plan.tasks[task]
+        joins = wanted.phase is Phase.REDUCE
+        if self.placer.serving[wanted.placement] is not worker.placement:
             return False
-        worker = self.worker.id
-        lacking = [
-            value
-            for value in job.plan.operands[task]
-            if value.task not in own and not job.holds(worker, value)
-        ]
-        joins = not lacking or job.plan.tasks[task].phase is Phase.REDUCE
-        if not joins or not all(map(job.held.holders.__contains__, lacking)):
+        if not joins and not self._belongs(task):
             return False
+        for value in job.plan.operands[task]:
+            here = value.task in own or job.holds(worker.id, value)
+            if not here and not (joins and value in job.held.holders):
+                return False
         return self.fits(task)
 
     def fits(self, task: int) -> bool:
@@ -176,17 +175,10 @@ class Choice:
         return room.fits(self.job, task, self.worker, self.tasks, self.made_bytes)
 
     def _belongs(self, task: int) -> bool:
-        """Whether a task belongs here: joining what is here always does, other work by its home."""
-        wanted = self.job.plan.tasks[task]
-        if self.placer.serving[wanted.placement] is not self.worker.placement:
-            return False
-        if wanted.phase is Phase.REDUCE:
-            return True
-        if self.job.first_home(task) not in (ANYWHERE, self.worker.id):
+        """Whether a task that does not join what is here belongs here, by its home."""
+        if self.job.first_home(task) not in (ANYWHERE, self.worker.id) or self.delays(task):
             return False
         own_s = self.placer.estimate_s(self.job, task, self.worker)
-        if self.delays(task):
-            return False
         return self.estimate_s < self.budget_s or own_s < SLIGHT_SHARE * self.estimate_s
 
     @property
@@ -255,7 +247,11 @@ class Placer:
 
     def _take_over(self, choice: Choice, ready: ReadyTasks, now_s: float) -> None:
         """What an idle worker may take from the busiest other home: up to half, from its end."""
-        homes = [(self._backlog_s(home, now_s), home) for home in ready.homes(MOST_HOMES)]
+        find = self.fleet.get
+        homes = [
+            (inf if (worker := find(home)) is None else worker.backlog_s(now_s), home)
+            for home in ready.homes(MOST_HOMES)
+        ]
         for backlog_s, home in sorted(homes, key=itemgetter(0), reverse=True):
             taken = self._end_of(home, backlog_s, choice, ready)
             for task in sorted(taken):
@@ -285,10 +281,6 @@ class Placer:
             total_s += self.estimate_s(choice.job, task, choice.worker)
         return taken
 
-    def _backlog_s(self, home: WorkerId, now_s: float) -> float:
-        worker = self.fleet.get(home)
-        return worker.backlog_s(now_s) if worker is not None else float("inf")
-
     def _worth_moving(self, choice: Choice, task: int, backlog_s: float) -> bool:
         job, worker = choice.job, choice.worker
         if not self.room.fits(job, task, worker):
@@ -312,10 +304,12 @@ def calls_of(
         to_keep_bytes: how much it may keep of them; the rest it hands to the dispatcher.
     """
     calls, size_bytes, results = [], job.plan.size_bytes, job.plan.results
+    reading, states = job.plan.reading, job.states
     for task in tasks:
         keep, send = [], []
         for value in job.plan.outputs[task]:
-            outside = [reader for reader in job.unfinished_readers(value) if reader not in tasks]
+            readers = reading.get(value, ())
+            outside = [r for r in readers if r not in tasks and states[r] not in FINISHED]
             stays = bool(outside) and size_bytes(value) <= to_keep_bytes
             if stays:
                 keep.append(value.output)

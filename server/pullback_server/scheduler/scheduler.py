@@ -170,7 +170,8 @@ class Scheduler:
             job.completed(call, event, worker)
         else:
             job.came_too_late(call, worker.id)
-        self._board.free(job)
+        if job.freed:
+            self._board.free(job)
         if job.complete:
             self._end(job, event.now_s, None)
         else:
