@@ -86,11 +86,9 @@ class HeldInput:
     def blocks(self, wanted: Sequence[Block], store: Store) -> dict[Block, Carried]:
         """Blocks of it, each for workers to read by itself; those cut before are cut no more."""
         with self._cutting:
-            missing = [block for block in wanted if block not in self._blocks]
-            found = {b: self._blocks.pop(b) for b in wanted if b in self._blocks}
-            if len(found) < len(wanted):
+            found = {block: self._blocks.pop(block) for block in wanted if block in self._blocks}
+            if missing := [block for block in wanted if block not in found]:
                 array = self._read(store)
-                missing = [block for block in wanted if block not in found]
                 found |= {block: _placed(cut(array, block), store) for block in missing}
             if self._kept:
                 self._remember(found)
