@@ -46,11 +46,11 @@ class HeldInput:
     def __init__(self, array: NDArray, machine: MachineId = "", kept: bool = False) -> None:
         self.nbytes: int = array.nbytes
         self.shape: tuple[int, ...] = array.shape
+        self.machine = machine
         self._array: NDArray | None = array
         self._whole: Carried = array if array.nbytes <= SMALL_BYTES else None
         self._blocks: dict[Block, Carried] = {}
         self._kept = kept
-        self._machine = machine
         self._reached: dict[Block | None, Whereabouts] = {}
         self._cutting = threading.Lock()
 
@@ -71,7 +71,7 @@ class HeldInput:
         if found is None:
             if len(self._reached) >= MOST_COUNTED:
                 self._reached.clear()
-            found = self._reached[block] = Whereabouts(machines={self._machine})
+            found = self._reached[block] = Whereabouts(machines={self.machine})
         return found
 
     def whole(self, store: Store) -> Carried:

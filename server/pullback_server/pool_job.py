@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from pullback_graph.errors import ExecutionError
 from pullback_graph.job import NDArray
@@ -82,23 +81,28 @@ class PoolJob:
 
         A block of an input that the worker has all of, or is given all of, comes with that.
         """
-        given = worker.given.setdefault(self.id, set())
-        read = {operand for call in calls for operand in call.operands if _is_input(operand)}
+        given, carriers = worker.given.setdefault(self.id, set()), self.carriers
+        read = {o for call in calls for o in call.operands if isinstance(o, InputOperand)}
         coming = []
         for operand in sorted(read - given):  # the whole of an input before its blocks
-            self._count(operand, worker)
-            whole = InputOperand(operand.position)
-            carrier = whole if whole in given or operand not in self.carriers else operand
+            whole = operand if operand.axis < 0 else InputOperand(operand.position)
+            carrier = whole if whole in given or operand not in carriers else operand
+            self._count(operand, worker, comes=carrier not in given)
             if carrier not in given:
                 coming.append(carrier)
-            given |= {carrier, operand}
+                given.add(carrier)
+            given.add(operand)
         return tuple(coming)
 
-    def _count(self, operand: InputOperand, worker: PoolWorker) -> None:
-        """A worker is given an input, or a block of it."""
-        block = None if operand.axis < 0 else Block(*operand[1:])
+    def _count(self, operand: InputOperand, worker: PoolWorker, comes: bool) -> None:
+        """A worker is given an input, or a block of it, which may come along with the batch."""
         held = self.inputs[operand.position]
-        self.traffic.bring(held.size_bytes(block), held.reached(block), worker.id, worker.machine)
+        if held.nbytes > SMALL_BYTES:
+            block = None if operand.axis < 0 else Block(*operand[1:])
+            reached = held.reached(block)
+            self.traffic.bring(held.size_bytes(block), reached, worker.id, worker.machine)
+        elif comes:  # in the message, for every job anew
+            self.traffic.send(held.nbytes, worker.machine != held.machine)
 
     def made(self, values: Iterable[TaskOutput], worker: PoolWorker) -> None:
         """A worker computed values, and has them."""
@@ -135,10 +139,6 @@ class PoolJob:
             )
             self.calls[task] = call
         return call
-
-
-def _is_input(operand: Operand) -> TypeGuard[InputOperand]:
-    return isinstance(operand, InputOperand)
 
 
 def _operand(source: Source) -> Operand:

@@ -33,6 +33,11 @@ class Traffic:
     moved_bytes: int = 0
     network_bytes: int = 0
 
+    def send(self, size_bytes: int, far: bool) -> None:
+        """A process is sent so much, from another machine or not, whatever it has already."""
+        self.moved_bytes += size_bytes
+        self.network_bytes += size_bytes if far else 0
+
     def bring(
         self, size_bytes: int, array: Whereabouts, process: WorkerId, machine: MachineId
     ) -> None:

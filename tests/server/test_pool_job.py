@@ -25,6 +25,8 @@ from pullback_server.scheduler import (
 from pullback_worker.batch import Freed, InputOperand, Report, TaskReport, ValueKey
 from tests.server.plans import make_plan, make_task, reduce_plan
 
+ROW = SMALL_BYTES
+"""Bytes of a row of an input that is an object of its own."""
 LARGE = ArrayType(FLOAT64, (SMALL_BYTES // 8 + 1,))
 
 
@@ -33,9 +35,9 @@ def run_of(*calls: Call, fetches: tuple[Fetch, ...] = ()) -> Run:
     return Run(worker=1, batch=5, job=9, calls=calls, fetches=fetches)
 
 
-def job_of(plan: Plan, *apart: InputOperand) -> PoolJob:
-    """A job with inputs of four rows of four numbers, carried whole where it is not said how."""
-    inputs = [HeldInput(np.zeros((4, 4)), "here") for _ in plan.inputs]
+def job_of(plan: Plan, *apart: InputOperand, row_bytes: int = 32) -> PoolJob:
+    """A job with inputs of four rows, carried whole where it is not said how."""
+    inputs = [HeldInput(np.zeros((4, row_bytes), np.uint8), "here") for _ in plan.inputs]
     carriers = apart or tuple(InputOperand(k) for k in range(len(inputs)))
     return PoolJob(9, Dependencies(plan), inputs, dict.fromkeys(carriers, "an array"))
 
@@ -112,21 +114,33 @@ def test_an_input_that_comes_whole_brings_its_blocks():
 
 def test_bytes_are_counted_once_a_worker_and_once_a_machine():
     """Workers on one machine share what came there; one on the dispatcher's has it already."""
-    job, task = job_of(reduce_plan(4)), run_of(Call(0, (), ()), Call(1, (), ()))
+    job, task = job_of(reduce_plan(4), row_bytes=ROW), run_of(Call(0, (), ()), Call(1, (), ()))
     job.batch(task, worker_of(1, "here"))
-    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (64, 0)
+    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (2 * ROW, 0)
     job.batch(task, worker_of(2, "there"))
     job.batch(task, worker_of(3, "there"))
-    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (192, 64)
+    assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (6 * ROW, 2 * ROW)
+
+
+def test_a_small_input_counts_for_every_job_that_brings_it():
+    """It travels in a message, whole, whatever block of it is read; once a worker."""
+    first, second = job_of(reduce_plan(4)), job_of(reduce_plan(4))
+    second.inputs = first.inputs
+    worker = worker_of(1, "there")
+    for job in (first, second):
+        for task in (0, 3):
+            job.batch(run_of(Call(task, (), ())), worker)
+        assert (job.traffic.moved_bytes, job.traffic.network_bytes) == (128, 128)
+        worker.given.clear()
 
 
 def test_what_a_job_before_brought_is_not_moved_again():
     """An input that stays with the server counts for the first job that a worker reads it for."""
-    first, second = job_of(reduce_plan(4)), job_of(reduce_plan(4))
+    first, second = (job_of(reduce_plan(4), row_bytes=ROW) for _ in range(2))
     second.inputs = first.inputs
     for job in (first, second):
         job.batch(run_of(Call(3, (), ())), worker_of(1, "there"))
-    assert (first.traffic.moved_bytes, first.traffic.network_bytes) == (32, 32)
+    assert (first.traffic.moved_bytes, first.traffic.network_bytes) == (ROW, ROW)
     assert (second.traffic.moved_bytes, second.traffic.network_bytes) == (0, 0)
 
 
