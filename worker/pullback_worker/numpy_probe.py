@@ -144,9 +144,9 @@ class _Probe:
         self.rates[unit] = flop_s
 
     def _flop_s(self, op: Op, dtype: DType, call_s: float, large: _Sample, net_s: float) -> float:
-        """Seconds of a FLOP where bytes take theirs; all the time is theirs, where no one can tell.
+        """Seconds of a FLOP, what bytes take left out: by a smaller sample, of fewer FLOPs a byte.
 
-        Both are found from two samples, of which the smaller has fewer FLOPs per byte.
+        Where that has as many, all the time is the FLOPs'.
         """
         alone_s = net_s / large.amount
         small = _sample(op, dtype, large.times // 2)

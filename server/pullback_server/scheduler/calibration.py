@@ -107,8 +107,9 @@ class Calibration:
         measured_s = rates.seconds.get(plan.fingerprints[task])
         if measured_s is not None:
             return measured_s
-        scale = rates.executors.get(plan.tasks[task].executor, 1.0)
-        return scale * sum(rates.expected(plan, task))
+        rows_s, memory_s = rates.expected(plan, task)
+        scale = rates.executors.get(plan.tasks[task].executor, 1.0) if rates.executors else 1.0
+        return scale * (rows_s + memory_s)
 
     def measured(self, kind: Placement, unit_s: Mapping[str, float]) -> None:
         """Take in what a worker measured: of several the geometric mean."""
@@ -149,7 +150,7 @@ class Calibration:
             rates.seconds[fingerprint] = running_s
             if len(rates.seconds) > MOST_PROGRAMS:
                 rates.seconds.popitem(last=False)
-            _record_rate(rates, plan, task, running_s, executor.partition("-")[0])
+            _record_rate(rates, plan, task, running_s, executor)
         else:
             rates.seconds[fingerprint] = known_s + WEIGHT * (running_s - known_s)
             rates.seconds.move_to_end(fingerprint)
@@ -181,6 +182,7 @@ def _record_rate(
     if min(expected_s, running_s) < LEAST_MEASURED_S:
         return
     rates.tasks += 1
+    executor = executor.partition("-")[0]
     if executor not in NUMPY:
         known = rates.executors.get(executor, 1.0)
         rates.executors[executor] = _bounded(known * (running_s / known / expected_s) ** WEIGHT)
