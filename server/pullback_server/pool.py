@@ -19,7 +19,7 @@ from pullback_graph.job import NDArray
 from pullback_server import ray_cluster
 from pullback_server.held_input import Carried, HeldInput, Store
 from pullback_server.input_store import InputStore
-from pullback_server.planner.plan import TaskOutput
+from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.pool_job import PoolJob, events_of, refused
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import Flight, PoolWorker
@@ -78,6 +78,7 @@ class Pool:
             Store(ray_cluster.put, ray_cluster.get), bool(settings.ray_address)
         )
         self._flushing = False
+        self._measured: set[tuple[Placement, str]] = set()
         self._do: dict[type[Command], Callable[[Any], None]] = {
             StartWorker: self._start,
             KillWorker: self._kill,
@@ -283,19 +284,23 @@ class Pool:
                     memory_bytes=identity.memory_bytes,
                 )
             )
-            worker.listeners.append(asyncio.create_task(self._measure(worker)))
+            if (worker.placement, worker.machine) not in self._measured:
+                self._measured.add((worker.placement, worker.machine))
+                worker.listeners.append(asyncio.create_task(self._measure(worker)))
             await worker.actor.watch.remote()
         except RayError as error:
             self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
 
     async def _measure(self, worker: PoolWorker) -> None:
-        """Ask a worker what work takes it, once it is up; its end is seen elsewhere."""
+        """Ask the first worker of its kind on a machine what work takes it there."""
         try:
             unit_s = await worker.actor.measured.remote()
         except RayTaskError:
             LOG.exception("worker %d could not measure itself", worker.id)
-        except RayError:
-            return
+        except (RayError, asyncio.CancelledError) as error:  # it is gone: another is to measure
+            self._measured.discard((worker.placement, worker.machine))
+            if isinstance(error, asyncio.CancelledError):
+                raise
         else:
             now_s = self._clock()
             self._tell(WorkerMeasured(now_s=now_s, cause="up", worker=worker.id, unit_s=unit_s))
