@@ -98,6 +98,9 @@ class Matching:
         """A job is over."""
         self._set_aside.pop(job.id, None)
         self._misfits.pop(job.id, None)
+        if self._misfits and not self._board.fleet.batches:  # what it held is free
+            for other in [*self._misfits]:
+                self.refresh(self._board.jobs[other])
         for placement in job.ready:
             if placement in self._shares:
                 self._shares[placement].discard(job.id)
@@ -204,7 +207,8 @@ class Matching:
             return False
         largest = board.fleet.kind(choice.worker.placement).largest_bytes
         peak = job.plan.tasks[task].peak_bytes
-        if peak <= largest and board.fleet.batches:
+        others = len(board.jobs) - 1 - len(self._misfits)
+        if peak <= largest and (board.fleet.batches or others > 0):
             return False
         held = board.fleet.held_bytes.get(choice.worker.id, 0)
         self._end(job, now_s, too_large(task, peak, choice.worker.memory_bytes, held))
