@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import engine, faults, predictions, scale, service, shard, splits
+from benchmarks import crowd, engine, faults, memory, predictions, scale, service, shard, splits
 from benchmarks.machine import machine
 from benchmarks.report import Report, Request, show
 
@@ -25,8 +25,10 @@ class Benchmark(NamedTuple):
 
 
 TABLE: dict[str, Benchmark] = {
+    "crowd": Benchmark(crowd.run, "small jobs on the workers beside a huge one"),
     "engine": Benchmark(engine.run, "every executor beside JAX, PyTorch, autograd and CasADi"),
     "faults": Benchmark(faults.run, "jobs on workers while processes are killed under them"),
+    "memory": Benchmark(memory.run, "jobs of ten times what a worker may take"),
     "predictions": Benchmark(predictions.run, "what plans predict beside what jobs take"),
     "scale": Benchmark(scale.run, "the scheduler with a million tasks in virtual time"),
     "service": Benchmark(service.run, "latency of a tiny job beside a bare echo; jobs/s of map"),
