@@ -47,30 +47,42 @@ def pull(
     positions = range(len(graph.nodes) - 1, -1, -1)
     builder.phase = "adjoint"
     for position, first in zip(positions, reversed(graph.first_results), strict=True):
-        builder.position = position
-        node = graph.nodes[position]
-        numbers = range(first, first + len(node.types))
-        if not any([active[i] and i in flowing for i in numbers]):
-            continue
-        results = [_finish(builder, flowing, i) for i in numbers]
-        adjoints.update((i, g) for i, g in zip(numbers, results, strict=True) if g and i in wanted)
-        builder.adjoints_finished += 1
-        z = [values[i] for i in numbers]
-        operands = [values[i] for i in node.operands]
-        flags = [active[i] for i in node.operands]
-        if type(node.op.derivative) is Undefined:
-            raise undefined_at(graph, position)
-        for i, cotangent in zip(
-            node.operands, _cotangents(node, results, z, operands, flags), strict=True
-        ):
-            if cotangent is not None and active[i]:
-                flow_into(flowing, i, reduced_to(cotangent, values[i].shape))
+        numbers = range(first, first + len(graph.nodes[position].types))
+        if any([active[i] and i in flowing for i in numbers]):
+            builder.position = position
+            results = [_finish(builder, flowing, i) for i in numbers]
+            found = zip(numbers, results, strict=True)
+            adjoints.update((i, g) for i, g in found if g and i in wanted)
+            _pass_on(builder, graph, values, active, flowing, results)
     builder.phase = ""
     for index in wrt:
         if index not in adjoints and index in flowing:
             builder.adjoints_finished += 1
             adjoints[index] = total(flowing[index])
     return [adjoints.get(index) for index in wrt]
+
+
+def _pass_on(
+    builder: Builder,
+    graph: Graph,
+    values: Sequence[Ref],
+    active: Sequence[bool],
+    flowing: dict[int, list[Ref]],
+    results: list[Ref | None],
+) -> None:
+    """Let the finished adjoints of a node's results flow into its operands."""
+    position = builder.position
+    node, first = graph.nodes[position], graph.first_results[position]
+    builder.adjoints_finished += 1
+    if type(node.op.derivative) is Undefined:
+        raise undefined_at(graph, position)
+    z = [values[first + k] for k in range(len(results))]
+    operands = [values[i] for i in node.operands]
+    flags = [active[i] for i in node.operands]
+    cotangents = _cotangents(node, results, z, operands, flags)
+    for i, cotangent in zip(node.operands, cotangents, strict=True):
+        if cotangent is not None and active[i]:
+            flow_into(flowing, i, reduced_to(cotangent, values[i].shape))
 
 
 def _finish(builder: Builder, flowing: dict[int, list[Ref]], index: int) -> Ref | None:

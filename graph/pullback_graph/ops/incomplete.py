@@ -119,6 +119,37 @@ def _run_gamma_derivative(k: Kernels, *, n: int) -> Callable[[Array, Array], Arr
     return by_blocks(k, run)
 
 
+def _gamma_integrand(
+    k: Kernels, upper: Any, raised: Array, x: Array, factor: Callable[[Array], Array]
+) -> Callable[[Array], list[Array]]:
+    """What is integrated on either side of `x`, over that at `x`.
+
+    Args:
+        factor: what a derivative multiplies it by, of the logarithm of a variable over `x`.
+    """
+    xp = k.xp
+
+    def of_upper(y: Array) -> Array:
+        shift = xp.log1p(y / x)
+        exponent = (raised - 1) * shift
+        exponent -= y
+        return weighed(shift, exponent)
+
+    def of_lower(shift: Array) -> Array:
+        rest = xp.expm1(shift)
+        rest *= x
+        exponent = raised * shift
+        exponent -= rest
+        return weighed(shift, exponent)
+
+    def weighed(shift: Array, exponent: Array) -> Array:
+        value = xp.exp(exponent)
+        value *= factor(shift)
+        return value
+
+    return lambda y: [chosen(k, upper, lambda: of_upper(y), lambda: of_lower(y))]
+
+
 def _gamma_side(k: Kernels, n: int) -> Side:
     xp, gammaln = k.xp, k.special.gammaln
     digammas = [run_polygamma(k, n=order) for order in range(n)]
@@ -141,28 +172,7 @@ def _gamma_side(k: Kernels, n: int) -> Side:
             )
             return made
 
-        def of_upper(y: Array) -> Array:
-            shift = xp.log1p(y / x)
-            exponent = (raised - 1) * shift
-            exponent -= y
-            return weighed(shift, exponent)
-
-        def of_lower(shift: Array) -> Array:
-            rest = xp.expm1(shift)
-            rest *= x
-            exponent = raised * shift
-            exponent -= rest
-            return weighed(shift, exponent)
-
-        def weighed(shift: Array, exponent: Array) -> Array:
-            value = xp.exp(exponent)
-            shift += first
-            value *= factor(shift)
-            return value
-
-        def integrand(y: Array) -> list[Array]:
-            return [chosen(k, upper, lambda: of_upper(y), lambda: of_lower(y))]
-
+        integrand = _gamma_integrand(k, upper, raised, x, lambda shift: factor(shift + first))
         power = chosen(k, upper, lambda: raised - 1, lambda: raised)
         scale = xp.exp(power * logarithm - x - gammaln(raised))
         inner = scale * integral(k, integrand, rate, order=n, step=1 / 7 if n == 1 else 1 / 8)[0]
