@@ -25,11 +25,11 @@ from pullback_graph.tape.rows import NDArray
 from pullback_graph.types import FLOAT64, ArrayType, DType
 from pullback_graph.want import Gradient, Value
 from pullback_worker import tape_wire_layout as col
-from pullback_worker.tape_packed import run_packed
+from pullback_worker.tape_packed import Swept, run_packed
 from pullback_worker.tape_wire_encoding import write_replies
 from pullback_worker.tape_wire_figures import FIGURES, NON_FINITE, ROW_EDGES, figure
 from pullback_worker.tape_wire_layout import Packed
-from pullback_worker.tape_wire_merge import merge
+from pullback_worker.tape_wire_merge import Merged, merge
 from pullback_worker.tape_wire_replies import SIZES, Results, measure_replies
 from pullback_worker.tape_wire_scan import scan_jobs
 
@@ -75,9 +75,7 @@ def run_batch(
     began_s = perf_counter()
     joined = b"".join(jobs)
     data = np.frombuffer(joined, np.uint8)
-    bounds = np.zeros(len(jobs) + 1, np.int64)
-    np.cumsum([len(job) for job in jobs], out=bounds[1:])
-    packed = scan_jobs(data, bounds, dtype)
+    packed = scan_jobs(data, np.cumsum([0, *map(len, jobs)], dtype=np.int64), dtype)
     deadlines_s = np.minimum(packed.deadlines_s - waited_s, left_s)
     taken = int(packed.jobs[:, col.TAKEN].sum())
     figures = np.zeros((len(jobs), FIGURES))
@@ -85,14 +83,7 @@ def run_batch(
         return BatchReplies([None] * len(jobs), packed.jobs[:, col.GRADIENT], figures, 0.0, 0.0)
     merged = merge(packed, dtype)
     read_s = perf_counter()
-    swept = run_packed(
-        merged.rows, merged.operands, merged.given, merged.inputs, merged.gathers, merged.seeds
-    )
-    elements, start = merged.given[: merged.inputs], len(merged.given)
-    reached = np.zeros(start + len(merged.rows), np.uint8)
-    arrays = (swept.values, swept.gradients, elements, reached)
-    tables = (ROW_FLOPS, ROW_EDGES, merged.seeds)
-    figure(packed, *tables, start, dtype.itemsize, *arrays, figures)
+    swept = _swept(packed, merged, dtype, figures)
     now_s = perf_counter()
     packed.jobs[deadlines_s <= now_s - began_s, col.TAKEN] = 0
     failing = (packed.jobs[:, col.FINITE] != 0) & (figures[:, NON_FINITE] != 0)
@@ -104,7 +95,7 @@ def run_batch(
         NUMBERS[dtype],
         swept.values,
         swept.gradients,
-        elements,
+        merged.given[: merged.inputs],
         swept.flows,
         figures,
         np.frombuffer(b"".join(metrics), np.uint8),
@@ -114,6 +105,19 @@ def run_batch(
     )
     replies = _replies(data, packed, results)
     return BatchReplies(replies, packed.jobs[:, col.GRADIENT], figures, preparing_s, running_s)
+
+
+def _swept(packed: Packed, merged: Merged, dtype: DType, figures: NDArray) -> Swept:
+    """Every tape swept at once; each job's figures are noted as well."""
+    swept = run_packed(
+        merged.rows, merged.operands, merged.given, merged.inputs, merged.gathers, merged.seeds
+    )
+    elements, start = merged.given[: merged.inputs], len(merged.given)
+    reached = np.zeros(start + len(merged.rows), np.uint8)
+    arrays = (swept.values, swept.gradients, elements, reached)
+    tables = (ROW_FLOPS, ROW_EDGES, merged.seeds)
+    figure(packed, *tables, start, dtype.itemsize, *arrays, figures)
+    return swept
 
 
 def warm_batches() -> None:
