@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -75,27 +76,35 @@ def peer_outcome(title: str, jobs: int, sizes: Sizes, period_s: float) -> PeerOu
     """
     words = [title, str(jobs), json.dumps(sizes), str(period_s)]
     mark = uuid.uuid4().hex
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.fault_process", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, MARK: mark, "RAY_USAGE_STATS_ENABLED": "0"},
-    )
-    try:
-        output, complaints = process.communicate(timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        raise PeerFailed(f"no result after {LIMIT_S:.0f} s") from None
-    finally:
-        for pid in left_behind(mark):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-    lines = output.strip().splitlines()
-    if process.returncode or not lines:
-        said = complaints.strip().splitlines()[-1:] or ["nothing was said"]
-        raise PeerFailed(f"ended with status {process.returncode}: {said[0]}")
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(  # into files: what it leaves behind would hold a pipe open
+            [sys.executable, "-m", "benchmarks.fault_process", *words],
+            stdout=output,
+            stderr=complaints,
+            env={**os.environ, MARK: mark, "RAY_USAGE_STATS_ENABLED": "0"},
+        )
+        try:
+            status = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise PeerFailed(f"no result after {LIMIT_S:.0f} s") from None
+        finally:
+            _end_all(mark)
+            process.wait()
+        lines, said = _lines(output), _lines(complaints)
+    if status or not lines:
+        raise PeerFailed(f"ended with status {status}: {said[-1] if said else 'nothing was said'}")
     return PeerOutcome(**json.loads(lines[-1]))
+
+
+def _end_all(mark: str) -> None:
+    for pid in left_behind(mark):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _lines(file: TextIO) -> list[str]:
+    file.seek(0)
+    return file.read().strip().splitlines()
 
 
 def main(title: str, jobs: int, sizes: Sizes, period_s: float) -> PeerOutcome:
