@@ -70,20 +70,6 @@ def test_rounds_are_counted_along_the_longest_way():
     assert Dependencies(make_plan([make_task([JobInput(0)])], [TaskOutput(0, 0)])).rounds == 1
 
 
-@pytest.mark.parametrize(("elements", "reader"), [(4, 1), (10**6, 2)])
-def test_what_reads_a_large_value_goes_to_where_it_was_made(elements: int, reader: int):
-    """It belongs to another worker's shard, which a small value would be handed to."""
-    type = ArrayType(FLOAT64, (elements,))
-    made = make_task([JobInput(0)], shard=1, seconds=1.0, type=type)
-    other = make_task([JobInput(0)], shard=0, seconds=1.0)
-    read = make_task([TaskOutput(1, 0)], shard=0, seconds=1.0, type=type)
-    cluster = Cluster()
-    plan = make_plan([other, made, read], [TaskOutput(0, 0), TaskOutput(2, 0)])
-    assert runs(cluster.submit(plan)) == {1: [0], 2: [1]}
-    cluster.finish(1)
-    assert runs(cluster.finish(2)) == {reader: [2]}
-
-
 @pytest.mark.parametrize(("elements", "taken"), [(4, True), (10**9, False)])
 def test_a_shard_stays_where_its_sum_is_if_what_it_gives_is_large(elements: int, taken: bool):
     """An idle worker takes no shard whose value has a longer way back than its home is busy."""

@@ -23,9 +23,6 @@ from pullback_server.scheduler.worker import Worker
 _WAITING, _READY = TaskState.WAITING, TaskState.READY
 _DONE, _RELEASED = TaskState.DONE, TaskState.RELEASED
 
-LARGE_BYTES = 1 << 20
-"""A value of more than this is taken to lie where it was made, whoever may read it."""
-
 
 class Job:
     """A job under way.
@@ -357,8 +354,7 @@ class Job:
     def _home(self, task: int) -> WorkerId:
         """The worker that holds most of what the task reads; its shard's where that is a tie.
 
-        What the dispatcher holds too was handed back for all to read, and says nothing, unless it
-        is large: then the dispatcher has a reference, and the worker the bytes.
+        What the dispatcher holds too was handed back for all to read, and says nothing.
         """
         if self.losses[task]:
             return SUSPECT
@@ -369,11 +365,10 @@ class Job:
         held: dict[WorkerId, int] = {}
         for value in operands:
             holders = self.held.holders.get(value, ())
-            size_bytes = self.plan.size_bytes(value) + 1
-            if HERE not in holders or size_bytes > LARGE_BYTES:
+            if HERE not in holders:
+                size_bytes = self.plan.size_bytes(value) + 1
                 for holder in holders:
-                    if holder != HERE:
-                        held[holder] = held.get(holder, 0) + size_bytes
+                    held[holder] = held.get(holder, 0) + size_bytes
         if len(held) <= 1:
             return next(iter(held), first)
         return max(held, key=lambda holder: (held[holder], holder == first))
