@@ -288,6 +288,15 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 stack="normal",
             ),
             Panel(
+                "Arrays moved",
+                "What workers were given to read or handed back, and what of it crossed machines.",
+                (
+                    (rate("pullback_moved_bytes_total"), "to and from workers"),
+                    (rate("pullback_network_bytes_total"), "between machines"),
+                ),
+                "Bps",
+            ),
+            Panel(
                 "Time to stop",
                 "From when a job was called off, or its deadline, until none of its tasks ran.",
                 (
