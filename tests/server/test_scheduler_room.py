@@ -145,3 +145,16 @@ def test_without_a_limit_nothing_is_passed_on(memory_bytes: int):
     assert not cluster.scheduler._jobs[1].passed_on
     cluster.drain()
     assert cluster.error() is None
+
+
+def test_what_follows_in_a_batch_counts_what_came_before_it():
+    """Two tasks behind one each fit beside it; together they go in two batches, or apart."""
+    wide = ArrayType(FLOAT64, (128,))
+    first = make_task([JobInput(0)], type=ArrayType(FLOAT64, (4,)), seconds=1e-6, peak_bytes=32)
+    small = make_task([TaskOutput(0, 0)], type=wide, seconds=1e-6, peak_bytes=1056)
+    large = make_task([TaskOutput(0, 0)], type=wide, seconds=1e-6, peak_bytes=3104)
+    results = [TaskOutput(0, 0), TaskOutput(1, 0), TaskOutput(2, 0)]
+    cluster = Cluster(workers=1, memory_bytes=4096)
+    cluster.submit(make_plan([first, small, large], results))
+    cluster.drain()
+    assert cluster.pool.most_bytes <= 4096

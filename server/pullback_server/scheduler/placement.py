@@ -127,6 +127,8 @@ class Choice:
         queue, queued = deque((task,)), {task}
         while queue and not (self.alone and tasks):
             task = queue.popleft()
+            if limited and tasks and not self.fits(task):
+                continue  # it did before others went ahead of it
             if limited:
                 self.made_bytes += made_bytes(job, task, self.worker, tasks)
             tasks[task] = None
