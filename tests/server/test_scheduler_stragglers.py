@@ -52,6 +52,17 @@ def test_a_late_task_is_tried_on_an_idle_worker():
     assert not runs(cluster.tick(10.0))
 
 
+def test_a_late_task_is_looked_at_again_when_its_way_is_over():
+    """Not a whole period later, when the worker that could try it may be gone."""
+    cluster = Cluster(workers=2, late_factor=3.0, late_least_s=2.0)
+    for job in (10, 11):  # both workers have had the program
+        cluster.submit(PLAN, job=job)
+    cluster.drain()
+    cluster.submit(PLAN)
+    assert not runs(cluster.tick(3.001))
+    assert cluster.scheduler.next_s < cluster.pool.now_s + 0.1
+
+
 def test_what_has_a_long_way_is_not_late():
     """A worker whose input is of gigabytes has time for it to come, and is late after that."""
     large = ArrayType(FLOAT64, (4 * 10**9 // 8,))  # four seconds at a gigabyte a second

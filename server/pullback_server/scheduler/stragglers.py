@@ -41,9 +41,7 @@ class Stragglers:
         if batch.cancelled_s is not None:
             due_s = min(due_s, batch.grace_ends_s(self._board.settings.grace_s))
         if batch.measured and batch.twin is None:
-            late_s = self._late_at_s(batch)
-            again_s = now_s + self._board.settings.late_least_s
-            due_s = min(due_s, late_s if late_s > now_s else again_s)
+            due_s = min(due_s, self._copied_at_s(worker, batch, now_s))
         if due_s < worker.due_s:
             worker.due_s = due_s
             self._set_alarm(worker)
@@ -150,6 +148,13 @@ class Stragglers:
         return batch.oldest_since_s + max(
             settings.late_least_s, settings.late_factor * batch.estimate_s
         )
+
+    def _copied_at_s(self, worker: Worker, batch: Batch, now_s: float) -> float:
+        """When a batch is to be tried elsewhere; again after a while, where nobody could."""
+        late_s = self._late_at_s(batch)
+        if late_s <= now_s < inf:  # the way is counted for few: it goes through what is read
+            late_s += self._way_s(worker, batch)
+        return late_s if late_s > now_s else now_s + self._board.settings.late_least_s
 
     def _way_s(self, worker: Worker, batch: Batch) -> float:
         """As much time again for what a batch may have to be sent first."""
