@@ -98,6 +98,8 @@ bench: .venv/.peers
 	$(BIN)/python -m benchmarks shard
 	$(BIN)/python -m benchmarks splits
 	$(BIN)/python -m benchmarks predictions
+	$(BIN)/python -m benchmarks memory
+	$(BIN)/python -m benchmarks crowd
 	$(BIN)/python -m benchmarks faults
 	$(BIN)/python -m benchmarks scale
 	$(BIN)/python -m benchmarks engine
