@@ -15,6 +15,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -107,7 +108,7 @@ def _observe(place: Place) -> dict[str, list[Observed]]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **place.environment},
+            env={**os.environ, **place.environment, "PYTHONPATH": _import_path()},
         ) as process,
     ):
         assert process.stdin is not None
@@ -125,6 +126,12 @@ def _observe(place: Place) -> dict[str, list[Observed]]:
             errors.seek(0)
             raise RuntimeError(errors.read().decode(errors="replace")[-2000:])
     return found
+
+
+def _import_path() -> str:
+    """Where Python finds this package from within a host, which starts at its own root."""
+    own = str(Path(__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH", "")]))
 
 
 def _figures(
