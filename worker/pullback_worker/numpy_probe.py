@@ -240,7 +240,7 @@ def _grown(op: Op, example: Example, dtype: DType, times: int) -> _Sample | None
     """An example with longer axes, as long as it is cheap; None where that is no example."""
     if not all(map(prod, example.shapes)):
         return None
-    times = 1 << (max(1, min(times, _times(example))).bit_length() - 1)
+    times = _round(min(times, _times(example)))
     most_flops = _MOST_ELEMENTWISE if op.axes is broadcast_axes else _MOST_FLOPS
     while True:
         try:
@@ -253,7 +253,15 @@ def _grown(op: Op, example: Example, dtype: DType, times: int) -> _Sample | None
         cost = op.cost(types, node.types, **attributes)
         if times == 1 or (cost.flops <= most_flops and cost.size_bytes <= _MOST_BYTES):
             return _Sample(node, types, cost, times)
-        times //= 2
+        times = _round(times - 1)
+
+
+def _round(times: int) -> int:
+    """The most that is no larger, of 1 and 3 times a power of two.
+
+    Rows a power of two bytes apart share few places of a cache, and are slower than others.
+    """
+    return 3 << ((times // 3).bit_length() - 1) if times >= 3 else 1
 
 
 def _times(example: Example) -> int:
