@@ -24,6 +24,8 @@ from examples.server_process import running_server
 NDArray: TypeAlias = "np.ndarray[Any, Any]"
 Arrays: TypeAlias = "dict[str, NDArray]"
 WORKERS = (1, 2)
+WARM_ROUNDS = 8
+"""Until the executors of what is run over and over have settled."""
 WITHIN = Goal("at_most", 2.0)
 """A prediction, over what was measured, or the other way round."""
 SAME = 1e-9
@@ -151,16 +153,17 @@ CASES = (
 
 def run(request: Request) -> Report:
     """Measure every case."""
-    rounds = 1 if request.quick else 5
+    rounds, warm = (1, 1) if request.quick else (5, WARM_ROUNDS)
     figures: list[Figure] = []
     with ExitStack() as stack:
         services = {n: _service(stack, n) for n in WORKERS}
         for case in CASES:
-            figures += _held(case, case.quick if request.quick else case.sizes, services, rounds)
+            sizes = case.quick if request.quick else case.sizes
+            figures += _held(case, sizes, services, rounds, warm)
     workload = [
         *[f"{case.title}: {(case.function.__doc__ or '').splitlines()[0]}" for case in CASES],
-        f"results equal to {SAME:g} before they were timed; {rounds} round(s) interleaved after a "
-        "warm-up; medians, ratios within rounds",
+        f"results equal to {SAME:g} before they were timed; {rounds} round(s) interleaved after "
+        f"{warm} warm-up(s); medians, ratios within rounds",
     ]
     return Report("splits", "", workload, figures)
 
@@ -171,7 +174,9 @@ def _service(stack: ExitStack, workers: int) -> Any:
     return stack.enter_context(pb.connect(server.address))
 
 
-def _held(case: Case, sizes: Sizes, services: Mapping[int, Any], rounds: int) -> Sequence[Figure]:
+def _held(
+    case: Case, sizes: Sizes, services: Mapping[int, Any], rounds: int, warm: int
+) -> Sequence[Figure]:
     """The figures of one case."""
     random = np.random.default_rng(0)
     data, first = case.data(random, sizes), case.parameters(random, sizes)
@@ -183,13 +188,13 @@ def _held(case: Case, sizes: Sizes, services: Mapping[int, Any], rounds: int) ->
             held = {name: service.put(array) for name, array in data.items()}
             calls[f"{n} worker(s)"] = _call(service, graph, want, held)
         _compare(calls, first)
-        drawn = [case.parameters(random, sizes) for _ in range((rounds + 1) * len(calls))]
+        drawn = [case.parameters(random, sizes) for _ in range((rounds + warm) * len(calls))]
         number = count()
         timed = {
             name: (lambda call=call: call(drawn[next(number)])) for name, call in calls.items()
         }
         with threadpool_limits(1):  # of this process; workers have theirs
-            samples = interleaved(timed, rounds)
+            samples = interleaved(timed, rounds, warm=warm)
     plan = services[WORKERS[-1]].plan(graph, want=want)
     return _figures(case.title, samples, plan)
 

@@ -48,13 +48,15 @@ class Samples:
         return median(self.ratios(name, to))
 
 
-def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1) -> Samples:
-    """Seconds of each call, `calls` of each rival a round, after one round that is not kept."""
+def interleaved(
+    rivals: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1, warm: int = 1
+) -> Samples:
+    """Seconds of each call, `calls` of each rival a round; `warm` rounds before do not count."""
     samples = Samples(list(rivals))
-    for number, order in enumerate(_orders(samples.names, rounds)):
+    for number, order in enumerate(_orders(samples.names, rounds + warm - 1)):
         for name in order:
             seconds = [_timed(rivals[name]) for _ in range(calls)]
-            if number:
+            if number >= warm:
                 samples.add(name, seconds)
     return samples
 
