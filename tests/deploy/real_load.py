@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import pullback as pb
+import pullback.numpy as pnp
 
 EXAMPLES, FEATURES = 400, 6
 
@@ -37,8 +38,18 @@ class RealLoad:
         jobs = [(few, small), (few, {"w": small["w"]})] * 5
         list(self._service.map(jobs, gradient="w"))
         self._service.gradient(graph, self._data, "w", split="shard(2)")
+        with suppress(pb.PullbackError):  # one that is called off while a worker runs it
+            self._service.value(LONG, {"x": np.asarray(0.5)}, deadline_s=0.3)
         with suppress(pb.PullbackError):
             self._service.gradient(few, small, "nothing of this name")
+
+
+def _steps(x: Any) -> Any:
+    return pb.lax.fori_loop(0, 3_000_000, lambda _, y: pnp.sin(y), x)
+
+
+LONG = pb.trace(_steps, np.asarray(0.5))
+"""Seconds of work, by steps between which it can be stopped."""
 
 
 def _loss(degree: int, data: dict[str, Any]) -> pb.Graph:

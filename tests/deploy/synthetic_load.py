@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
+from pullback_graph.errors import Stop
 from pullback_graph.job import Metrics
 from pullback_server.metrics import PoolReport, ServiceCounters, labels
 
@@ -41,6 +42,7 @@ class SyntheticLoad:
         self.counters.compiled("numpy", 4e-4)
         self.counters.promotion_ended("faster")
         self.counters.batch_received(32)
+        self.counters.job_stopped(Stop(stopped_s=0.02, wasted_s=1.5, workers_killed=1))
         self.counters.request_rejected(labels.QUEUE_FULL)
         self.counters.pool_reported(self._report(next(self._bouts)))
 
@@ -67,4 +69,6 @@ class SyntheticLoad:
             task_retries=bout,
             task_copies=bout,
             workers_lost=bout,
+            moved_bytes=4096 * bout,
+            network_bytes=1024 * bout,
         )
