@@ -127,8 +127,8 @@ class Choice:
         queue, queued = deque((task,)), {task}
         while queue and not (self.alone and tasks):
             task = queue.popleft()
-            if limited and tasks and not self.fits(task):
-                continue  # it did before others went ahead of it
+            if tasks and not self.fits(task):
+                continue  # looked at only here, behind all that goes ahead of it
             if limited:
                 self.made_bytes += made_bytes(job, task, self.worker, tasks)
             tasks[task] = None
@@ -169,7 +169,7 @@ class Choice:
             here = value.task in own or job.holds(worker.id, value)
             if not here and not (joins and value in job.held.holders):
                 return False
-        return self.fits(task)
+        return True
 
     def fits(self, task: int) -> bool:
         """Whether its worker has room for a task behind those chosen."""
