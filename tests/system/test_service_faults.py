@@ -111,6 +111,7 @@ def test_workers_killed_under_load_change_no_bit(server: RunningServer) -> None:
     """Sharded jobs in flight while a worker dies give the same bits; what ran again is told."""
     with pb.connect(server.address) as service, ThreadPoolExecutor(4) as others:
         expected = sharded(service).gradients["w"].tobytes()
+        server.wait_for_workers(2)  # one that still starts is not lost when it is killed
         running = [others.submit(sharded, service) for _ in range(8)]
         os.kill(processes(server.pid, WORKER)[0], signal.SIGKILL)
         for job in running:
