@@ -22,6 +22,7 @@ from pullback_worker.jax_convolution import convolution
 from pullback_worker.jax_linalg import JaxLinearAlgebra
 from pullback_worker.jax_placing import placed
 from pullback_worker.jax_random import random_bits, random_fold_in
+from pullback_worker.jax_scatter import add_apart, collides
 from pullback_worker.jax_windows import reduce_window
 
 Array = Any
@@ -44,12 +45,15 @@ class JaxKernels:
     Args:
         globally: turn JAX's 64-bit mode on for the whole process; else whoever traces or calls does
             so for its own thread.
+        apart: sum what is added at one place before it is added, as a GPU should: it takes
+            additions that collide in any order, or slowly.
     """
 
     name = "jax"
     xp: Any = jnp
 
-    def __init__(self, *, globally: bool = True) -> None:
+    def __init__(self, *, globally: bool = True, apart: bool = False) -> None:
+        self._apart = apart
         if globally:
             jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
@@ -124,7 +128,10 @@ class JaxKernels:
 
     def index_add(self, x: Array, index: Index, y: Array) -> Array:
         """`x` with `y` added at `index`, repeated places adding up."""
-        return x.at[_in_range_index(index, x.shape)].add(y, mode="drop")
+        index = _in_range_index(index, x.shape)
+        if self._apart and collides(index, y):
+            return add_apart(x, index, y)
+        return x.at[index].add(y, mode="drop")
 
     def sum_at_slices(self, shape: Shape, places: Sequence[Slices], ys: Sequence[Array]) -> Array:
         """Zeros of `shape` with each of `ys` (one or more, of one dtype) added at its place."""
@@ -141,10 +148,14 @@ class JaxKernels:
         self, shape: Shape, axes: Sequence[int], indices: Sequence[Array], ys: Sequence[Array]
     ) -> Array:
         """Zeros of `shape` with each of `ys` added where `take_along_axis` would take it from."""
-        grids: list[list[Array]] = [list(jnp.ix_(*map(jnp.arange, shape))) for _ in axes]
-        for grid, axis, index in zip(grids, axes, indices, strict=True):
-            grid[axis] = index
-        return self.sum_at(shape, [tuple(grid) for grid in grids], ys)
+        numbers = jnp.ix_(*map(jnp.arange, shape))
+        z = jnp.zeros(shape, ys[0].dtype)
+        for axis, index, y in zip(axes, indices, ys, strict=True):
+            if index.shape[axis] == 1:  # nothing falls on one place, and a choice can be fused
+                z = z + jnp.where(numbers[axis] == _in_range(index, shape[axis]), y, 0)
+            else:
+                z = self.index_add(z, (*numbers[:axis], index, *numbers[axis + 1 :]), y)
+        return z
 
     def dynamic_slice(self, x: Array, starts: Array, sizes: Shape) -> Array:
         """The block of `sizes` at `starts`, an integer vector clamped so that the block fits."""

@@ -82,7 +82,7 @@ class XlaExecutor:
         if resident_bytes is None:
             resident_bytes = max(RESIDENT_BYTES, self.memory_bytes // 4)
         self._resident = ResidentArrays(resident_bytes, self._put, self._reads_in_place)
-        self._kernels = JaxKernels(globally=False)
+        self._kernels = JaxKernels(globally=False, apart=not self.on_cpu)
 
     @property
     def memory_bytes(self) -> int:
@@ -94,7 +94,7 @@ class XlaExecutor:
     def version(self) -> str:
         """Of this executor and of JAX, and what decides the bits besides: device and threads."""
         threads = "-1-thread" if self._one_thread else ""
-        return f"1/jax-{jax.__version__}-{self.device.platform}{threads}"
+        return f"2/jax-{jax.__version__}-{self.device.platform}{threads}"
 
     def compile(self, graph: Graph) -> XlaProgram:
         """The program of `graph`: up to seconds of work.
