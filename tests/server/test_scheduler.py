@@ -107,6 +107,16 @@ def test_the_next_batch_is_queued_when_the_last_nears_its_end():
     assert runs(cluster.tick(0.09)) == {1: [1, 8]}
 
 
+def test_nobody_looks_at_a_worker_that_nothing_waits_for():
+    """Only while work waits does it want to be told when a worker is nearly done."""
+    cluster = Cluster(workers=1, queue_behind_s=0.02)
+    cluster.submit(reduce_plan(1, seconds=1.0))
+    assert cluster.scheduler.next_s > cluster.pool.now_s + 1.0
+    cluster.submit(reduce_plan(1, seconds=1.0), job=2)
+    assert cluster.scheduler.next_s == pytest.approx(cluster.pool.now_s + 0.98, abs=1e-3)
+    assert runs(cluster.tick(0.981)) == {1: [0]}
+
+
 def test_slight_work_does_not_wait_for_a_batch_of_its_own():
     """What little follows the last sum runs in its batch, full as that is."""
     plan = reduce_plan(2, seconds=1.0)

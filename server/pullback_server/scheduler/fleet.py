@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from itertools import count, islice
 
 from pullback_server.planner.plan import Placement
-from pullback_server.scheduler.events import WorkerId
+from pullback_server.scheduler.events import BatchId, WorkerId
 from pullback_server.scheduler.holdings import HeldBytes
 from pullback_server.scheduler.statistics import KindCount
 from pullback_server.scheduler.worker import Batch, Worker
@@ -33,6 +33,7 @@ class Kind:
         idle: those of them that have nothing to do; `idle_heap` has them lowest first, with some
             that are busy again, and `in_heap` says which.
         soon: those that have one batch and will be done with it shortly.
+        ending: when which are to be in `soon`, for which batch, soonest first.
         starting: how many are to start.
     """
 
@@ -41,6 +42,7 @@ class Kind:
     idle_heap: list[WorkerId] = field(default_factory=list)
     in_heap: set[WorkerId] = field(default_factory=set)
     soon: dict[WorkerId, None] = field(default_factory=dict)
+    ending: list[tuple[float, WorkerId, BatchId]] = field(default_factory=list)
     starting: int = 0
     busy_s: float = 0.0
     largest_bytes: int = 0
@@ -142,6 +144,7 @@ class Fleet:
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
         worker.batches[batch.id] = batch
+        worker.oldest = worker.oldest or batch
         worker.made_bytes += batch.made_bytes
         self.batches += 1
         if len(worker.programs) > MOST_PROGRAMS:
@@ -156,19 +159,29 @@ class Fleet:
         del worker.batches[batch.id]
         worker.made_bytes -= batch.made_bytes
         self.batches -= 1
-        oldest = worker.oldest
-        if oldest is not None:
-            oldest.oldest_since_s = now_s
-        elif not worker.doomed:
+        worker.oldest = next(iter(worker.batches.values()), None)
+        if worker.oldest is not None:
+            worker.oldest.oldest_since_s = now_s
+            return
+        self._kinds[worker.placement].soon.pop(worker.id, None)
+        if not worker.doomed:
             self._set_idle(worker, now_s)
 
-    def set_soon(self, worker: Worker, soon: bool) -> None:
-        """Whether a second batch may be queued for a worker."""
-        own = self._kinds[worker.placement].soon
-        if soon:
-            own[worker.id] = None
-        else:
-            own.pop(worker.id, None)
+    def expect(self, worker: Worker, batch: Batch, soon_s: float) -> None:
+        """A worker will be nearly done with its one batch at a time."""
+        heappush(self._kinds[worker.placement].ending, (soon_s, worker.id, batch.id))
+
+    def nearly_done(self, placement: Placement, now_s: float) -> list[WorkerId]:
+        """The workers that came to be nearly done with all they have, since this was last asked."""
+        kind, found = self._kinds[placement], []
+        ending, soon = kind.ending, kind.soon
+        while ending and ending[0][0] <= now_s:
+            _, number, batch = heappop(ending)
+            worker = self._workers.get(number)
+            if worker is not None and [*worker.batches] == [batch] and not worker.doomed:
+                soon[number] = None
+                found.append(number)
+        return found
 
     # --- who is free ------------------------------------------------------------------------------
 

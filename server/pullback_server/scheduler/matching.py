@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from math import inf
 from typing import TypeAlias
 
 from pullback_graph.errors import PullbackError
@@ -38,7 +39,7 @@ MOST_WORKERS_TRIED = 2
 """Such workers for which nothing was found, after which the others wait for the next event."""
 
 End: TypeAlias = Callable[[Job, float, "PullbackError | None"], None]
-Arm: TypeAlias = Callable[[Worker, float], None]
+Begin: TypeAlias = Callable[[Worker, float], None]
 
 
 class Matching:
@@ -46,13 +47,13 @@ class Matching:
 
     Args:
         end: answers a job that cannot run.
-        arm: has a worker looked at when its batch is due.
+        begin: told of a worker that turns to a batch; has it looked at when that is due.
     """
 
-    def __init__(self, board: Board, end: End, arm: Arm) -> None:
+    def __init__(self, board: Board, end: End, begin: Begin) -> None:
         self._board = board
         self._end = end
-        self._arm = arm
+        self._begin = begin
         self._serving = board.settings.serving
         self._shares = {placement: Shares() for placement in self._serving}
         self._loose = {placement: Shares() for placement in self._serving}
@@ -122,9 +123,13 @@ class Matching:
         for placement, shares in self._shares.items():
             if shares.waiting:
                 self._fill_idle(placement, shares, now_s)
+        homes = self._board.accounts.homes
+        for kind in self._board.settings.workers:
+            for worker in self._board.fleet.nearly_done(kind, now_s):
+                homes.call(worker)
         if self._board.accounts.suspects:  # suspects want idle workers
             return
-        called = self._board.accounts.homes.take_called()
+        called = homes.take_called()
         for placement, shares in self._shares.items():
             if shares.waiting:
                 self._queue_behind(placement, shares, called, now_s)
@@ -239,7 +244,7 @@ class Matching:
     def _give_second(self, worker: Worker, placement: Placement, now_s: float) -> bool:
         """Queue a batch behind a worker's first; whether there was any."""
         if worker.backlog_s(now_s) > self._board.settings.queue_behind_s:
-            self._board.fleet.set_soon(worker, False)
+            self._board.fleet.kind(worker.placement).soon.pop(worker.id, None)
             return False
         for job in self._candidates(worker, placement):
             ready = job.ready[placement]
@@ -274,6 +279,21 @@ class Matching:
             flows = self._shares[placement].leaf(*kind), self._loose[placement].leaf(*kind)
             job.flows[placement] = flows
         return flows
+
+    def begin(self, worker: Worker, now_s: float) -> None:
+        """A worker turns to its oldest batch, with which it will be nearly done some time."""
+        self._begin(worker, now_s)
+        batch = worker.oldest
+        if batch is not None and not batch.alone and len(worker.batches) == 1:
+            ends_s = batch.oldest_since_s + batch.estimate_s
+            self._board.fleet.expect(worker, batch, ends_s - self._board.settings.queue_behind_s)
+
+    @property
+    def next_s(self) -> float:
+        """When a worker that tasks wait for will be nearly done with what it has."""
+        fleet, serving = self._board.fleet, self._serving
+        waited_for = [fleet.kind(serving[p]) for p, own in self._shares.items() if own.waiting]
+        return min([kind.ending[0][0] for kind in waited_for if kind.ending], default=inf)
 
     # --- a batch ----------------------------------------------------------------------------------
 
@@ -347,7 +367,7 @@ class Matching:
         )
         board.fleet.give(worker, batch, programs)
         if len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
-            self._arm(worker, now_s)
+            self.begin(worker, now_s)
         board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches))
         return batch
 

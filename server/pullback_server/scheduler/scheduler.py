@@ -56,7 +56,7 @@ class Scheduler:
         self._jobs, self._fleet = board.jobs, board.fleet
         self._sequence = count()
         self._stragglers = Stragglers(board)
-        self._matching = Matching(board, self._end, self._stragglers.arm)
+        self._matching = Matching(board, self._end, self._stragglers.begin)
         self._stragglers.matching = self._matching
         self._scaling = Scaling(board, self._matching.refresh)
         self._stopping = StoppingJobs()
@@ -88,7 +88,7 @@ class Scheduler:
     @property
     def next_s(self) -> float:
         """When it wants to be told that time has passed, at the latest."""
-        return self._board.alarms.next_s
+        return min(self._board.alarms.next_s, self._matching.next_s)
 
     def snapshot(self) -> Snapshot:
         """How the pool stands; reads only."""
@@ -212,9 +212,10 @@ class Scheduler:
             self._board.commands.append(Free(worker.id, batch.job))
         if batch.twin is not None:
             self._stragglers.settle(job, batch, event.now_s)
-        self._stragglers.arm(worker, event.now_s)
         self._matching.reconsider(worker.id)
-        if not worker.batches:
+        if worker.batches:
+            self._matching.begin(worker, event.now_s)
+        else:
             self._scaling.watch(worker, event.now_s)
 
     def _pass_on(self, job: Job, batch: Batch, worker: Worker) -> None:

@@ -28,7 +28,14 @@ class Stragglers:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._copies = 0
+        settings = board.settings
+        self._least_s = min(settings.late_least_s, settings.silence_s, settings.grace_s)
         self.matching: Matching
+
+    def begin(self, worker: Worker, now_s: float) -> None:
+        """A worker turns to a batch: it needs an alarm where none rings before anything is due."""
+        if worker.due_s > now_s + self._least_s:
+            self.arm(worker, now_s)
 
     def arm(self, worker: Worker, now_s: float) -> None:
         """A worker's batches changed: have it looked at when the first thing is due."""
@@ -36,8 +43,6 @@ class Stragglers:
         if batch is None or worker.doomed:
             return
         due_s = self._silent_at_s(worker, batch)
-        if len(worker.batches) == 1:
-            due_s = min(due_s, self._soon_at_s(worker, batch, now_s))
         if batch.cancelled_s is not None:
             due_s = min(due_s, batch.grace_ends_s(self._board.settings.grace_s))
         if batch.measured and batch.twin is None:
@@ -51,19 +56,6 @@ class Stragglers:
         if not worker.alarms_s or worker.due_s < worker.alarms_s[-1]:
             worker.alarms_s.append(worker.due_s)
             self._board.alarms.at(worker.due_s, self._look, worker.id)
-
-    def _soon_at_s(self, worker: Worker, batch: Batch, now_s: float) -> float:
-        """When a worker with one batch may get a second; it may now, where none is given."""
-        if batch.alone:
-            return inf
-        behind_s = self._board.settings.queue_behind_s
-        ends_s = batch.oldest_since_s + batch.estimate_s
-        soon_s = ends_s - behind_s
-        soon = soon_s <= now_s <= ends_s + behind_s
-        self._board.fleet.set_soon(worker, soon)
-        if soon:
-            self._board.accounts.homes.call(worker.id)
-        return soon_s if soon_s > now_s else inf
 
     def _look(self, number: WorkerId, now_s: float) -> None:
         worker = self._board.fleet.get(number)
@@ -83,7 +75,8 @@ class Stragglers:
             return
         if now_s >= self._silent_at_s(worker, batch):
             self._ask(worker, batch, now_s)
-        if batch.measured and now_s >= self._late_at_s(batch) + self._way_s(worker, batch):
+        late_s = self._late_at_s(batch) if batch.measured else inf
+        if now_s >= late_s and now_s >= late_s + self._way_s(worker, batch):
             self.matching.reconsider(worker.id)
             self._copy_all(worker, now_s)
         self.arm(worker, now_s)

@@ -58,6 +58,7 @@ class Worker:
         memory_bytes: all it may have; 0 if that is unknown.
         made_bytes: values that its batches in flight make.
         batches: those in flight, in the order it runs them.
+        oldest: the one it is running.
         programs: fingerprints of graphs it was given.
         doomed: the scheduler has it killed or stopped: it gets no more work.
         silent: it was killed because it did not answer: its batch is to blame.
@@ -73,6 +74,7 @@ class Worker:
     made_bytes: int = 0
     ready: bool = False
     batches: dict[BatchId, Batch] = field(default_factory=dict)
+    oldest: Batch | None = None
     programs: set[str] = field(default_factory=set)
     doomed: bool = False
     silent: bool = False
@@ -84,18 +86,10 @@ class Worker:
 
     def backlog_s(self, now_s: float) -> float:
         """Predicted time until it has nothing to do; what is late is so for as long again."""
-        batches = iter(self.batches.values())
-        oldest = next(batches, None)
+        oldest = self.oldest
         if oldest is None:
             return 0.0
-        total_s = abs(oldest.estimate_s - (now_s - oldest.oldest_since_s))
-        for batch in batches:
-            total_s += batch.estimate_s
-        return total_s
-
-    @property
-    def oldest(self) -> Batch | None:
-        """The batch it is running."""
-        for batch in self.batches.values():
-            return batch
-        return None
+        left_s = abs(oldest.estimate_s - (now_s - oldest.oldest_since_s))
+        if len(self.batches) == 1:
+            return left_s
+        return left_s + sum([b.estimate_s for b in self.batches.values() if b is not oldest])
