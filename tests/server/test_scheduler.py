@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pullback_graph.errors import (
@@ -209,8 +211,9 @@ def test_a_result_that_is_an_input_needs_no_worker():
 def test_moving_large_operands_is_not_worth_a_short_wait():
     """An idle worker leaves a sum to the worker that has its operands, busy for a moment."""
     cluster = Cluster()
-    large = ArrayType(FLOAT64, (10**9,))
-    cluster.submit(reduce_plan(4, seconds=1.0, type=large))
+    plan = reduce_plan(4, seconds=1.0, type=ArrayType(FLOAT64, (10**9,)))
+    anywhere = tuple([replace(task, shard=-1) for task in plan.tasks])
+    cluster.submit(replace(plan, tasks=anywhere))
     cluster.finish(1)
     assert 4 not in runs(cluster.finish(2)).get(2, [])
 

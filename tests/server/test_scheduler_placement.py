@@ -6,7 +6,7 @@ import pytest
 
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.planner.plan import Block, JobInput, Phase, Plan, TaskOutput
-from pullback_server.scheduler import HERE, Dependencies
+from pullback_server.scheduler import HERE, Command, Dependencies, Run
 from tests.server.cluster import Cluster, runs
 from tests.server.plans import make_plan, make_task, reduce_plan
 
@@ -53,6 +53,34 @@ def test_a_job_is_spread_or_not_by_what_it_was_measured_to_take():
     assert len(runs(cluster.submit(plan.plan))) == 2
     cluster.drain()
     assert len(runs(cluster.submit(plan.plan, job=2))) == 1
+
+
+def batches_of(cluster: Cluster, commands: list[Command]) -> list[Run]:
+    """The batches among these commands, and all that follow until nothing runs."""
+    found = [command for command in commands if isinstance(command, Run)]
+    while busy := [w for w, own in cluster.pool.workers.items() if own.queue]:
+        found += [command for command in cluster.finish(busy[0]) if isinstance(command, Run)]
+    return found
+
+
+def test_a_job_of_many_batches_that_is_not_spread_is_not_scattered():
+    """All of its batches go to the worker of the first, whoever is idle; no value travels."""
+    cluster = Cluster()
+    plan = reduce_plan(8, seconds=0.1, type=ArrayType(FLOAT64, (50_000_000,)))
+    given = batches_of(cluster, cluster.submit(plan))
+    assert len(given) > 4
+    assert {run.worker for run in given} == {1}
+    assert not any(run.fetches for run in given)
+
+
+def test_a_job_that_is_not_spread_is_kept_together_on_the_next_worker_too():
+    """Lost with its worker, it begins again on one of the others, and stays there."""
+    cluster = Cluster(workers=3)
+    plan = reduce_plan(8, seconds=0.1, type=ArrayType(FLOAT64, (50_000_000,)))
+    cluster.submit(plan)
+    given = batches_of(cluster, cluster.tell(cluster.pool.lose(1)))
+    assert len({run.worker for run in given}) == 1
+    assert cluster.pool.replies[1]
 
 
 @pytest.mark.parametrize("shards", [1, 3])

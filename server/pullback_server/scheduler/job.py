@@ -73,6 +73,7 @@ class Job:
         self.statistics = JobStatistics(tasks=count)
         self.stirred = False
         self._homes = homes
+        self._kept_on: WorkerId = ANYWHERE
         self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
         self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
@@ -143,6 +144,12 @@ class Job:
             for task in ready.at(ANYWHERE):
                 if homes[task] != ANYWHERE:
                     ready.move(task, self._home(task))
+
+    def keep_on(self, worker: WorkerId, placements: Collection[Placement]) -> None:
+        """All that is still to run, of the tasks of these placements, belongs to one worker."""
+        self._kept_on = worker
+        homes = [worker if t.placement in placements else ANYWHERE for t in self.plan.tasks]
+        self.lay(homes)
 
     def batch(self, tasks: Collection[int], worker: WorkerId, batch: BatchId) -> int:
         """The tasks are given to a worker; how many of them not for the first time."""
@@ -222,7 +229,9 @@ class Job:
 
         Returns: whether anything of the job was there, or was to be.
         """
-        if self.laid:
+        if self._kept_on == worker:
+            self._homes, self._kept_on = None, ANYWHERE
+        elif self.laid:
             self._lost_homes.add(worker)
         waiting = [ready for ready in self.ready.values() if worker in ready.counts]
         if worker not in self.touched and not waiting:

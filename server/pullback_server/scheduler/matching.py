@@ -323,12 +323,22 @@ class Matching:
         if homes is not None:
             job.lay(homes)
 
+    def _keep_together(self, job: Job, worker: Worker) -> None:
+        """Keep a job that is not to be spread on the worker that has its first batch.
+
+        Its values would travel between workers, batch by batch, if anyone took the next.
+        """
+        served = [p for p, kind in self._serving.items() if kind is worker.placement]
+        job.keep_on(worker.id, served)
+
     def run(self, choice: Choice, placement: Placement, now_s: float) -> None:
         """Give a worker the tasks that were chosen for it, and count them to its job's share."""
         board, job, worker = self._board, choice.job, choice.worker
         batch = self.make_batch(choice, now_s)
         board.totals.retries += job.batch(choice.tasks, worker.id, batch.id)
         job.start(now_s)
+        if not job.laid and job.plan.sharded and len(choice.tasks) < len(job.plan.tasks):
+            self._keep_together(job, worker)
         for flow in self._flows(job, placement):
             Shares.charge(flow, choice.estimate_s)
         ready = job.ready[placement]
