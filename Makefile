@@ -96,6 +96,7 @@ docs: $(READY) $(PROTO_READY)
 bench: .venv/.peers
 	$(BIN)/python -m benchmarks service
 	$(BIN)/python -m benchmarks shard
+	$(BIN)/python -m benchmarks parameters
 	$(BIN)/python -m benchmarks splits
 	$(BIN)/python -m benchmarks predictions
 	$(BIN)/python -m benchmarks memory

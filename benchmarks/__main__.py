@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import crowd, engine, faults, memory, predictions, scale, service, shard, splits
+from benchmarks import (
+    crowd,
+    engine,
+    faults,
+    large_parameters,
+    memory,
+    predictions,
+    scale,
+    service,
+    shard,
+    splits,
+)
 from benchmarks.machine import machine
 from benchmarks.report import Report, Request, show
 
@@ -29,6 +40,7 @@ TABLE: dict[str, Benchmark] = {
     "engine": Benchmark(engine.run, "every executor beside JAX, PyTorch, autograd and CasADi"),
     "faults": Benchmark(faults.run, "jobs on workers while processes are killed under them"),
     "memory": Benchmark(memory.run, "jobs of ten times what a worker may take"),
+    "parameters": Benchmark(large_parameters.run, "bytes moved for 200 MB of parameters, and time"),
     "predictions": Benchmark(predictions.run, "what plans predict beside what jobs take"),
     "scale": Benchmark(scale.run, "the scheduler with a million tasks in virtual time"),
     "service": Benchmark(service.run, "latency of a tiny job beside a bare echo; jobs/s of map"),
@@ -55,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="write JSON, to FILE or in place of all",
     )
     parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown too")
-    parser.add_argument("--only", default="", metavar="NAMES", help="engine: some workloads, by ,")
+    parser.add_argument("--only", default="", metavar="NAMES", help="some workloads, by ,")
     parser.add_argument("--threads", type=int, default=0, help="engine: for every library")
     options = parser.parse_args(arguments)
     about = machine()

@@ -28,12 +28,13 @@ from benchmarks.parameters_process import (
     Problem,
     Setting,
 )
-from benchmarks.report import Figure, Goal
+from benchmarks.report import Figure, Goal, Report, Request
 from tests.system.host_cluster import LINK_MEGABITS_PER_S, cluster_of_hosts
 from tests.system.hosts import can_make_hosts
 
 WORKERS = 2
-ROUNDS = 4
+ROUNDS = 3
+PLACES = MACHINE, HOSTS = "machine", "hosts"
 MOVED = Goal("at_most", 1.1)
 STORE_BYTES = 1 << 30
 NO_HOSTS = "large parameters on several hosts: needs root, util-linux and iproute2"
@@ -60,33 +61,34 @@ class Observed(NamedTuple):
     crossed_bytes: int
 
 
-class Section(NamedTuple):
-    """A part of a report: the workload, the figures, and what was left out."""
+def run(request: Request) -> Report:
+    """Measure both on one machine, and on hosts where there can be some and time is no matter.
 
-    workload: Sequence[str]
-    figures: Sequence[Figure]
-    left_out: Sequence[str]
-
-
-def measured(quick: bool) -> Section:
-    """Both on one machine, and on hosts where there can be some and time is no matter."""
-    problem = SMALL if quick else LARGE
+    Of these, the places that the request names, `machine` and `hosts`.
+    """
+    problem = SMALL if request.quick else LARGE
     workload = [
         f"gradient by {problem.parameters_bytes / 1e6:,.3g} MB of parameters: {problem.layers} "
         f"layers of {problem.side} tanh units, {problem.rows:,} rows, {problem.shards} shards, "
         f"{WORKERS} workers; new parameters every call",
         "the least: each worker gets the parameters once and its rows once (the first call; they "
-        "stay), and sends one array of the parameters' size",
+        "stay), and sends one array of the parameters' size; a job kept on one worker moves half",
         f"hosts: network namespaces of this machine, {LINK_MEGABITS_PER_S} Mbit/s each; bytes by "
         "their interfaces, headers and all",
+        f"{1 if request.quick else ROUNDS} later call(s) of each in turn; medians",
     ]
-    setting = Setting(problem, WORKERS, 1 if quick else ROUNDS)
-    figures = [*_figures(problem, "one machine", _observe(Place((), setting, {}, lambda: 0)))]
-    if quick or not can_make_hosts():
-        return Section(workload, figures, [QUICK if quick else NO_HOSTS])
-    with _on_hosts(setting) as place:
-        figures += _figures(problem, "hosts", _observe(place))
-    return Section(workload, figures, [])
+    setting = Setting(problem, WORKERS, 1 if request.quick else ROUNDS)
+    places = request.only or PLACES
+    figures: list[Figure] = []
+    left_out = []
+    if MACHINE in places:
+        figures += _figures(problem, "one machine", _observe(Place((), setting, {}, lambda: 0)))
+    if HOSTS in places and (request.quick or not can_make_hosts()):
+        left_out = [QUICK if request.quick else NO_HOSTS]
+    elif HOSTS in places:
+        with _on_hosts(setting) as place:
+            figures += _figures(problem, "hosts", _observe(place))
+    return Report("parameters", "", workload, figures, left_out)
 
 
 # --- the calls ------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from statistics import median
 import numpy as np
 
 import pullback as pb
-from benchmarks import large_parameters
 from benchmarks.classifier import NAMES, NDArray, Sizes, loss
 from benchmarks.classifier_by_hand import Shard, shards_of
 from benchmarks.hand_written_ray import Group, ray_of
@@ -55,9 +54,7 @@ def run(request: Request) -> Report:
         "task; results equal to 1e-9 before they were timed",
         f"{rounds} round(s) interleaved after {warm} warm-up(s); medians, ratios within rounds",
     ]
-    large = large_parameters.measured(request.quick)
-    figures = [*_figures(samples, tuple(peers)), *large.figures]
-    return Report("shard", "", [*workload, *large.workload], figures, [*left_out, *large.left_out])
+    return Report("shard", "", workload, _figures(samples, tuple(peers)), left_out)
 
 
 def _ours(stack: ExitStack, workers: int, sizes: Sizes) -> Gradient:

@@ -14,7 +14,7 @@ from benchmarks.__main__ import TABLE
 ROOT = Path(__file__).parents[2]
 
 
-LONG = {"engine", "predictions", "scale", "shard", "splits"}
+LONG = {"engine", "parameters", "predictions", "scale", "shard", "splits"}
 """Half a minute or more, even so."""
 CASES = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in TABLE]
 
