@@ -13,6 +13,7 @@ from itertools import count
 from typing import NamedTuple
 
 from pullback_graph.job import NDArray
+from pullback_worker.fixed_arrays import may_change
 
 LEAST_BYTES = 1 << 16
 """Smaller arrays travel in the message anyway."""
@@ -51,7 +52,7 @@ class KeptArrays:
         Args:
             sent_ahead: whether the client names it by its hash, as it will do again.
         """
-        if array.nbytes <= LEAST_BYTES or array.nbytes > self._most_bytes or _may_change(array):
+        if array.nbytes <= LEAST_BYTES or array.nbytes > self._most_bytes or may_change(array):
             return Kept(0, False)
         entry = self._entries.get(id(array))
         if entry is not None:
@@ -90,13 +91,3 @@ class KeptArrays:
             return True
         self._seen[key] = weakref.ref(array, lambda _: self._seen.pop(key, None))
         return False
-
-
-def _may_change(array: NDArray) -> bool:
-    """Whether an array, or what it is a view of, can be written to."""
-    base: object = array
-    while hasattr(base, "flags"):
-        if base.flags.writeable:
-            return True
-        base = base.base if hasattr(base, "base") else None
-    return isinstance(base, bytearray) or (isinstance(base, memoryview) and not base.readonly)

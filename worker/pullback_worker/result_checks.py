@@ -16,6 +16,7 @@ from pullback_graph.job import Job, Metrics
 from pullback_graph.want import Want
 from pullback_worker.executor import NDArray
 from pullback_worker.finite_check import first_bad_node
+from pullback_worker.fixed_arrays import known_finite, remember_finite
 
 FEW = 64
 """Elements up to which Python adds them up sooner than NumPy has silenced its warnings."""
@@ -40,10 +41,17 @@ def without_certificate(
 
 
 def non_finite(names: Sequence[str], arrays: Sequence[NDArray]) -> dict[str, int]:
-    """How many NaN and infinities each floating array holds, where it holds any."""
+    """How many NaN and infinities each floating array holds, where it holds any.
+
+    Data that jobs share is looked through for the first of them only.
+    """
     found = {}
     for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind in "fc" and not _all_finite(array):
+        if array.dtype.kind not in "fc" or known_finite(array):
+            continue
+        if _all_finite(array):
+            remember_finite(array)
+        else:
             found[name] = int(array.size - np.count_nonzero(np.isfinite(array)))
     return {name: count for name, count in found.items() if count}
 
