@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 
 from pullback_graph.codec import (
+    PartsReader,
     decode_graph,
     decode_job,
     decode_tensor,
     encode_result,
+    encode_result_apart,
     error_to_status,
     tensor_hash,
 )
+from pullback_graph.codec import parts as encode_parts
 from pullback_graph.derivative import Lowered, lower
 from pullback_graph.errors import InputError, NotFoundError, PullbackError
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, TensorHash
+from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.want import Want, seed_name
 from pullback_proto.v1 import job_pb2, plan_pb2, server_info_pb2, service_pb2, tensor_pb2
 from pullback_worker.executor import Program
@@ -31,7 +35,7 @@ from pullback_worker.numpy_executor import NumpyExecutor, fold
 
 
 class FakeService:
-    """The six methods, from bytes to bytes.
+    """The seven methods, from bytes to bytes.
 
     Attributes:
         calls: how often each method was called.
@@ -61,22 +65,33 @@ class FakeService:
         self.graphs.clear()
         self.tensors.clear()
 
-    def handle(self, method: str, request: bytes | Iterable[bytes]) -> bytes:
-        """Answer one call, unary or PutTensor."""
+    def handle(self, method: str, request: bytes | Iterable[bytes]) -> Any:
+        """Answer one call that has one reply."""
         self.calls[method] += 1
         if self.script.get(method):
             outcome = self.script[method].popleft()
             if isinstance(outcome, bytes):
                 return outcome
             raise outcome
-        handler: Callable[[Any], bytes] = getattr(self, method)
+        handler: Callable[[Any], Any] = getattr(self, method)
         return handler(request)
 
     # --- the methods ------------------------------------------------------------------------------
 
     def Evaluate(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
         """Run a job."""
-        job = decode_job(data)
+        return encode_result(self._result(decode_job(data)))
+
+    def EvaluateInParts(self, parts: Iterable[bytes]) -> list[bytes]:  # noqa: N802  (the wire's)
+        """Run a job that comes in parts."""
+        reader = PartsReader(DEFAULT_LIMITS, 1 << 30)
+        for part in parts:
+            reader.take(part)
+        reader.finish()
+        result = self._result(decode_job(reader.message, apart=reader.arrays))
+        return [*encode_parts(*encode_result_apart(result))]
+
+    def _result(self, job: Job) -> Result:
         self.jobs.append(job)
         graph = self._graph(job)
         given: dict[str, Any] = dict(job.inputs)
@@ -88,12 +103,11 @@ class FakeService:
             raise InputError(f"the graph has no input {next(iter(given))!r}", field="inputs")
         results = program(arrays)
         count, names = lowered.value_count, lowered.graph.output_names
-        result = Result(
+        return Result(
             dict(zip(names[:count], results[:count], strict=True)),
             dict(zip(lowered.derivatives, results[count:], strict=True)),
             Metrics(nodes=len(lowered.graph.nodes), executor="numpy"),
         )
-        return encode_result(result)
 
     def PutGraph(self, data: bytes) -> bytes:  # noqa: N802  (the wire's name)
         """Keep a graph."""

@@ -66,12 +66,17 @@ class FakeTransport:
     def perform(self, effect: Effect) -> Any:
         """Perform one effect."""
         match effect:
-            case Call(method, request, timeout_s):
+            case Call(method, request, timeout_s, reply):
                 self.timeouts_s.append(timeout_s)
                 try:
-                    return self.service.handle(method, request)
+                    answer = self.service.handle(method, request)
                 except PullbackError as error:
                     raise status_to_error(error_to_status(error)) from None
+                if reply is None:
+                    return answer
+                for part in answer:
+                    reply.take(part)
+                return reply
             case Pause(seconds):
                 self.pauses_s.append(seconds)
                 self.now_s += seconds

@@ -59,6 +59,9 @@ def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
             position += count
             yield reply
 
+    def in_parts(parts: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        yield from unary("EvaluateInParts")(parts, context)
+
     unary_methods: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(unary(name))
         for name in ("Evaluate", "PutGraph", "Plan", "GetServerInfo")
@@ -68,6 +71,7 @@ def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
         {
             **unary_methods,
             "PutTensor": grpc.stream_unary_rpc_method_handler(unary("PutTensor")),
+            "EvaluateInParts": grpc.stream_stream_rpc_method_handler(in_parts),
             "EvaluateStream": grpc.stream_stream_rpc_method_handler(stream),
         },
     )

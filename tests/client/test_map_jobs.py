@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from pullback.remote.conversation import LARGE_BYTES
 from pullback.remote.job_window import WindowSize
+from pullback.remote.passing import LARGE_BYTES
 from pullback.remote.retry import RetryPolicy
 from pullback_graph.errors import (
     DeadlineExceeded,

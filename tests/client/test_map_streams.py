@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback.remote.conversation import LARGE_BYTES
+from pullback.remote.passing import LARGE_BYTES
 from pullback.remote.retry import RetryPolicy
 from pullback_graph.errors import (
     ExecutionError,

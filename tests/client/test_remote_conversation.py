@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pullback.job_arguments import make_job
-from pullback.remote.conversation import LARGE_BYTES
+from pullback.remote.passing import LARGE_BYTES, PARTS_BYTES
 from pullback.remote.remote_tensor import RemoteTensor
 from pullback.remote.retry import GRACE_S, RetryPolicy
 from pullback_graph.errors import (
@@ -15,10 +15,12 @@ from pullback_graph.errors import (
     InputError,
     NotFoundError,
     ServiceError,
+    UnsupportedError,
 )
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Result, TensorHash
 from pullback_graph.want import Hvp, Vjp
+from pullback_proto.v1 import service_pb2
 from tests.client.fake_service import FakeService
 from tests.client.fake_transport import FakeTransport
 from tests.client.graphs import product, square
@@ -104,11 +106,100 @@ def test_a_put_graph_can_be_named_by_its_hash(service: FakeService, transport: F
 def test_an_optimiser_sends_its_data_once(service: FakeService, transport: FakeTransport):
     """A large input is stored at its first use; equal bits are only named from then on."""
     for _ in range(3):
-        x = np.ones(LARGE)
-        result = evaluate(transport, square(LARGE), {"x": x}, gradient="x")
-        assert np.array_equal(result.gradients["x"], 2 * x)
+        result = evaluate(transport, square(LARGE), {"x": np.ones(LARGE)})
+        assert result.outputs["y"] == LARGE
     assert service.calls == {"PutTensor": 1, "Evaluate": 3}
     assert all(isinstance(job.inputs["x"], TensorHash) for job in service.jobs)
+
+
+def test_new_parameters_go_with_their_job(service: FakeService, transport: FakeTransport):
+    """What a job differentiates by is not stored; from the second time the same comes it is."""
+    for scale in (1.0, 2.0, 3.0, 2.0, 2.0):
+        x = np.full(LARGE, scale)
+        result = evaluate(transport, square(LARGE), {"x": x}, gradient="x")
+        assert np.array_equal(result.gradients["x"], 2 * x)
+    named = [isinstance(job.inputs["x"], TensorHash) for job in service.jobs]
+    assert named == [False, False, False, True, True]
+    assert service.calls == {"PutTensor": 1, "Evaluate": 5}
+
+
+def test_parameters_that_differ_where_nobody_looks_are_other_ones(
+    service: FakeService, transport: FakeTransport
+):
+    """Some bytes tell that an array is new; that it is not, only a hash of all of them."""
+    x = np.ones(8 * LARGE)
+    for place, scale in [(0, 1.0), *[(place, 5.0) for place in range(4000, 4200, 20)]]:
+        x[place] = scale
+        result = evaluate(transport, square(x.size), {"x": x}, gradient="x")
+        assert np.array_equal(result.gradients["x"], 2 * x)
+
+
+def test_many_parameters_go_beside_their_job(service: FakeService, transport: FakeTransport):
+    """Over a megabyte goes in parts, and so does the gradient; the graph is kept as ever."""
+    for scale in (1.0, 2.0):
+        x = np.full(PARTS_BYTES // 8, scale)
+        result = evaluate(transport, square(x.size), {"x": x}, gradient="x")
+        assert np.array_equal(result.gradients["x"], 2 * x)
+        result.gradients["x"][0] = 0.0  # it is the caller's own
+    assert [type(job.graph) for job in service.jobs] == [Graph, GraphHash]
+    assert service.calls == {"EvaluateInParts": 2}
+
+
+def test_what_was_large_comes_in_parts_the_next_time(
+    service: FakeService, transport: FakeTransport
+):
+    """However little is sent, the second large result of a kind comes beside its message."""
+    size, ones = PARTS_BYTES // 8, np.ones(PARTS_BYTES // 8)
+    want = Vjp(("x",), (("y",),))
+    handle = transport.run(transport.conversation.put_tensor(ones))
+    for _ in range(3):
+        found = evaluate(transport, square(size), {"x": handle}, want=want, seeds=[{"y": 1}])
+        assert np.array_equal(found.seed(0)["x"], 2 * ones)
+    assert service.calls == {"PutTensor": 1, "Evaluate": 1, "EvaluateInParts": 2}
+
+
+def test_a_service_without_parts_is_sent_large_parameters_to_keep(
+    service: FakeService, transport: FakeTransport
+):
+    """An older service refuses the call once; nobody but the wire notices."""
+    service.next("EvaluateInParts", *[UnsupportedError("no such method")] * 9)
+    for scale in (1.0, 2.0):
+        x = np.full(PARTS_BYTES // 8, scale)
+        result = evaluate(transport, square(x.size), {"x": x}, gradient="x")
+        assert np.array_equal(result.gradients["x"], 2 * x)
+    assert service.calls == {"EvaluateInParts": 1, "PutTensor": 2, "Evaluate": 2}
+
+
+def test_a_job_that_is_unsupported_says_nothing_of_parts(
+    service: FakeService, transport: FakeTransport
+):
+    """Both ways it is refused; the next job may go in parts again."""
+    x = np.ones(PARTS_BYTES // 8)
+    for method in ("EvaluateInParts", "Evaluate"):
+        service.next(method, UnsupportedError("no such device"))
+    with pytest.raises(UnsupportedError, match="device"):
+        evaluate(transport, square(x.size), {"x": x}, gradient="x")
+    evaluate(transport, square(x.size), {"x": 2.0 * x}, gradient="x")
+    assert service.calls["EvaluateInParts"] == 2
+
+
+def test_parts_are_sent_again_as_anything_is(service: FakeService, transport: FakeTransport):
+    """A service that is away is waited for; a graph that it dropped goes before the job."""
+    x = np.ones(PARTS_BYTES // 8)
+    service.next("EvaluateInParts", ServiceError("away"))
+    evaluate(transport, square(x.size), {"x": x}, gradient="x")
+    service.restart()
+    evaluate(transport, square(x.size), {"x": 2.0 * x}, gradient="x")
+    assert service.calls == {"EvaluateInParts": 4, "PutGraph": 1}
+
+
+def test_a_garbled_part_is_the_services_fault(service: FakeService, transport: FakeTransport):
+    """As a garbled reply is."""
+    for reply in ([b"?"], [], [service_pb2.Part(message=b"?").SerializeToString()]):
+        service.EvaluateInParts = lambda _, reply=reply: reply  # type: ignore[method-assign, misc]
+        x = np.random.default_rng().normal(size=PARTS_BYTES // 8)
+        with pytest.raises(ServiceError, match="does not parse"):
+            evaluate(transport, square(x.size), {"x": x}, gradient="x")
 
 
 def test_small_inputs_travel_inside(service: FakeService, transport: FakeTransport):

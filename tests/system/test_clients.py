@@ -109,11 +109,19 @@ def test_complex_numbers_travel(service: Service):
 def test_large_inputs_are_named(service: Service):
     """An optimiser's data travels once: later calls find it by its hash."""
     x = np.arange(100_000.0)
-    results = [service.gradient(square(x.size), {"x": x}, "x") for _ in range(3)]
+    results = [service.value(square(x.size), {"x": x}) for _ in range(3)]
     assert [result.metrics.tensor_cache_hits for result in results] == [1, 1, 1]
-    assert all(np.array_equal(result.gradients["x"], 2 * x) for result in results)
     handle = service.put(x[:10])
     assert service.value(square(10), {"x": handle}).metrics.tensor_cache_hits == 1
+
+
+def test_large_parameters_go_with_their_job(service: Service):
+    """They are not stored unless they come again; over a megabyte they go beside the job."""
+    for size in (100_000, 400_000):
+        x = np.arange(float(size))
+        results = [service.gradient(square(x.size), {"x": x}, "x") for _ in range(3)]
+        assert [result.metrics.tensor_cache_hits for result in results] == [0, 1, 1]
+        assert all(np.array_equal(result.gradients["x"], 2 * x) for result in results)
 
 
 def test_functions(service: Service):

@@ -21,12 +21,15 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from examples.server_process import RunningServer, running_server
 from pullback_graph.builder import Builder
 from pullback_graph.codec import (
+    PartsReader,
     decode_result,
     encode_graph,
     encode_job,
+    parts,
     status_to_error,
     tensor_hash,
 )
+from pullback_graph.codec.tensors import write_type
 from pullback_graph.errors import (
     DeadlineExceeded,
     InputError,
@@ -41,7 +44,8 @@ from pullback_graph.errors import (
     WireError,
 )
 from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Job, Options, Result, Split, TensorHash
+from pullback_graph.job import GraphHash, Job, NDArray, Options, Result, Split, TensorHash
+from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, INT64, ArrayType
 from pullback_graph.want import Gradient, Value
@@ -84,6 +88,18 @@ class Stub:
         except grpc.RpcError as error:
             raise _typed(error) from None
         return service_pb2.TensorHandle.FromString(reply)
+
+    def in_parts(self, *sent: bytes) -> Result:
+        """The result of a job in parts."""
+        reader = PartsReader(DEFAULT_LIMITS, 1 << 30)
+        try:
+            call = self.channel.stream_stream(SERVICE + "EvaluateInParts")
+            for part in call(iter(sent), timeout=60.0):
+                reader.take(part)
+        except grpc.RpcError as error:
+            raise _typed(error) from None
+        reader.finish()
+        return decode_result(reader.message, apart=reader.arrays)
 
     def stream(self, *batches: bytes) -> list[job_pb2.JobReply]:
         """The replies of a stream, as they came."""
@@ -187,6 +203,55 @@ def test_a_graph_and_a_tensor_sent_before(stub: Stub) -> None:
     assert result.gradients["x"] == 6.0
     assert result.metrics.graph_cache_hit
     assert result.metrics.tensor_cache_hits == 1
+
+
+def test_a_job_in_parts(stub: Stub) -> None:
+    """An array comes beside the job, its gradient leaves beside the result; others stay inside."""
+    x = np.arange(200_000.0)
+    builder = Builder()
+    graph = builder.build(
+        {"y": do.sum(builder.input("x", ArrayType(FLOAT64, x.shape)) ** 2.0, axes=(0,))}
+    )
+    data = without_data(Job(graph, {}, Gradient(("x",))), x)
+    result = stub.in_parts(*parts(data, [x]))
+    np.testing.assert_array_equal(result.gradients["x"], 2.0 * x)
+    assert result.outputs["y"] == np.sum(x**2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda sent: sent[:-1], "are missing"),
+        (lambda sent: [*sent, sent[-1]], "more data came"),
+        (lambda sent: sent[1:], "must be the message"),
+        (lambda sent: [], "no part came"),
+        (lambda sent: [b"garbage", *sent], "does not parse"),
+        (lambda sent: [sent[0], *sent], "must be data"),
+    ],
+)
+def test_parts_that_do_not_fit(stub: Stub, spoil: Any, says: str) -> None:
+    """Each is a WireError that says so."""
+    x = np.asarray(2.0)
+    sent = [*parts(without_data(Job(polynomial(), {}, Gradient(("x",))), x), [x])]
+    assert stub.in_parts(*sent).gradients["x"] == 6.0
+    with pytest.raises(WireError, match=says):
+        stub.in_parts(*spoil(sent))
+
+
+def test_parts_beyond_the_limits(stub: Stub) -> None:
+    """Refused before any of it is sent."""
+    kind: Any = tensor_pb2.DTYPE_FLOAT64
+    types = [tensor_pb2.TensorType(dtype=kind, shape=[1 << 28])] * 2
+    with pytest.raises(LimitExceeded, match="send less at once"):
+        stub.in_parts(service_pb2.Part(message=b"", arrays=types).SerializeToString())
+
+
+def without_data(job: Job, x: NDArray) -> bytes:
+    """A serialised job with an input `x` whose elements come apart."""
+    message = job_pb2.Job()
+    item = message.inputs.add(name="x")
+    write_type(item.tensor, x)
+    return encode_job(job) + message.SerializeToString()
 
 
 def test_nan_in_inputs_is_allowed_and_reported(stub: Stub) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from pullback.connection import aconnect, connect
-from pullback.remote.conversation import LARGE_BYTES
+from pullback.remote.passing import LARGE_BYTES
 from pullback.remote.retry import RetryPolicy
 from pullback.remote.service import Service
 from pullback_graph.errors import (
@@ -90,13 +90,18 @@ def test_verbs_and_functions(service: Service):
 
 
 def test_large_tensors_travel_in_chunks(service: Service, fake: FakeService):
-    """Several megabytes arrive whole, once."""
+    """Several megabytes arrive whole, once, or where they are parameters with their job."""
     x = np.arange(400_000.0)
     for _ in range(2):
-        result = service.evaluate(square(x.size), {"x": x}, gradient="x")
-        assert np.array_equal(result.gradients["x"], 2 * x)
-    assert fake.calls["PutTensor"] == 1
+        assert service.evaluate(square(x.size), {"x": x}).outputs["y"] == pytest.approx(x @ x)
+    assert fake.calls == {"PutTensor": 1, "Evaluate": 2}
     assert isinstance(fake.jobs[-1].inputs["x"], TensorHash)
+    result = service.evaluate(square(x.size), {"x": x + 1.0}, gradient="x")
+    assert np.array_equal(result.gradients["x"], 2 * (x + 1.0))
+    assert fake.calls["EvaluateInParts"] == 1
+    fake.next("EvaluateInParts", InputError("not like this"))
+    with pytest.raises(InputError, match="not like this"):
+        service.evaluate(square(x.size), {"x": x + 2.0}, gradient="x")
 
 
 def test_plan_and_server_info(service: Service):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from pullback.remote.async_batch_stream import AsyncBatchStream
-from pullback.remote.channel import SERVICE, STREAM, UNARY, UPLOAD, Connection
+from pullback.remote.channel import IN_PARTS, SERVICE, STREAM, UNARY, UPLOAD, Connection
 from pullback.remote.failure import failure
 from pullback.remote.steps import Call, Compute, Effect, Pause, Steps
 from pullback_graph.errors import Cancelled, PullbackError, ServiceError
@@ -70,13 +70,20 @@ class AsyncTransport:
         if self._channel is not None:
             await self._channel.close()
 
-    async def _call(self, call: Call) -> bytes:
+    async def _call(self, call: Call) -> Any:
         self._check_usable()
         try:
-            reply: bytes = await self._methods[call.method](
+            reply = self._methods[call.method](
                 call.request, timeout=call.timeout_s, metadata=self._metadata
             )
-            return reply
+            if call.reply is None:
+                return await reply
+            try:
+                async for part in reply:
+                    call.reply.take(part)
+            finally:
+                reply.cancel()  # nothing is left of a call that has ended
+            return call.reply
         except grpc.RpcError as error:
             raise self._failure(error) from None
         except asyncio.CancelledError:
@@ -111,5 +118,6 @@ class AsyncTransport:
             channel = grpc.aio.secure_channel(target, connection.credentials, options)
         self._methods = {name: channel.unary_unary(SERVICE + name) for name in UNARY}
         self._methods[UPLOAD] = channel.stream_unary(SERVICE + UPLOAD)
+        self._methods[IN_PARTS] = channel.stream_stream(SERVICE + IN_PARTS)
         self._methods[STREAM] = channel.stream_stream(SERVICE + STREAM)
         self._channel, self._loop = channel, loop

@@ -20,7 +20,7 @@ of gRPC's own (which may hold a client certificate)."""
 
 SERVICE = "/pullback.v1.GradientService/"
 UNARY = ("Evaluate", "PutGraph", "Plan", "GetServerInfo")
-UPLOAD, STREAM = "PutTensor", "EvaluateStream"
+UPLOAD, STREAM, IN_PARTS = "PutTensor", "EvaluateStream", "EvaluateInParts"
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", -1),  # the server has its own limit, and says so

@@ -5,32 +5,42 @@ Pure but for the clock and the dice it is given: every method is a generator of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import random
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from pullback.remote.address import Address
 from pullback.remote.descriptions import PlanReport, ServerInfo, parse_plan, parse_server_info
+from pullback.remote.in_parts import JobParts, ReplyParts
+from pullback.remote.passing import LARGE_BYTES, NOTHING, LargeReplies, Passing
 from pullback.remote.remote_tensor import RemoteTensor, Upload
 from pullback.remote.reply import parse_graph_handle, parse_result
-from pullback.remote.request import JobEncoder, Prepared, Request, as_array, as_tensor
+from pullback.remote.request import JobEncoder, Prepared, Request, as_array, as_passed, as_tensor
 from pullback.remote.retry import GRACE_S, RetryPolicy
 from pullback.remote.sent import Entry, Sent
 from pullback.remote.steps import Call, Compute, Pause, Steps
 from pullback_graph.codec import encode_graph, tensor_hash
 from pullback_graph.codec.tapes import NAMED_BYTES
-from pullback_graph.errors import DeadlineExceeded, NotFoundError, ServiceError
+from pullback_graph.errors import (
+    DeadlineExceeded,
+    NotFoundError,
+    ServiceError,
+    UnsupportedError,
+)
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, NDArray, Result, TensorHash
 from pullback_graph.tape import Tape
 from pullback_graph.want import Vjp
 
-LARGE_BYTES = 256 * 1024
-"""Inputs from this size on are stored with the service once and then named by their hash."""
+Answer = TypeVar("Answer")
 
 _POLL_S = 0.1
+
+
+class _PartsRefused(Exception):
+    """The service did not take a job in parts."""
 
 
 class Conversation:
@@ -55,6 +65,8 @@ class Conversation:
         self._encoder = JobEncoder()
         self._sent = Sent()
         self._travelled = Sent()
+        self._passing = Passing()
+        self._large = LargeReplies()
         self._graphs: WeakValueDictionary[str, Graph] = WeakValueDictionary()
 
     # --- what a client asks -----------------------------------------------------------------------
@@ -66,13 +78,24 @@ class Conversation:
             PullbackError: what the service raised, or why it could not be reached.
         """
         until_s = self.until(job.options.deadline_s)
-        data = yield from self._answered("Evaluate", job, until_s, GRACE_S)
-        return parse_result(data, job.id, self.address)
+        try:
+            return (yield from self._answered(job, until_s, self._evaluated, passing=True))
+        except _PartsRefused:
+            self._passing.takes_parts = False  # an older service does, or it is the job itself
+        try:
+            return (yield from self._answered(job, until_s, self._evaluated))
+        except UnsupportedError:
+            self._passing.takes_parts = True
+            raise
 
     def plan(self, job: Job) -> Steps[PlanReport]:
         """What the service would do with a job, whose inputs may be left out."""
         until_s = self.until(job.options.deadline_s)
-        data = yield from self._answered("Plan", job, until_s)
+
+        def planned(_: Job, request: Request, until_s: float | None) -> Steps[bytes]:
+            return self.call("Plan", request.data, until_s)
+
+        data = yield from self._answered(job, until_s, planned)
         return parse_plan(data, self.address)
 
     def server_info(self, deadline_s: float | None = None) -> Steps[ServerInfo]:
@@ -111,7 +134,13 @@ class Conversation:
     # --- one request, for the clients above and for the map ---------------------------------------
 
     def request(
-        self, job: Job, until_s: float | None, *, named: bool = False, patient: bool = True
+        self,
+        job: Job,
+        until_s: float | None,
+        *,
+        named: bool = False,
+        patient: bool = True,
+        passing: bool = False,
     ) -> Steps[Request]:
         """The bytes of a job; what they name has been sent before.
 
@@ -119,9 +148,13 @@ class Conversation:
             named: the graph must be named, and is sent first if need be. Otherwise a graph that
                 has not been sent yet travels inside the job.
             patient: whether sending what goes before may be retried.
+            passing: whether large parameters that were not seen before may travel with the job.
         """
         entries: list[Entry] = []
-        inputs = yield from self._prepared(job.inputs, job.graph, entries, until_s, patient)
+        passed = self._passing.new(job) if passing else NOTHING
+        rest = {name: value for name, value in job.inputs.items() if name not in passed.arrays}
+        inputs: dict[str, Prepared] = as_passed(passed)
+        inputs |= yield from self._prepared(rest, job.graph, entries, until_s, patient)
         if job.seeds:
             seeds = []
             for seed in job.seeds:
@@ -131,17 +164,20 @@ class Conversation:
                 seeds.append(ready)
             job = Job(job.graph, job.inputs, job.want, tuple(seeds), job.options, job.id)
         name = yield from self._graph_name(job.graph, entries, until_s, named, patient)
+        known = tuple(entries)
         if name:
-            return Request(self._encoder.named(name, job, inputs), tuple(entries))
+            return Request(self._encoder.named(name, job, inputs), known, passing=passed)
         graph = job.graph
         assert not isinstance(graph, GraphHash), "a hash is a name already"
         data = self._encoder.carrying(graph, job, inputs)
-        return Request(data, tuple(entries), graph.fingerprint if _is_kept(graph) else "")
+        carried = graph.fingerprint if _is_kept(graph) else ""
+        return Request(data, known, carried, passed)
 
     def arrived(self, request: Request) -> None:
         """Note that the service understood a request: the graph it carried is known there."""
         if request.carries:
             self._sent.note(request.carries, request.carries)
+        self._passing.arrived(request.passing)
 
     def forget(self, request: Request) -> bool:
         """Note that the service lacks something a request named; whether sending it can help."""
@@ -164,16 +200,18 @@ class Conversation:
     def call(
         self,
         method: str,
-        request: bytes | Upload,
+        request: bytes | Iterable[bytes],
         until_s: float | None,
         *,
         patient: bool = True,
         grace_s: float = 0.0,
-    ) -> Steps[bytes]:
+        reply: Callable[[], ReplyParts] | None = None,
+    ) -> Steps[Any]:
         """The reply's bytes; tried again as the retry policy says.
 
         Args:
             grace_s: time for the service to say by itself that the deadline has passed.
+            reply: makes what takes a reply of several messages, and is returned then.
 
         Raises:
             PullbackError: the call failed, for good or for too long.
@@ -184,8 +222,7 @@ class Conversation:
             remaining_s = self._remaining_s(until_s)
             try:
                 timeout_s = None if remaining_s is None else remaining_s + grace_s
-                reply: bytes = yield Call(method, request, timeout_s)
-                return reply
+                return (yield Call(method, request, timeout_s, reply() if reply else None))
             except ServiceError as error:
                 remaining_s = None if until_s is None else until_s - self.clock()
                 wait_s = self.retry.wait_s(error, attempt, remaining_s, self.draw())
@@ -200,21 +237,50 @@ class Conversation:
     # --- inside -----------------------------------------------------------------------------------
 
     def _answered(
-        self, method: str, job: Job, until_s: float | None, grace_s: float = 0.0
-    ) -> Steps[bytes]:
-        """The reply to a job; what the service has dropped is sent again, once."""
+        self,
+        job: Job,
+        until_s: float | None,
+        ask: Callable[[Job, Request, float | None], Steps[Answer]],
+        *,
+        passing: bool = False,
+    ) -> Steps[Answer]:
+        """The answer to a job; what the service has dropped is sent again, once."""
         again = False
         while True:
-            request = yield from self.request(job, until_s, named=again)
+            request = yield from self.request(job, until_s, named=again, passing=passing)
             try:
-                reply = yield from self.call(method, request.data, until_s, grace_s=grace_s)
+                answer = yield from ask(job, request, until_s)
             except NotFoundError:
                 if again or not self.forget(request):
                     raise
                 again = True
             else:
                 self.arrived(request)
-                return reply
+                return answer
+
+    def _evaluated(self, job: Job, request: Request, until_s: float | None) -> Steps[Result]:
+        """The result of a job, in parts where its arrays are, or those of one like it were, large.
+
+        Raises:
+            _PartsRefused: the service does not take it in parts.
+        """
+        apart = request.passing.apart
+        if not apart and not (self._passing.takes_parts and job in self._large):
+            data = yield from self.call("Evaluate", request.data, until_s, grace_s=GRACE_S)
+            self._large.note(job, len(data))
+            return parse_result(data, job.id, self.address)
+        parts = JobParts(request.data, apart)
+        try:
+            reply: ReplyParts = yield from self.call(
+                "EvaluateInParts",
+                parts,
+                until_s,
+                grace_s=GRACE_S,
+                reply=lambda: ReplyParts(self.address),
+            )
+        except UnsupportedError:
+            raise _PartsRefused from None
+        return reply.result(job.id)
 
     def _prepared(
         self,
@@ -225,9 +291,9 @@ class Conversation:
         patient: bool,
         *,
         of_output: bool = False,
-    ) -> Steps[dict[str, Prepared]]:
+    ) -> Steps[dict[str, NDArray | TensorHash]]:
         """The tensors as they travel; the large ones are sent first, and added to `entries`."""
-        prepared: dict[str, Prepared] = {}
+        prepared: dict[str, NDArray | TensorHash] = {}
         for name, value in tensors.items():
             tensor = as_tensor(name, value, graph, of_output=of_output)
             if isinstance(tensor, RemoteTensor):

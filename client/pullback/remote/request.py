@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from pullback.remote.passing import NOTHING, Passed
 from pullback.remote.remote_tensor import RemoteTensor
 from pullback.remote.sent import Entry
 from pullback_graph.codec import encode_job
-from pullback_graph.codec.tensors import encode_named
+from pullback_graph.codec.tensors import encode_named, write_type
 from pullback_graph.errors import InputError, PullbackError
 from pullback_graph.fingerprint import little_endian
 from pullback_graph.graph import Graph
@@ -24,8 +25,15 @@ from pullback_graph.tape import Tape
 from pullback_graph.types import DType
 from pullback_proto.v1 import job_pb2
 
-Prepared: TypeAlias = "NDArray | TensorHash"
-"""An input as it travels: whole, or by name."""
+
+class Apart(NamedTuple):
+    """An input whose elements travel beside the job."""
+
+    array: NDArray
+
+
+Prepared: TypeAlias = "NDArray | TensorHash | Apart"
+"""An input as it travels: whole, by name, or its type alone."""
 
 _KEPT = 4096
 """Heads and array prefixes kept; all are dropped when there are more."""
@@ -37,11 +45,19 @@ class Request(NamedTuple):
     Attributes:
         entries: what it names rather than carries.
         carries: fingerprint of the graph it carries, or empty.
+        passing: inputs that travel with it and are not stored.
     """
 
     data: bytes
     entries: tuple[Entry, ...] = ()
     carries: str = ""
+    passing: Passed = NOTHING
+
+
+def as_passed(passed: Passed) -> dict[str, Prepared]:
+    """Inputs as they travel with a job."""
+    beside = bool(passed.apart)
+    return {key: Apart(array) if beside else array for key, array in passed.arrays.items()}
 
 
 class JobEncoder:
@@ -58,9 +74,7 @@ class JobEncoder:
             RequestError: something does not fit the wire.
         """
         if job.seeds:
-            return encode_job(
-                Job(GraphHash(name), inputs, job.want, job.seeds, job.options, job.id)
-            )
+            return self._whole(GraphHash(name), job, inputs)
         parts = [self._head(name, job)]
         parts += [self._array(key, value) for key, value in inputs.items()]
         if job.id:
@@ -73,7 +87,15 @@ class JobEncoder:
         Raises:
             RequestError: something does not fit the wire.
         """
-        return encode_job(Job(graph, inputs, job.want, job.seeds, job.options, job.id))
+        return self._whole(graph, job, inputs)
+
+    def _whole(
+        self, graph: Graph | Tape | GraphHash, job: Job, inputs: Mapping[str, Prepared]
+    ) -> bytes:
+        inside = {key: value for key, value in inputs.items() if not isinstance(value, Apart)}
+        data = encode_job(Job(graph, inside, job.want, job.seeds, job.options, job.id))
+        apart = [(key, value) for key, value in inputs.items() if isinstance(value, Apart)]
+        return data + b"".join([_named_tensor(key, value) for key, value in apart])
 
     def _head(self, name: str, job: Job) -> bytes:
         key = (name, job.want, job.options)
@@ -84,7 +106,7 @@ class JobEncoder:
         return head
 
     def _array(self, name: str, value: Prepared) -> bytes:
-        if type(value) is TensorHash:
+        if isinstance(value, TensorHash | Apart):
             return _named_tensor(name, value)
         array = little_endian(value)
         key = (name, array.dtype, array.shape)
@@ -162,7 +184,12 @@ def as_array(name: str, value: Any, dtype: DType | None = None) -> NDArray:
 def _named_tensor(name: str, value: Prepared) -> bytes:
     message = job_pb2.Job()
     try:
-        encode_named(message.inputs.add(), name, value)
+        item = message.inputs.add()
+        if isinstance(value, Apart):
+            item.name = name
+            write_type(item.tensor, little_endian(value.array))
+        else:
+            encode_named(item, name, value)
     except ValueError as error:
         raise InputError(f"the input name {name!r} does not fit the wire: {error}") from None
     return message.SerializeToString()

@@ -50,7 +50,7 @@ class Service(Transforms[Result]):
         Args:
             graph: what to compute; it travels once, and is named by its fingerprint from then on.
             inputs: an array, number, list or handle (see `put`) by input name; arrays from 256 KiB
-                on travel once as well.
+                on travel once as well, but for parameters that are new with every call.
             gradient: inputs to differentiate the only output by: `want=Gradient(...)`, in short.
             want: what is wanted; without it and `gradient`, the value.
             seeds: the arrays of a vjp, jvp or hvp, by name, for each seed that the want names.

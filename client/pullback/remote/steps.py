@@ -6,23 +6,25 @@ outcome back in, or throws the error in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from pullback.remote.remote_tensor import Upload
+from pullback.remote.in_parts import ReplyParts
 
 
 class Call(NamedTuple):
-    """Call a method of the service; the outcome is the reply's bytes, or a PullbackError raised.
+    """Call a method of the service; the outcome is the reply, or a PullbackError raised.
 
     Attributes:
         request: one message, or a stream of them.
         timeout_s: seconds until the call is given up; None waits for ever.
+        reply: takes the reply's messages where it is a stream, and is the outcome then.
     """
 
     method: str
-    request: bytes | Upload
+    request: bytes | Iterable[bytes]
     timeout_s: float | None
+    reply: ReplyParts | None = None
 
 
 class Pause(NamedTuple):

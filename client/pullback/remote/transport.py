@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import grpc
 
 from pullback.remote.batch_stream import BatchStream
-from pullback.remote.channel import SERVICE, STREAM, UNARY, UPLOAD, Connection
+from pullback.remote.channel import IN_PARTS, SERVICE, STREAM, UNARY, UPLOAD, Connection
 from pullback.remote.failure import failure
 from pullback.remote.steps import Call, Compute, Effect, Pause, Steps
 from pullback_graph.errors import PullbackError, ServiceError
@@ -37,6 +37,7 @@ class Transport:
             name: self._channel.unary_unary(SERVICE + name) for name in UNARY
         }
         self._methods[UPLOAD] = self._channel.stream_unary(SERVICE + UPLOAD)
+        self._methods[IN_PARTS] = self._channel.stream_stream(SERVICE + IN_PARTS)
         self._stream: Any = self._channel.stream_stream(SERVICE + STREAM)
 
     def run(self, steps: Steps[T]) -> T:
@@ -61,13 +62,8 @@ class Transport:
             PullbackError: a call failed.
         """
         match effect:
-            case Call(method, request, timeout_s):
-                self._check_usable()
-                message = request if isinstance(request, bytes) else iter(request)
-                try:
-                    return self._methods[method](message, timeout_s, self._metadata)
-                except grpc.RpcError as error:
-                    raise self._failure(error) from None
+            case Call():
+                return self._call(effect)
             case Pause(seconds):
                 return time.sleep(seconds)
             case Compute(function):
@@ -82,6 +78,22 @@ class Transport:
         """End the connection; calls under way fail."""
         self._is_closed = True
         self._channel.close()
+
+    def _call(self, call: Call) -> Any:
+        self._check_usable()
+        message = call.request if isinstance(call.request, bytes) else iter(call.request)
+        try:
+            reply = self._methods[call.method](message, call.timeout_s, self._metadata)
+            if call.reply is None:
+                return reply
+            try:
+                for part in reply:
+                    call.reply.take(part)
+            finally:
+                reply.cancel()  # nothing is left of a call that has ended
+            return call.reply
+        except grpc.RpcError as error:
+            raise self._failure(error) from None
 
     def _failure(self, error: Any) -> PullbackError:
         """A gRPC error as one of the tree."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from pullback_graph.codec.graphs import decode_graph, encode_graph
 from pullback_graph.codec.jobs import decode_job, decode_like, encode_job, job_head
+from pullback_graph.codec.parts import PartsReader, parts
 from pullback_graph.codec.results import (
     decode_result,
     encode_metrics,
     encode_reply,
     encode_result,
+    encode_result_apart,
     encode_standing,
 )
 from pullback_graph.codec.statuses import error_to_status, status_code_number, status_to_error
@@ -21,6 +23,7 @@ from pullback_graph.codec.tensors import decode_tensor, encode_tensor
 from pullback_graph.fingerprint import tensor_hash
 
 __all__ = [
+    "PartsReader",
     "decode_graph",
     "decode_job",
     "decode_like",
@@ -32,11 +35,13 @@ __all__ = [
     "encode_metrics",
     "encode_reply",
     "encode_result",
+    "encode_result_apart",
     "encode_standing",
     "encode_tape",
     "encode_tensor",
     "error_to_status",
     "job_head",
+    "parts",
     "status_code_number",
     "status_to_error",
     "tensor_hash",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from math import isfinite
 from typing import Any
 
 from pullback_graph.codec.graphs import decode_graph, write_graph
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.tapes import decode_tape, write_tape
-from pullback_graph.codec.tensors import decode_hex, decode_named, encode_hex, encode_named
+from pullback_graph.codec.tensors import (
+    check_all_read,
+    decode_hex,
+    decode_named,
+    encode_hex,
+    encode_named,
+)
 from pullback_graph.codec.wants import decode_want, encode_want
 from pullback_graph.errors import InputError, RequestError, UnsupportedError
 from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Job, Options, Split
+from pullback_graph.job import GraphHash, Job, NDArray, Options, Split
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
 from pullback_graph.tape import Tape
 from pullback_graph.want import SPARSE
@@ -58,8 +64,13 @@ def encode_job(job: Job) -> bytes:
     return message.SerializeToString()
 
 
-def decode_job(data: bytes | job_pb2.Job, limits: Limits | None = None) -> Job:
+def decode_job(
+    data: bytes | job_pb2.Job, limits: Limits | None = None, apart: Sequence[NDArray] = ()
+) -> Job:
     """The job of a message or its bytes.
+
+    Args:
+        apart: arrays that came beside the message: of inputs without data, in their order.
 
     Raises:
         WireError: the bytes are no Job, or a tensor's do not decode.
@@ -73,9 +84,12 @@ def decode_job(data: bytes | job_pb2.Job, limits: Limits | None = None) -> Job:
         _check_features(message.required_features)
     limits.check("max_inputs", len(message.inputs), "inputs", "inputs")
     want, seeds = decode_want(message, limits)
+    coming = iter(apart)
+    inputs = decode_named(message.inputs, limits, "inputs", coming)
+    check_all_read(coming)
     return Job(
         graph=_decode_computation(message, limits),
-        inputs=decode_named(message.inputs, limits, "inputs"),
+        inputs=inputs,
         want=want,
         seeds=seeds,
         options=_decode_options(message.options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -12,13 +12,15 @@ from pullback_graph.codec.large_arrays import LEAST_BYTES, Piece, length_key, pi
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.patterns import decode_pattern, encode_pattern
 from pullback_graph.codec.tensors import (
+    check_all_read,
     decode_arrays,
     decode_tensor,
     encode_arrays,
     write_tensor,
+    write_type,
 )
 from pullback_graph.errors import WireError
-from pullback_graph.job import Metrics, Result
+from pullback_graph.job import Metrics, NDArray, Result
 from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.pattern import SparseArray
 from pullback_graph.timeline import TaskSpan
@@ -74,6 +76,33 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
     _write_metrics_beside(message.metrics, result.metrics, standing)
     data = standing + message.SerializeToString()
     return b"".join([data, *_array_pieces(result)]) if large else data
+
+
+def encode_result_apart(result: Result, standing: bytes = b"") -> tuple[bytes, list[NDArray]]:
+    """The bytes of a JobResult without the elements of its large arrays, and those arrays.
+
+    Args:
+        standing: as `encode_result` says.
+    """
+    message, apart = job_pb2.JobResult(), []
+    for name, array in result.outputs.items():
+        named = message.outputs.add(name=name)
+        apart += _written(named.tensor, array)
+    for key, array in result.derivatives.items():
+        item = message.derivatives.add()
+        _write_derivative(item, key, array)
+        apart += _written(item.value, _values(array))
+    _write_metrics_beside(message.metrics, result.metrics, standing)
+    return standing + message.SerializeToString(), apart
+
+
+def _written(target: Any, array: Any) -> list[NDArray]:
+    """Fill a Tensor; the array, where it is large and its elements are not in there."""
+    if array.nbytes < LEAST_BYTES:
+        write_tensor(target, array)
+        return []
+    write_type(target, array)
+    return [array]
 
 
 def _write_metrics_beside(
@@ -139,24 +168,32 @@ def encode_reply(id: str, position: int, result: bytes) -> bytes:
     return b"".join((head, _RESULT_KEY, varint(len(result)), result))
 
 
-def decode_result(data: bytes | job_pb2.JobResult, id: str = "") -> Result:
+def decode_result(
+    data: bytes | job_pb2.JobResult, id: str = "", apart: Sequence[NDArray] = ()
+) -> Result:
     """The result of a message or its bytes; the id is the reply's.
+
+    Args:
+        apart: arrays that came beside the message: of those without data, in their order.
 
     Raises:
         WireError: the bytes are no JobResult, or an array's do not decode.
     """
-    message = parsed(job_pb2.JobResult, data, "result", DEFAULT_LIMITS)
+    message, coming = parsed(job_pb2.JobResult, data, "result", DEFAULT_LIMITS), iter(apart)
+    outputs = decode_arrays(message.outputs, "outputs", coming)
     derivatives = {
-        DerivativeKey(item.output, item.input, item.second_input, item.seed): _derivative(item)
+        DerivativeKey(item.output, item.input, item.second_input, item.seed): _derivative(
+            item, coming
+        )
         for item in message.derivatives
     }
-    outputs = decode_arrays(message.outputs, "outputs")
+    check_all_read(coming)
     return Result(outputs, derivatives, read_metrics(message.metrics), id)
 
 
-def _derivative(item: job_pb2.Derivative) -> Any:
+def _derivative(item: job_pb2.Derivative, apart: Iterator[NDArray]) -> Any:
     """The array of a derivative, or its sparse matrix."""
-    value = decode_tensor(item.value, None, "derivatives")
+    value = decode_tensor(item.value, None, "derivatives", apart)
     if not item.HasField("pattern"):
         return value
     pattern = decode_pattern(item.pattern, "derivatives.pattern")

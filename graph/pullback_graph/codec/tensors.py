@@ -5,7 +5,7 @@ Decoding shares the message's bytes: the array is a read-only view of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,10 +46,22 @@ def write_tensor(message: Any, array: Any) -> None:
     message.data = array.tobytes()
 
 
+def write_type(message: Any, array: NDArray) -> None:
+    """Fill an empty Tensor but for its data, which travel by themselves."""
+    message.dtype = NUMBERS[array.dtype]
+    message.shape.extend(array.shape)
+
+
 def decode_tensor(
-    message: tensor_pb2.Tensor, limits: Limits | None = None, field: str = "tensor"
+    message: tensor_pb2.Tensor,
+    limits: Limits | None = None,
+    field: str = "tensor",
+    apart: Iterator[NDArray] | None = None,
 ) -> NDArray:
     """The array of a message: a read-only view of its bytes.
+
+    Args:
+        apart: arrays that came beside the message, of which one without data is the next.
 
     Raises:
         DTypeError: the dtype is not one of the language.
@@ -59,15 +71,51 @@ def decode_tensor(
     dtype = _DTYPES.get(message.dtype) or decode_dtype(message.dtype, field)
     shape = tuple(message.shape)
     data = message.data
+    if apart is not None and not data and _elements(shape):
+        return _next(apart, dtype, shape, field)
     if shape or len(data) != dtype.itemsize:
         _check_shape(shape, dtype, len(data), limits or DEFAULT_LIMITS, field)
     array = np.frombuffer(data, dtype)
-    if dtype is BOOL and array.size and array.view(np.uint8).max() > 1:
-        raise WireError("a bool element is neither 0 nor 1", field=f"{field}.data")
+    check_elements(array, field)
     if not array.flags.aligned:
         array = array.copy()
         array.flags.writeable = False
     return array if len(shape) == 1 else array.reshape(shape)
+
+
+def check_elements(array: NDArray, field: str) -> None:
+    """Refuse bytes that no element has.
+
+    Raises:
+        WireError: a bool is neither 0 nor 1.
+    """
+    if array.dtype == BOOL and array.size and array.view(np.uint8).max() > 1:
+        raise WireError("a bool element is neither 0 nor 1", field=f"{field}.data")
+
+
+def _next(apart: Iterator[NDArray], dtype: DType, shape: Shape, field: str) -> NDArray:
+    """The next array that came apart.
+
+    Raises:
+        WireError: there is none, or it is of another type than the message says.
+    """
+    array = next(apart, None)
+    if array is None or (array.dtype, array.shape) != (dtype, shape):
+        raise WireError(
+            "it has no data, and no array of its type came apart in its place",
+            field=f"{field}.data",
+        )
+    return array
+
+
+def check_all_read(apart: Iterator[NDArray]) -> None:
+    """Refuse arrays that came apart and that the message has no place for.
+
+    Raises:
+        WireError: there is one.
+    """
+    if next(apart, None) is not None:
+        raise WireError("more arrays came apart than the message has without data", field="part")
 
 
 def decode_dtype(number: int, field: str) -> DType:
@@ -94,8 +142,10 @@ def encode_named(message: Any, name: str, tensor: Tensor) -> None:
         write_tensor(message.tensor, tensor)
 
 
-def decode_named(items: Iterable[Any], limits: Limits, field: str) -> dict[str, Tensor]:
-    """The arrays and hashes of NamedTensors, by name.
+def decode_named(
+    items: Iterable[Any], limits: Limits, field: str, apart: Iterator[NDArray] | None = None
+) -> dict[str, Tensor]:
+    """The arrays and hashes of NamedTensors, by name; `apart` as for `decode_tensor`.
 
     Raises:
         InputError: a name is doubled, or comes without a tensor.
@@ -106,30 +156,34 @@ def decode_named(items: Iterable[Any], limits: Limits, field: str) -> dict[str, 
         name = item.name
         if name in found:
             raise InputError(f"{name[:80]!r} is given twice", field=f"{field}.{name[:80]}")
-        found[name] = _decode_source(item, name, limits, field)
+        found[name] = _decode_source(item, name, limits, field, apart)
     return found
 
 
-def decode_arrays(items: Iterable[Any], field: str) -> dict[str, NDArray]:
-    """The arrays of NamedTensors that are all inline, by name.
+def decode_arrays(
+    items: Iterable[Any], field: str, apart: Iterator[NDArray] | None = None
+) -> dict[str, NDArray]:
+    """The arrays of NamedTensors that are all inline or came apart, by name.
 
     Raises:
         WireError: one is not inline, or does not decode.
     """
     found: dict[str, NDArray] = {}
-    for name, tensor in decode_named(items, DEFAULT_LIMITS, field).items():
+    for name, tensor in decode_named(items, DEFAULT_LIMITS, field, apart).items():
         if isinstance(tensor, TensorHash):
             raise WireError("the array is not inline", field=f"{field}.{name}")
         found[name] = tensor
     return found
 
 
-def _decode_source(item: Any, name: str, limits: Limits, field: str) -> Tensor:
+def _decode_source(
+    item: Any, name: str, limits: Limits, field: str, apart: Iterator[NDArray] | None
+) -> Tensor:
     """The array or hash of a NamedTensor; the error, if any, names it."""
     source = item.WhichOneof("source")
     try:
         if source == "tensor":
-            return decode_tensor(item.tensor, limits)
+            return decode_tensor(item.tensor, limits, apart=apart)
         if source == "sha256":
             return TensorHash(encode_hex(item.sha256, "sha256"))
         raise InputError("it comes with neither a tensor nor a hash")

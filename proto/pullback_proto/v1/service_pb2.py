@@ -29,7 +29,7 @@ from pullback_proto.v1 import server_info_pb2 as pullback__proto_dot_v1_dot_serv
 from pullback_proto.v1 import tensor_pb2 as pullback__proto_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpullback_proto/v1/service.proto\x12\x0bpullback.v1\x1a\x1dpullback_proto/v1/graph.proto\x1a\x1bpullback_proto/v1/job.proto\x1a\x1cpullback_proto/v1/plan.proto\x1a#pullback_proto/v1/server_info.proto\x1a\x1epullback_proto/v1/tensor.proto\":\n\x0bGraphHandle\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\x0c\x12\x16\n\x0e\x61lready_stored\x18\x02 \x01(\x08\"R\n\x0bTensorChunk\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.pullback.v1.TensorHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"d\n\x0cTensorHeader\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.pullback.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\"J\n\x0cTensorHandle\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x16\n\x0e\x61lready_stored\x18\x03 \x01(\x08\x32\x8a\x03\n\x0fGradientService\x12\x34\n\x08\x45valuate\x12\x10.pullback.v1.Job\x1a\x16.pullback.v1.JobResult\x12\x44\n\x0e\x45valuateStream\x12\x15.pullback.v1.JobBatch\x1a\x17.pullback.v1.ReplyBatch(\x01\x30\x01\x12\x38\n\x08PutGraph\x12\x12.pullback.v1.Graph\x1a\x18.pullback.v1.GraphHandle\x12\x42\n\tPutTensor\x12\x18.pullback.v1.TensorChunk\x1a\x19.pullback.v1.TensorHandle(\x01\x12\x30\n\x04Plan\x12\x10.pullback.v1.Job\x1a\x16.pullback.v1.PlanReply\x12K\n\rGetServerInfo\x12!.pullback.v1.GetServerInfoRequest\x1a\x17.pullback.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpullback_proto/v1/service.proto\x12\x0bpullback.v1\x1a\x1dpullback_proto/v1/graph.proto\x1a\x1bpullback_proto/v1/job.proto\x1a\x1cpullback_proto/v1/plan.proto\x1a#pullback_proto/v1/server_info.proto\x1a\x1epullback_proto/v1/tensor.proto\":\n\x0bGraphHandle\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\x0c\x12\x16\n\x0e\x61lready_stored\x18\x02 \x01(\x08\"N\n\x04Part\x12\x0f\n\x07message\x18\x01 \x01(\x0c\x12\'\n\x06\x61rrays\x18\x02 \x03(\x0b\x32\x17.pullback.v1.TensorType\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"R\n\x0bTensorChunk\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.pullback.v1.TensorHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"d\n\x0cTensorHeader\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.pullback.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\"J\n\x0cTensorHandle\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x16\n\x0e\x61lready_stored\x18\x03 \x01(\x08\x32\xc7\x03\n\x0fGradientService\x12\x34\n\x08\x45valuate\x12\x10.pullback.v1.Job\x1a\x16.pullback.v1.JobResult\x12;\n\x0f\x45valuateInParts\x12\x11.pullback.v1.Part\x1a\x11.pullback.v1.Part(\x01\x30\x01\x12\x44\n\x0e\x45valuateStream\x12\x15.pullback.v1.JobBatch\x1a\x17.pullback.v1.ReplyBatch(\x01\x30\x01\x12\x38\n\x08PutGraph\x12\x12.pullback.v1.Graph\x1a\x18.pullback.v1.GraphHandle\x12\x42\n\tPutTensor\x12\x18.pullback.v1.TensorChunk\x1a\x19.pullback.v1.TensorHandle(\x01\x12\x30\n\x04Plan\x12\x10.pullback.v1.Job\x1a\x16.pullback.v1.PlanReply\x12K\n\rGetServerInfo\x12!.pullback.v1.GetServerInfoRequest\x1a\x17.pullback.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,12 +38,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GRAPHHANDLE']._serialized_start=207
   _globals['_GRAPHHANDLE']._serialized_end=265
-  _globals['_TENSORCHUNK']._serialized_start=267
-  _globals['_TENSORCHUNK']._serialized_end=349
-  _globals['_TENSORHEADER']._serialized_start=351
-  _globals['_TENSORHEADER']._serialized_end=451
-  _globals['_TENSORHANDLE']._serialized_start=453
-  _globals['_TENSORHANDLE']._serialized_end=527
-  _globals['_GRADIENTSERVICE']._serialized_start=530
-  _globals['_GRADIENTSERVICE']._serialized_end=924
+  _globals['_PART']._serialized_start=267
+  _globals['_PART']._serialized_end=345
+  _globals['_TENSORCHUNK']._serialized_start=347
+  _globals['_TENSORCHUNK']._serialized_end=429
+  _globals['_TENSORHEADER']._serialized_start=431
+  _globals['_TENSORHEADER']._serialized_end=531
+  _globals['_TENSORHANDLE']._serialized_start=533
+  _globals['_TENSORHANDLE']._serialized_end=607
+  _globals['_GRADIENTSERVICE']._serialized_start=610
+  _globals['_GRADIENTSERVICE']._serialized_end=1065
 # @@protoc_insertion_point(module_scope)

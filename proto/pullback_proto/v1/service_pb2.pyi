@@ -19,6 +19,16 @@ class GraphHandle(_message.Message):
     already_stored: bool
     def __init__(self, fingerprint: _Optional[bytes] = ..., already_stored: bool = ...) -> None: ...
 
+class Part(_message.Message):
+    __slots__ = ("message", "arrays", "data")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    message: bytes
+    arrays: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorType]
+    data: bytes
+    def __init__(self, message: _Optional[bytes] = ..., arrays: _Optional[_Iterable[_Union[_tensor_pb2.TensorType, _Mapping]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
 class TensorChunk(_message.Message):
     __slots__ = ("header", "data")
     HEADER_FIELD_NUMBER: _ClassVar[int]

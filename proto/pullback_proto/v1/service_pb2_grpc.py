@@ -44,6 +44,11 @@ class GradientServiceStub(object):
                 request_serializer=pullback__proto_dot_v1_dot_job__pb2.Job.SerializeToString,
                 response_deserializer=pullback__proto_dot_v1_dot_job__pb2.JobResult.FromString,
                 _registered_method=True)
+        self.EvaluateInParts = channel.stream_stream(
+                '/pullback.v1.GradientService/EvaluateInParts',
+                request_serializer=pullback__proto_dot_v1_dot_service__pb2.Part.SerializeToString,
+                response_deserializer=pullback__proto_dot_v1_dot_service__pb2.Part.FromString,
+                _registered_method=True)
         self.EvaluateStream = channel.stream_stream(
                 '/pullback.v1.GradientService/EvaluateStream',
                 request_serializer=pullback__proto_dot_v1_dot_job__pb2.JobBatch.SerializeToString,
@@ -77,6 +82,14 @@ class GradientServiceServicer(object):
 
     def Evaluate(self, request, context):
         """Runs one job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EvaluateInParts(self, request_iterator, context):
+        """Runs one job, as Evaluate does, whose large arrays or those of its result go beside the messages:
+        the first Part holds a serialised Job, or JobResult, and the others the elements of arrays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +140,11 @@ def add_GradientServiceServicer_to_server(servicer, server):
                     servicer.Evaluate,
                     request_deserializer=pullback__proto_dot_v1_dot_job__pb2.Job.FromString,
                     response_serializer=pullback__proto_dot_v1_dot_job__pb2.JobResult.SerializeToString,
+            ),
+            'EvaluateInParts': grpc.stream_stream_rpc_method_handler(
+                    servicer.EvaluateInParts,
+                    request_deserializer=pullback__proto_dot_v1_dot_service__pb2.Part.FromString,
+                    response_serializer=pullback__proto_dot_v1_dot_service__pb2.Part.SerializeToString,
             ),
             'EvaluateStream': grpc.stream_stream_rpc_method_handler(
                     servicer.EvaluateStream,
@@ -182,6 +200,33 @@ class GradientService(object):
             '/pullback.v1.GradientService/Evaluate',
             pullback__proto_dot_v1_dot_job__pb2.Job.SerializeToString,
             pullback__proto_dot_v1_dot_job__pb2.JobResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateInParts(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/pullback.v1.GradientService/EvaluateInParts',
+            pullback__proto_dot_v1_dot_service__pb2.Part.SerializeToString,
+            pullback__proto_dot_v1_dot_service__pb2.Part.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from pullback_graph.job import Job, Metrics
+from pullback_graph.job import Job, Metrics, NDArray
 from pullback_graph.want import want_name
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.job_flag import JobFlag, earlier
@@ -23,6 +24,8 @@ class Arrival:
         received_s: `perf_counter()` when its bytes arrived.
         want: the want's name once decoded, for counting; `unknown` before.
         client: whose it is: workers are shared evenly between clients.
+        apart: arrays that came beside the job.
+        in_parts: whether large arrays of its result may leave beside the result.
         state: `queued`, `planning` or `running`, for counting.
     """
 
@@ -36,10 +39,17 @@ class Arrival:
     state: str = "queued"
     client: str = ""
     priority: int = 0
+    apart: Sequence[NDArray] = ()
+    in_parts: bool = False
     flag: JobFlag = field(init=False)
 
     def __post_init__(self) -> None:
         self.flag = JobFlag(self.deadline_s, self.caller)
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to hold the request."""
+        return len(self.data) + sum([array.nbytes for array in self.apart])
 
     def is_of(self, job: Job) -> None:
         """Note what the decoded job says of itself."""
@@ -53,11 +63,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished job: its metrics, its serialised JobResult, and its graph's fingerprint."""
+    """A finished job: its metrics, its serialised JobResult, and its graph's fingerprint.
+
+    Attributes:
+        apart: arrays whose elements are not in the JobResult.
+    """
 
     metrics: Metrics
     data: bytes
     fingerprint: str = ""
+    apart: Sequence[NDArray] = ()
 
 
 def brings_graph(data: bytes) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -62,8 +62,13 @@ class Evaluation:
 
     # --- one job ----------------------------------------------------------------------------------
 
-    async def evaluate(self, arrival: Arrival) -> bytes:
-        """The serialised JobResult of a job.
+    async def evaluate(
+        self, arrival: Arrival, rest: Callable[[], Awaitable[None]] | None = None
+    ) -> Answer:
+        """The answer of a job.
+
+        Args:
+            rest: waits for what is still to come of the job, once it is clear that it may be held.
 
         Raises:
             PullbackError: what is wrong with the job, or went wrong; it has been counted.
@@ -78,9 +83,11 @@ class Evaluation:
         held = [arrival]
         self._take_in(held)
         try:
+            if rest is not None:
+                await _within(arrival.flag, rest())
             answer = await self._answer(arrival)
             self.accounting.answered(arrival, answer.metrics)
-            return answer.data
+            return answer
         except asyncio.CancelledError as error:
             self.accounting.failed(arrival, error)
             raise
@@ -93,7 +100,7 @@ class Evaluation:
 
     async def _answer(self, arrival: Arrival) -> Answer:
         """The answer of a job, from wherever it runs."""
-        if len(arrival.data) <= INLINE_BYTES:
+        if arrival.size_bytes <= INLINE_BYTES:
             answer = self.runner.answer_at_once(arrival)
             if answer is not None:
                 return answer

@@ -68,4 +68,4 @@ class HeldJobs:
 
 
 def _size_bytes(arrivals: Sequence[Arrival]) -> int:
-    return sum([len(arrival.data) for arrival in arrivals])
+    return sum([arrival.size_bytes for arrival in arrivals])

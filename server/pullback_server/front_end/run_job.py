@@ -18,6 +18,7 @@ from pullback_graph.codec import (
     decode_job,
     decode_like,
     encode_result,
+    encode_result_apart,
     encode_standing,
     job_head,
 )
@@ -125,7 +126,7 @@ class JobRunner:
         """
         arrival.flag.check()
         arrival.state = "planning"
-        job = decode_job(arrival.data, self.limits)
+        job = decode_job(arrival.data, self.limits, arrival.apart)
         arrival.is_of(job)
         tape = self.tapes.tape(job)
         swept = self.swept(job, tape)
@@ -321,8 +322,11 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
         metrics=metrics,
         id=bound.job.id,
     )
-    data = encode_result(result, _standing(bound))
-    return Answer(metrics, data, bound.prepared.graph.fingerprint)
+    fingerprint = bound.prepared.graph.fingerprint
+    if bound.arrival.in_parts:
+        data, apart = encode_result_apart(result, _standing(bound))
+        return Answer(metrics, data, fingerprint, apart)
+    return Answer(metrics, encode_result(result, _standing(bound)), fingerprint)
 
 
 def _standing(bound: BoundJob) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from pullback_graph.codec import decode_graph, decode_job, error_to_status
+from pullback_graph.codec import decode_graph, decode_job, error_to_status, parts
 from pullback_graph.errors import PullbackError, RequestError
 from pullback_graph.graph import Graph
 from pullback_proto.v1 import service_pb2
@@ -17,6 +17,7 @@ from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.describe import describe_plan, describe_server, known_of
 from pullback_server.front_end.describe_tape import describe_tape
+from pullback_server.front_end.job_in_parts import JobInParts
 from pullback_server.front_end.streams import JobStream
 from pullback_server.front_end.tensor_upload import TensorUpload
 
@@ -45,6 +46,7 @@ class GradientService:
             SERVICE,
             {
                 "Evaluate": unary(self.evaluate),
+                "EvaluateInParts": grpc.stream_stream_rpc_method_handler(self.evaluate_in_parts),
                 "EvaluateStream": grpc.stream_stream_rpc_method_handler(self.evaluate_stream),
                 "PutGraph": unary(self._guarded(self._put_graph)),
                 "PutTensor": stream_in(self._guarded(self._put_tensor)),
@@ -58,12 +60,32 @@ class GradientService:
         self._accounting.received(len(data))
         try:
             arrival = Arrival(data, _remaining_s(context), client=client_of(context))
-            reply = await self._evaluation.evaluate(arrival)
+            answer = await self._evaluation.evaluate(arrival)
         except PullbackError as error:
             await abort(context, error)
             raise
-        self._accounting.sent(len(reply))
-        return reply
+        self._accounting.sent(len(answer.data))
+        return answer.data
+
+    async def evaluate_in_parts(
+        self, requests: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[bytes]:
+        """Run one job; large arrays come and go beside it."""
+        job = JobInParts(self._counted(requests), self._runner)
+        try:
+            arrival = await job.opened(_remaining_s(context), client_of(context))
+        except PullbackError as error:
+            self._accounting.rejected(type(error).status.lower())
+            await abort(context, error)
+            raise
+        try:
+            answer = await self._evaluation.evaluate(arrival, job.rest)
+        except PullbackError as error:
+            await abort(context, error)
+            raise
+        for part in parts(answer.data, answer.apart):
+            self._accounting.sent(len(part))
+            yield part
 
     async def evaluate_stream(
         self, requests: AsyncIterator[bytes], context: Context
