@@ -50,6 +50,30 @@ def test_each_host_is_sent_its_rows_and_what_stays_is_sent_once(cluster: HostClu
     assert second.metrics.network_bytes <= 0.3 * data_bytes  # a shard taken over, at most two
 
 
+def deep_loss(w, x, y):
+    """A mean over rows, of as many tanh layers as there are matrices."""
+    for layer in range(w.shape[0]):
+        x = pnp.tanh(x @ w[layer])
+    return pnp.mean((x - y) ** 2)
+
+
+def test_new_parameters_cross_once_for_each_worker_in_every_call(cluster: HostCluster):
+    """Large ones there, and a sum of gradients back; no shard's gradient goes anywhere alone."""
+    generator = np.random.default_rng(2)
+    x, y = generator.normal(size=(2, 512, 500))
+    layers = generator.normal(0.0, 500**-0.5, (6, 500, 500))
+    with pb.connect(cluster.address) as service:
+        graph = pb.trace(deep_loss, layers, x, y)
+        held = {"x": service.put(x), "y": service.put(y)}
+        calls = []
+        for number in range(4):
+            inputs = {"w": service.put(layers + number / 1000), **held}
+            calls.append(service.gradient(graph, inputs, "w", split="shard(8)").metrics)
+    for call in calls:
+        least_bytes = 2 * call.workers * layers.nbytes
+        assert call.network_bytes <= 1.1 * least_bytes + x.nbytes + y.nbytes
+
+
 def test_a_job_crosses_hosts_and_survives_the_loss_of_each_in_turn(cluster: HostCluster):
     """The bits are those of a cluster that is whole; megabytes of inputs cross the links."""
     generator = np.random.default_rng(0)
