@@ -11,6 +11,7 @@ from tests.server.cluster import Cluster, runs
 from tests.server.plans import make_plan, make_task, reduce_plan
 
 TINY_S = 1e-4
+BRIEF_S = 0.015
 LONG_S = 0.02
 
 
@@ -63,6 +64,18 @@ def batches_of(cluster: Cluster, commands: list[Command]) -> list[Run]:
     return found
 
 
+def workers_of(cluster: Cluster, commands: list[Command], batch_s: float) -> dict[int, set[int]]:
+    """The workers that each job ran on, where all workers take so long for a batch."""
+    found: dict[int, set[int]] = {}
+    pool = cluster.pool
+    while busy := [worker for worker, own in pool.workers.items() if own.queue]:
+        for run in [command for command in commands if isinstance(command, Run)]:
+            found.setdefault(run.job, set()).add(run.worker)
+        commands = cluster.tick(batch_s)
+        commands += cluster.tell(*[event for worker in busy for event in pool.finish(worker)])
+    return found
+
+
 def test_a_job_of_many_batches_that_is_not_spread_is_not_scattered():
     """All of its batches go to the worker of the first, whoever is idle; no value travels."""
     cluster = Cluster()
@@ -81,6 +94,34 @@ def test_a_job_that_is_not_spread_is_kept_together_on_the_next_worker_too():
     given = batches_of(cluster, cluster.tell(cluster.pool.lose(1)))
     assert len({run.worker for run in given}) == 1
     assert cluster.pool.replies[1]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_short_job_is_spread_while_fewer_jobs_than_workers_are_under_way(workers: int):
+    """Each of more is one batch on one worker; one that is alone again is spread again."""
+    cluster, plan = Cluster(workers=workers), reduce_plan(2, seconds=BRIEF_S)
+    commands = [c for job in range(1, 9) for c in cluster.submit(plan, job)]
+    found = workers_of(cluster, commands, 2 * BRIEF_S)
+    assert [job for job, own in found.items() if len(own) > 1] == [*range(1, workers)]
+    assert len(runs(cluster.submit(plan, 9))) == 2
+
+
+def test_a_job_of_several_batches_is_spread_whoever_waits():
+    """The way to another worker is little beside such shards."""
+    cluster, plan = Cluster(), reduce_plan(2, seconds=1.0)
+    commands = [c for job in range(1, 6) for c in cluster.submit(plan, job)]
+    found = workers_of(cluster, commands, 1.0)
+    assert [len(found[job]) for job in range(1, 5)] == [2, 2, 2, 2]  # for the last, none waits
+
+
+@pytest.mark.parametrize(("workers", "spread"), [(4, True), (2, False)])
+def test_a_short_job_is_due_its_client_s_share_of_the_workers(workers: int, spread: bool):
+    """Beside another client's queue it is due half of them, however long that is."""
+    cluster, plan = Cluster(workers=workers), reduce_plan(2, seconds=BRIEF_S)
+    commands = [c for job in range(2, 40) for c in cluster.submit(plan, job, client="many")]
+    commands += cluster.submit(plan, 1, client="one")
+    found = workers_of(cluster, commands, 2 * BRIEF_S)
+    assert (len(found[1]) > 1) is spread
 
 
 @pytest.mark.parametrize("shards", [1, 3])

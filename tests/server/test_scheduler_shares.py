@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,21 @@ def test_backlogged_clients_get_equal_time(costs: list[tuple[int, float]]):
         shares.discard(job)
         shares.add(job, job, leaves[job])
     assert max(had) - min(had) <= 2 * 2.0
+
+
+@given(kinds=st.lists(st.tuples(st.integers(-9, 9), st.sampled_from("abc"), st.floats(0.0, 9.0))))
+def test_jobs_under_way_are_due_all_workers_together(
+    kinds: list[tuple[int, str, float]],
+):
+    """Their parts add up to one, jobs of a kind have equal ones, and nothing is left behind."""
+    shares = Shares()
+    leaves = [shares.leaf(*kind) for kind in kinds]
+    for k, leaf in enumerate(leaves, 1):
+        Shares.enter(leaf)
+        assert sum(map(Shares.due, leaves[:k])) == pytest.approx(1.0)
+    for leaf in leaves:
+        Shares.leave(leaf)
+    assert not shares._root.rivals
 
 
 def test_a_client_that_was_away_has_saved_nothing_up():

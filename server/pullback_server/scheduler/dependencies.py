@@ -7,12 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from pullback_graph.op import Cost
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import JobInput, Phase, Placement, Plan, Task, TaskOutput
 from pullback_server.planner.rates import Price, priced
 from pullback_worker.numpy_work import Work, work_of
+
+
+class Layout(NamedTuple):
+    """Where the shards of a plan belong.
+
+    Attributes:
+        found_for: the generation of workers, and whether the plan's first program was measured.
+        homes: a worker per task; None where spreading it never pays.
+        brief: whether one batch holds all of it: it is not spread where others want workers too.
+    """
+
+    found_for: tuple[int, bool]
+    homes: Sequence[int] | None = None
+    brief: bool = False
 
 
 class Dependencies:
@@ -32,7 +47,7 @@ class Dependencies:
         fingerprints: per task, that of its graph.
         estimates_s: per task, run time by the cost table.
         works: per task, what it asks of a machine.
-        layout: a worker per task, and what it was found for.
+        layout: where its shards belong, if that was found.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -47,7 +62,7 @@ class Dependencies:
         self.results = frozenset(r for r in plan.results if isinstance(r, TaskOutput))
         self.consumers: list[list[int]] = [[] for _ in plan.tasks]
         self.reading: dict[TaskOutput, list[int]] = {}
-        self.layout: tuple[tuple[int, bool], list[int] | None] | None = None
+        self.layout: Layout | None = None
         self.size_bytes: Callable[[TaskOutput], int] = _SizesBytes(plan).__getitem__
         self._prices: tuple[int, Sequence[Price]] | None = None
         for position, values in enumerate(self.operands):

@@ -14,7 +14,7 @@ from pullback_graph.errors import PullbackError
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import Run
-from pullback_server.scheduler.dependencies import Dependencies
+from pullback_server.scheduler.dependencies import Dependencies, Layout
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
 from pullback_server.scheduler.faults import too_large
 from pullback_server.scheduler.job import Job
@@ -25,6 +25,7 @@ from pullback_server.scheduler.placement import (
     fetches_of,
     lay_shards,
     stays_together,
+    work_s,
 )
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.room import Room
@@ -102,6 +103,8 @@ class Matching:
         if self._misfits and not self._board.fleet.batches:  # what it held is free
             for other in [*self._misfits]:
                 self.refresh(self._board.jobs[other])
+        for flow, _ in job.flows.values():
+            Shares.leave(flow)
         for placement in job.ready:
             if placement in self._shares:
                 self._shares[placement].discard(job.id)
@@ -140,7 +143,7 @@ class Matching:
         while idle and (number := shares.first()) is not None:
             job = self._board.jobs[number]
             ready = job.ready[placement]
-            self._lay(job)
+            self._lay(job, placement)
             worker = self._idle_worker(job, ready, kind)
             choice = self.placer.choose(job, ready, worker, now_s)
             if not choice.tasks and choice.misfit is not None:
@@ -248,7 +251,7 @@ class Matching:
             return False
         for job in self._candidates(worker, placement):
             ready = job.ready[placement]
-            self._lay(job)
+            self._lay(job, placement)
             if worker.id not in ready.counts and ANYWHERE not in ready.counts:
                 continue
             choice = self.placer.choose(job, ready, worker, now_s)
@@ -278,6 +281,7 @@ class Matching:
             kind = job.priority, job.client, job.plan.total_s
             flows = self._shares[placement].leaf(*kind), self._loose[placement].leaf(*kind)
             job.flows[placement] = flows
+            Shares.enter(flows[0])
         return flows
 
     def begin(self, worker: Worker, now_s: float) -> None:
@@ -300,28 +304,43 @@ class Matching:
     def homes(self, plan: Dependencies) -> Sequence[WorkerId] | None:
         """Which shard of a plan belongs to which of the workers there are.
 
-        None for a plan without shards, or too short to be spread. The answer is kept with the plan
-        until workers come or go, or its first task was measured.
+        None for a plan without shards, or too short to be spread, or so short that it depends on
+        who else wants workers when its turn comes.
         """
-        fleet, calibration = self._board.fleet, self._board.calibration
-        if not plan.sharded or not fleet.is_alive:
+        if not plan.sharded or not self._board.fleet.is_alive:
             return None
+        layout = self._layout(plan)
+        return None if layout.brief else layout.homes
+
+    def _layout(self, plan: Dependencies) -> Layout:
+        """The layout kept with a plan until workers come or go, or its first task was measured."""
+        fleet, calibration = self._board.fleet, self._board.calibration
         kind = self._serving.get(plan.tasks[0].placement, Placement.CPU)
         found_for = fleet.generation, calibration.knows(plan.fingerprints[0], kind)
-        if plan.layout is None or plan.layout[0] != found_for:
+        if plan.layout is None or plan.layout.found_for != found_for:
             kinds = fleet.kinds()
             workers = {p: kinds[k].ready for p, k in self._serving.items()}
-            together = stays_together(plan, calibration, kind)
-            plan.layout = found_for, None if together else lay_shards(plan, workers)
-        return plan.layout[1]
+            alone_s = work_s(plan, calibration, kind)
+            together = stays_together(plan, calibration, kind, alone_s)
+            homes = None if together else lay_shards(plan, workers)
+            plan.layout = Layout(found_for, homes, alone_s <= self._board.settings.batch_s)
+        return plan.layout
 
-    def _lay(self, job: Job) -> None:
-        """Give a job's shards their homes where it came before there were workers."""
+    def _lay(self, job: Job, placement: Placement) -> None:
+        """Give a job's shards their homes, where it came before there were workers or is brief."""
         if job.started or job.laid or not job.plan.sharded:
             return
-        homes = self.homes(job.plan)
-        if homes is not None:
-            job.lay(homes)
+        layout = self._layout(job.plan)
+        if layout.homes is None or (layout.brief and self._is_crowded(job, placement)):
+            return
+        job.lay(layout.homes)
+        for own, ready in job.ready.items():
+            self._refresh_loose(job, own, ready)
+
+    def _is_crowded(self, job: Job, placement: Placement) -> bool:
+        """Whether a job is due no more than one worker, so many others are under way."""
+        workers = len(self._board.fleet.kind(self._serving[placement]).ready)
+        return workers * Shares.due(self._flows(job, placement)[0]) <= 1.0
 
     def _keep_together(self, job: Job, worker: Worker) -> None:
         """Keep a job that is not to be spread on the worker that has its first batch.

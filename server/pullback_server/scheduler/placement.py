@@ -59,15 +59,24 @@ def lay_shards(
     return homes
 
 
-def stays_together(plan: Dependencies, calibration: Calibration, kind: Placement) -> bool:
+def work_s(plan: Dependencies, calibration: Calibration, kind: Placement) -> float:
+    """Predicted time of all tasks of a plan, on one worker."""
+    return sum([calibration.estimate_s(plan, task, kind) for task in range(len(plan.tasks))])
+
+
+def stays_together(
+    plan: Dependencies, calibration: Calibration, kind: Placement, alone_s: float
+) -> bool:
     """Whether a second worker would save a job hardly more time than the way to it takes.
 
     Such a job is one batch on any one worker; others do other jobs meanwhile.
+
+    Args:
+        alone_s: what it takes one worker.
     """
-    work_s = sum([calibration.estimate_s(plan, task, kind) for task in range(len(plan.tasks))])
     join_bytes = max([sum(map(plan.size_bytes, values)) for values in plan.operands])
     way_s = calibration.move_s(kind, join_bytes / 2)
-    return work_s / 2 <= CLEARLY_MORE * plan.rounds * way_s
+    return alone_s / 2 <= CLEARLY_MORE * plan.rounds * way_s
 
 
 def _middles(plan: Dependencies) -> tuple[dict[int, float], float]:

@@ -30,6 +30,7 @@ class Flow:
         tag: weighted seconds it has had, and those its siblings had while it had no work.
         virtual: the tag of the child served last.
         listed: whether its parent's heap has it.
+        rivals: weight of all its children with jobs under way; in a leaf, the number of jobs.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Flow:
         "listed",
         "number",
         "parent",
+        "rivals",
         "tag",
         "tie",
         "virtual",
@@ -52,6 +54,7 @@ class Flow:
         self.tag = 0.0
         self.virtual = 0.0
         self.listed = False
+        self.rivals = 0.0
         self.children: dict[Any, Flow] = {}
         self.heap: list[Any] = []
 
@@ -120,6 +123,37 @@ class Shares:
             flow.tag += seconds / flow.weight
             flow, parent = parent, parent.parent
 
+    @staticmethod
+    def enter(leaf: Flow) -> None:
+        """A job of that flow is under way."""
+        flow: Flow | None = leaf
+        weight = 1.0
+        while flow is not None:
+            flow.rivals += weight
+            if flow.rivals > weight:
+                return  # those above count it already
+            weight, flow = flow.weight, flow.parent
+
+    @staticmethod
+    def leave(leaf: Flow) -> None:
+        """A job of that flow is over."""
+        flow: Flow | None = leaf
+        weight = 1.0
+        while flow is not None:
+            flow.rivals -= weight
+            if flow.rivals:
+                return
+            weight, flow = flow.weight, flow.parent
+
+    @staticmethod
+    def due(leaf: Flow) -> float:
+        """The part of all workers that one job of that flow, under way itself, is due."""
+        part, flow, parent = 1.0 / leaf.rivals, leaf, leaf.parent
+        while parent is not None:
+            part *= flow.weight / parent.rivals
+            flow, parent = parent, parent.parent
+        return part
+
     def leaf(self, priority: int, client: str, total_s: float) -> Flow:
         """Where jobs of that kind queue."""
         level = max(-MOST_LEVELS, min(MOST_LEVELS, priority))
@@ -171,5 +205,6 @@ class Shares:
 
 def _forget_idle(parent: Flow) -> None:
     """Drop children without work: should they come back, it is as new ones."""
-    for key in [key for key, child in parent.children.items() if not child.listed]:
+    children = parent.children.items()
+    for key in [key for key, child in children if not child.listed and not child.rivals]:
         del parent.children[key]
