@@ -22,6 +22,7 @@ import numpy as np
 from pullback.call import Call
 from pullback.direct_call import DirectCall, direct_call, signature_of
 from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job, make_options
+from pullback.job_future import JobFuture
 from pullback.local_inputs import Deadline, bound_arrays
 from pullback.local_tape import LocalTapes, run_tape
 from pullback.many_points import ManyPoints, run_many
@@ -155,6 +156,22 @@ class LocalService(Transforms[Result]):
         derivatives = {key: as_users_matrix(array) for key, array in named.items()}
         outputs = zip(prepared.names, results[:count], strict=False)
         return Result(dict(outputs), derivatives, metrics, job.id)
+
+    def submit(
+        self,
+        graph: AnyGraph,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> JobFuture:
+        """Run one job now, for code that submits jobs to a service: the future is done."""
+        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        future = JobFuture(lambda _: None)
+        future.end(self._outcome(lambda item: item, job))
+        return future
 
     def map(
         self,

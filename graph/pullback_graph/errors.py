@@ -22,11 +22,12 @@ PullbackError
     OutOfMemory           the computation did not fit
   ServiceError            try again               UNAVAILABLE
     DeadlineExceeded      the deadline passed     DEADLINE_EXCEEDED
-    Cancelled             the caller went away    CANCELLED
+    Cancelled             the caller went away    CANCELLED   (a CancelledError of futures too)
 """
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import ClassVar, NamedTuple
 
 
@@ -176,7 +177,7 @@ class DeadlineExceeded(ServiceError):
     retryable = False
 
 
-class Cancelled(ServiceError):
+class Cancelled(ServiceError, CancelledError):
     """The job was cancelled before its result was there."""
 
     status = "CANCELLED"

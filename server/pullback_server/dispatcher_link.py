@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from pullback_graph.codec import status_to_error
 from pullback_graph.errors import (
+    Cancelled,
     DeadlineExceeded,
     NotFoundError,
     PullbackError,
@@ -70,6 +72,7 @@ class _Job:
     order: JobOrder
     answer: asyncio.Future[Outcome]
     ends_s: float | None
+    called_off: asyncio.Future[None]
     submissions: int = 0
     waiters: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -121,6 +124,7 @@ class DispatcherLink:
         priority: int = 0,
         client: str = "",
         sent_ahead: Collection[int] = (),
+        called_off: asyncio.Future[None] | None = None,
     ) -> Outcome:
         """Run a plan on its inputs. Cancelling the caller stops it, down to the worker.
 
@@ -129,8 +133,10 @@ class DispatcherLink:
             deadline_s: from now.
             client: whose job it is; workers are shared evenly between clients.
             sent_ahead: positions of inputs that were sent before, for several jobs.
+            called_off: stops it as well, once done; the caller hears how that went.
 
         Raises:
+            Cancelled: it was called off.
             DeadlineExceeded: the deadline passed, waiting for a dispatcher included.
             ServiceError: too many jobs are held, or the link was stopped.
             PullbackError: what the job itself failed with.
@@ -143,8 +149,10 @@ class DispatcherLink:
             )
         number = next(self._numbers)
         ends_s = None if deadline_s is None else monotonic() + deadline_s
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        job = _Job(JobOrder(number, plan, inputs, priority, client, sent_ahead), answer, ends_s)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        order = JobOrder(number, plan, inputs, priority, client, sent_ahead)
+        job = _Job(order, answer, ends_s, called_off or loop.create_future())
         self._jobs[number] = job
         try:
             if self._stream is not None:
@@ -159,17 +167,22 @@ class DispatcherLink:
 
         Raises:
             DeadlineExceeded: the deadline passed.
+            Cancelled: the job was called off.
         """
-        try:
-            async with asyncio.timeout(deadline_s):
-                return await asyncio.shield(job.answer)
-        except TimeoutError:
-            pass
+        either: list[asyncio.Future[Any]] = [job.answer, job.called_off]
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait(either, timeout=deadline_s, return_when=first)
+        if job.answer.done():
+            return job.answer.result()
+        if job.called_off.done() and self._stream is not None:
+            self._stream.cancel(job.order.number)
         if self._stream is not None and job.submissions:
             await asyncio.wait([job.answer], timeout=telling_s(self._config.cancel_grace_s))
         late = job.answer.exception() if job.answer.done() else None
         if isinstance(late, PullbackError):
             raise late
+        if job.called_off.done():
+            raise Cancelled("the job was cancelled before the workers were done")
         raise DeadlineExceeded("the deadline passed before the workers were done; allow more time")
 
     def snapshot(self) -> PoolFigures:
@@ -320,7 +333,7 @@ class DispatcherLink:
         except Exception as error:
             LOG.exception("a job could not be sent to the dispatcher")
             _fail(job, ServiceError(f"the job could not be sent to the workers: {error}"))
-        if job.answer.done():
+        if job.answer.done() or job.called_off.done():
             stream.cancel(job.order.number)
 
     def _let_go(self, job: _Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pullback_graph.errors import Cancelled, DeadlineExceeded
-from pullback_server.front_end.job_flag import JobFlag, earlier
+from pullback_server.front_end.job_flag import JobFlag
 from pullback_worker.executor import CancelFlag
 
 
@@ -39,11 +39,22 @@ def test_cancelling_and_a_lost_caller_stop_the_job() -> None:
         child.check()
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "expected"), [(None, None, None), (1.0, None, 1.0), (2.0, 1.0, 1.0)]
-)
-def test_the_earlier_deadline_holds(
-    one: float | None, other: float | None, expected: float | None
-) -> None:
+@pytest.mark.parametrize(("call_s", "own_s"), [(None, 5.0), (5.0, 60.0), (60.0, 5.0)])
+def test_the_earlier_deadline_holds(call_s: float | None, own_s: float) -> None:
     """Of the call's and the job's deadline the earlier one counts."""
-    assert earlier(one, other) == expected
+    flag = JobFlag(call_s)
+    flag.end_within(own_s)
+    assert flag.remaining_s is not None
+    assert 4.0 < flag.remaining_s <= 5.0
+
+
+@pytest.mark.parametrize("set_first", [True, False])
+async def test_one_that_waits_hears_of_it(set_first: bool) -> None:
+    """Whether it is asked to stop before it waits or after; asking twice is harmless."""
+    flag = JobFlag()
+    if set_first:
+        flag.set()
+    waiter = flag.called_off()
+    flag.set()
+    flag.set()
+    assert waiter.done()

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRINTS = {
     "async_client": ("100 gradients",),
     "batch_many_graphs": ("'Result': 990", "'InputError': 10", "input 'x' is missing"),
+    "cancel_one_job": ("d√x/dx at 2: 0.353553", "of 2 were still running"),
     "convolutional_digits": ("test accuracy 9",),
     "errors": ("TraceError", "ShapeError", "InputError", "NonFiniteError"),
     "local_without_server": ("energy of four atoms -6.0000",),

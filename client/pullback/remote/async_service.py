@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -10,6 +11,7 @@ from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_j
 from pullback.many_points import ManyPoints, arun_many
 from pullback.map_items import map_job_maker
 from pullback.remote.async_map_jobs import async_map_jobs
+from pullback.remote.async_submissions import AsyncSubmissions
 from pullback.remote.async_transport import AsyncTransport
 from pullback.remote.channel import Connection
 from pullback.remote.conversation import Conversation
@@ -34,6 +36,7 @@ class AsyncService(AsyncTransforms):
         self._address = connection.address
         self._conversation = Conversation(connection.address, connection.retry)
         self._transport = AsyncTransport(connection)
+        self._submissions = AsyncSubmissions(self._transport, self._conversation)
 
     async def evaluate(
         self,
@@ -48,6 +51,24 @@ class AsyncService(AsyncTransforms):
         """Run one job; see `Service.evaluate`. Cancelling the call cancels the job."""
         job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
         return await self._transport.run(self._conversation.evaluate(job))
+
+    def submit(
+        self,
+        graph: AnyGraph,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> asyncio.Task[Result]:
+        """Send one job on its way, to be awaited; arguments as for `evaluate`.
+
+        Cancelling the task stops this job alone. It ends when the service says that the job has
+        stopped, with a `CancelledError` whose `__cause__` is the `Cancelled` that says how.
+        """
+        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        return self._submissions.submit(job)
 
     async def plan(
         self,
@@ -105,6 +126,7 @@ class AsyncService(AsyncTransforms):
 
     async def close(self) -> None:
         """End the connection; calls under way fail."""
+        await self._submissions.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

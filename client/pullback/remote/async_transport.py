@@ -61,7 +61,7 @@ class AsyncTransport:
 
     def open_stream(self) -> AsyncBatchStream:
         """Start an EvaluateStream call."""
-        self._check_usable()
+        self.check_usable()
         return AsyncBatchStream(self._methods[STREAM], self._metadata, self._failure)
 
     async def close(self) -> None:
@@ -71,7 +71,7 @@ class AsyncTransport:
             await self._channel.close()
 
     async def _call(self, call: Call) -> Any:
-        self._check_usable()
+        self.check_usable()
         try:
             reply = self._methods[call.method](
                 call.request, timeout=call.timeout_s, metadata=self._metadata
@@ -97,7 +97,12 @@ class AsyncTransport:
         metadata = error.trailing_metadata() or ()
         return failure(error.code().name, error.details() or "", metadata, self._address)
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Say so where it can't be used.
+
+        Raises:
+            ServiceError: it is closed, or belongs to another event loop.
+        """
         if self._is_closed:
             raise ServiceError(f"the service at {self._address} is closed; connect again")
         loop = asyncio.get_running_loop()

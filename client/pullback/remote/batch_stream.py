@@ -19,12 +19,23 @@ ENDED = "the service ended the stream of jobs"
 
 
 class BatchStream:
-    """An open stream. `close()` must be called, whether it broke or not."""
+    """An open stream. `close()` must be called, whether it broke or not.
 
-    def __init__(self, method: Any, metadata: Any, failure: Callable[[Any], PullbackError]) -> None:
+    Args:
+        notify: told of each event, on a thread of the stream's; without it they wait for `event`.
+    """
+
+    def __init__(
+        self,
+        method: Any,
+        metadata: Any,
+        failure: Callable[[Any], PullbackError],
+        notify: Callable[[Event], None] | None = None,
+    ) -> None:
         self._failure = failure
         self._batches: SimpleQueue[bytes | None] = SimpleQueue()
         self._events: SimpleQueue[Event] = SimpleQueue()
+        self._notify = notify or self._events.put
         self._call = method(iter(self._batches.get, None), None, metadata)
         self._reader = Thread(target=self._read, name="pullback-map", daemon=True)
         self._reader.start()
@@ -55,7 +66,7 @@ class BatchStream:
         error: PullbackError = ServiceError(ENDED)
         try:
             for data in self._call:
-                self._events.put(Replied(data))
+                self._notify(Replied(data))
         except grpc.RpcError as failed:
             error = self._failure(failed)
-        self._events.put(Broken(error))
+        self._notify(Broken(error))

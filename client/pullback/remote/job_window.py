@@ -5,7 +5,9 @@ Pure: time comes in as `now_s`, dice as `draw`; nothing here sends or waits. A j
     fresh -> ready -> flying -> settled -> delivered
                ^---- later <---'            (tried again, after a while)
 
-and settles exactly once, with a result or an error. Outcomes are delivered in the jobs' order.
+and settles exactly once, with a result or an error. Outcomes are delivered in the jobs' order, or
+as they come. A job that is called off settles at once, unless it is flying: then its reply says how
+it ended, and it is not tried again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TypeAlias
 
 from pullback.remote.request import Request
 from pullback.remote.retry import GRACE_S, RetryPolicy
-from pullback_graph.errors import DeadlineExceeded, PullbackError
+from pullback_graph.errors import Cancelled, DeadlineExceeded, PullbackError
 from pullback_graph.job import Job, Result
 
 Outcome: TypeAlias = "Result | PullbackError"
@@ -66,6 +68,7 @@ class Slot:
     attempts: int = 0
     resent: int = -1
     is_settled: bool = False
+    is_called_off: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class JobWindow:
     size: WindowSize
     retry: RetryPolicy
     draw: Callable[[], float]
+    in_order: bool = True
     breaks: int = 0
     streams: int = 0
     _taken: int = 0
@@ -168,11 +172,14 @@ class JobWindow:
             return []
         return self._take_off(self.size.full_jobs)
 
-    def deliverable(self) -> Iterator[Outcome]:
-        """The outcomes whose turn it is."""
-        while (outcome := self._outcomes.pop(self._delivered, None)) is not None:
+    def deliverable(self) -> Iterator[tuple[int, Outcome]]:
+        """The outcomes whose turn it is, each with its job's number."""
+        while self._outcomes:
+            number = self._delivered if self.in_order else next(iter(self._outcomes))
+            if number not in self._outcomes:
+                return
             self._delivered += 1
-            yield outcome
+            yield number, self._outcomes.pop(number)
 
     # --- what came of it --------------------------------------------------------------------------
 
@@ -200,11 +207,28 @@ class JobWindow:
         wait_s = self.retry.wait_s(error, slot.attempts, remaining_s, self.draw())
         if wait_s is None:
             self.settle(slot, error)
+        elif slot.is_called_off:
+            self.settle(slot, called_off())
         else:
             heappush(self._later, (now_s + wait_s, slot.number, slot))
 
+    def call_off(self, number: int) -> int | None:
+        """Stop a job, if it is not settled; where it is flying, its position on the stream."""
+        for position, slot in self._flying.items():
+            if slot.number == number and not slot.is_settled:
+                slot.is_called_off = True
+                return position
+        for slot in (*self._fresh, *self._ready, *[entry[2] for entry in self._later]):
+            if slot.number == number:
+                self._give_up(slot, called_off())
+                break
+        return None
+
     def again(self, slot: Slot) -> None:
         """Make a job's request anew: what it named has to be sent once more."""
+        if slot.is_called_off:
+            self.settle(slot, called_off())
+            return
         slot.resent = self.streams
         self._fresh.append(slot)
 
@@ -218,6 +242,9 @@ class JobWindow:
         What can be tried again is, after a wait. An error that trying again can't help is one job's
         fault, but nobody says whose: from then on the suspects go one at a time.
         """
+        for slot in self._flying.values():
+            if slot.is_called_off:
+                self.settle(slot, called_off())
         slots = [slot for slot in self._flying.values() if not slot.is_settled]
         self._flying.clear()
         self._position = 0
@@ -286,12 +313,18 @@ class JobWindow:
             if not slot.is_settled:
                 self._enqueue(slot)
         while self._deadlines and self._deadlines[0][0] <= now_s:
-            self._expire(heappop(self._deadlines)[2])
+            slot = heappop(self._deadlines)[2]
+            error = DeadlineExceeded("no reply before the deadline; allow more with deadline_s")
+            self._give_up(slot, error)
 
-    def _expire(self, slot: Slot) -> None:
+    def _give_up(self, slot: Slot, error: PullbackError) -> None:
+        """Settle a job wherever it is."""
         if not slot.is_settled and slot in self._ready:
             self._ready.remove(slot)
             self._ready_bytes -= len(slot.request.data) if slot.request else 0
-        self.settle(
-            slot, DeadlineExceeded("no reply before the deadline; allow more with deadline_s")
-        )
+        self.settle(slot, error)
+
+
+def called_off() -> Cancelled:
+    """The error of a job that was cancelled while no service had it."""
+    return Cancelled("the job was cancelled before the service had it, or had answered")

@@ -2,7 +2,8 @@
 
 Pure but for the conversation's clock and dice. The rules: nothing is taken that the window has no
 room for; a message goes when it is full, when nothing is out, when nothing more can be taken, or
-when a reply came and the service may soon run dry.
+when a reply came and the service may soon run dry. Jobs that come by themselves, rather than from
+an iterable, wait for nothing but others that are there, and are delivered as replies come.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ class Send(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """Hand an outcome to the caller."""
+    """Hand an outcome to the caller.
+
+    Attributes:
+        number: of its job, counted from 0 as they were taken.
+    """
 
     outcome: Outcome
+    number: int
 
 
 class Next(NamedTuple):
@@ -48,9 +54,20 @@ class Next(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The caller's iterable gave something."""
+    """The caller's iterable gave something.
+
+    Attributes:
+        more: whether more is there already; nothing goes before it is taken.
+    """
 
     item: Any
+    more: bool = False
+
+
+class CalledOff(NamedTuple):
+    """The caller wants a job no more, by its number."""
+
+    number: int
 
 
 class Exhausted(NamedTuple):
@@ -73,7 +90,7 @@ class Reset(NamedTuple):
     """Drop the stream, which talks nonsense."""
 
 
-Event: TypeAlias = "Taken | Exhausted | Replied | Broken | None"
+Event: TypeAlias = "Taken | CalledOff | Exhausted | Replied | Broken | None"
 MapEffect: TypeAlias = "Effect | Send | Deliver | Next | Reset"
 MapSteps: TypeAlias = "Generator[MapEffect, Any, None]"
 
@@ -83,14 +100,27 @@ def map_steps(conversation: Conversation, size: WindowSize, make_job: MakeJob) -
     return _Map(conversation, size, make_job).steps()
 
 
-class _Map:
-    """The state of one map."""
+def submission_steps(conversation: Conversation, size: WindowSize) -> MapSteps:
+    """The steps of jobs that come one by one and are delivered as they end, without an end."""
+    return _Map(conversation, size, lambda job: job, is_map=False).steps()
 
-    def __init__(self, conversation: Conversation, size: WindowSize, make_job: MakeJob) -> None:
+
+class _Map:
+    """The state of one map, or of jobs submitted one by one."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        size: WindowSize,
+        make_job: MakeJob,
+        *,
+        is_map: bool = True,
+    ) -> None:
         self._conversation = conversation
         self._make_job = make_job
-        self._window = JobWindow(size, conversation.retry, conversation.draw)
-        self._exhausted = False
+        self._window = JobWindow(size, conversation.retry, conversation.draw, in_order=is_map)
+        self._is_map = is_map
+        self._exhausted = self._more = False
 
     def steps(self) -> MapSteps:
         window, clock = self._window, self._conversation.clock
@@ -101,8 +131,8 @@ class _Map:
             flush = self._flush(replied)
             while batch := window.next_batch(clock(), flush=flush):
                 yield Send(job_pb2.JobBatch(jobs=batch).SerializeToString())
-            for outcome in window.deliverable():
-                yield Deliver(outcome)
+            for number, outcome in window.deliverable():
+                yield Deliver(outcome, number)
             if self._exhausted and window.is_empty:
                 return
             take = window.has_room and not self._exhausted
@@ -113,8 +143,13 @@ class _Map:
     def _on(self, event: Event) -> MapSteps:
         window, conversation = self._window, self._conversation
         match event:
-            case Taken(item):
+            case Taken(item, more):
+                self._more = more
                 self._take(item)
+            case CalledOff(number):
+                position = window.call_off(number)
+                if position is not None:
+                    yield Send(job_pb2.JobBatch(cancel=[position]).SerializeToString())
             case Exhausted():
                 self._exhausted = True
             case Replied(data):
@@ -132,6 +167,8 @@ class _Map:
         window = self._window
         if self._exhausted:
             return True
+        if not self._is_map:
+            return not self._more or not window.has_room
         return (replied or not window.has_room) and window.flying <= window.size.jobs // 2
 
     def _take(self, item: Any) -> None:

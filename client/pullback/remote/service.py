@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
+from pullback.job_future import JobFuture
 from pullback.many_points import ManyPoints, run_many
 from pullback.map_items import map_job_maker
 from pullback.remote.channel import Connection
@@ -17,6 +18,7 @@ from pullback.remote.map_jobs import map_jobs
 from pullback.remote.map_steps import map_steps
 from pullback.remote.progress import counted, is_shown
 from pullback.remote.remote_tensor import RemoteTensor
+from pullback.remote.submissions import Submissions
 from pullback.remote.transport import Transport
 from pullback.transforms import Transforms
 from pullback_graph.graph import Graph
@@ -34,6 +36,7 @@ class Service(Transforms[Result]):
         self._address = connection.address
         self._conversation = Conversation(connection.address, connection.retry)
         self._transport = Transport(connection)
+        self._submissions = Submissions(self._transport, self._conversation)
 
     def evaluate(
         self,
@@ -64,6 +67,28 @@ class Service(Transforms[Result]):
         """
         job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
         return self._transport.run(self._conversation.evaluate(job))
+
+    def submit(
+        self,
+        graph: AnyGraph,
+        inputs: Arrays,
+        *,
+        gradient: Names | None = None,
+        want: Want | None = None,
+        seeds: Sequence[Arrays] = (),
+        **options: Unpack[OptionFields],
+    ) -> JobFuture:
+        """Send one job on its way; arguments as for `evaluate`.
+
+        Returns:
+            A `concurrent.futures.Future` of its result, whose `cancel` stops this job alone, also
+            while it runs.
+
+        Raises:
+            RequestError: the arguments make no job; what else is wrong with it, the future says.
+        """
+        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        return self._submissions.submit(job)
 
     def plan(
         self,
@@ -129,6 +154,7 @@ class Service(Transforms[Result]):
 
     def close(self) -> None:
         """End the connection; calls under way fail."""
+        self._submissions.close()
         self._transport.close()
 
     def __enter__(self) -> Self:

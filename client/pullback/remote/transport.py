@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -14,6 +15,7 @@ import grpc
 from pullback.remote.batch_stream import BatchStream
 from pullback.remote.channel import IN_PARTS, SERVICE, STREAM, UNARY, UPLOAD, Connection
 from pullback.remote.failure import failure
+from pullback.remote.map_steps import Event
 from pullback.remote.steps import Call, Compute, Effect, Pause, Steps
 from pullback_graph.errors import PullbackError, ServiceError
 
@@ -69,10 +71,10 @@ class Transport:
             case Compute(function):
                 return function()
 
-    def open_stream(self) -> BatchStream:
-        """Start an EvaluateStream call."""
-        self._check_usable()
-        return BatchStream(self._stream, self._metadata, self._failure)
+    def open_stream(self, notify: Callable[[Event], None] | None = None) -> BatchStream:
+        """Start an EvaluateStream call; `notify` as in `BatchStream`."""
+        self.check_usable()
+        return BatchStream(self._stream, self._metadata, self._failure, notify)
 
     def close(self) -> None:
         """End the connection; calls under way fail."""
@@ -80,7 +82,7 @@ class Transport:
         self._channel.close()
 
     def _call(self, call: Call) -> Any:
-        self._check_usable()
+        self.check_usable()
         message = call.request if isinstance(call.request, bytes) else iter(call.request)
         try:
             reply = self._methods[call.method](message, call.timeout_s, self._metadata)
@@ -100,7 +102,12 @@ class Transport:
         metadata = error.trailing_metadata() or ()
         return failure(error.code().name, error.details() or "", metadata, self._address)
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Say so where it can't be used.
+
+        Raises:
+            ServiceError: it is closed, or belongs to another process.
+        """
         if self._is_closed:
             raise ServiceError(f"the service at {self._address} is closed; connect again")
         if os.getpid() != self._process:

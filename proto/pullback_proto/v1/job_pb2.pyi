@@ -213,10 +213,12 @@ class JobReply(_message.Message):
     def __init__(self, id: _Optional[str] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., position: _Optional[int] = ...) -> None: ...
 
 class JobBatch(_message.Message):
-    __slots__ = ("jobs",)
+    __slots__ = ("jobs", "cancel")
     JOBS_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, jobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    cancel: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, jobs: _Optional[_Iterable[bytes]] = ..., cancel: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ReplyBatch(_message.Message):
     __slots__ = ("replies",)

@@ -9,7 +9,7 @@ from time import perf_counter
 from pullback_graph.job import Job, Metrics, NDArray
 from pullback_graph.want import want_name
 from pullback_proto.v1 import job_pb2
-from pullback_server.front_end.job_flag import JobFlag, earlier
+from pullback_server.front_end.job_flag import JobFlag
 from pullback_worker.executor import CancelFlag
 
 _ID_TAG = job_pb2.Job.ID_FIELD_NUMBER << 3 | 2
@@ -57,8 +57,7 @@ class Arrival:
         self.priority = job.options.priority
         if job.options.deadline_s is not None:
             spent_s = perf_counter() - self.received_s
-            own_s = job.options.deadline_s - spent_s
-            self.flag = JobFlag(earlier(self.flag.remaining_s, own_s), self.caller)
+            self.flag.end_within(job.options.deadline_s - spent_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import TypeAlias
 
 from google.rpc import status_pb2
@@ -14,7 +15,12 @@ from pullback_graph.errors import PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph
 from pullback_server.front_end.evaluation import Evaluation, typed_error
-from pullback_server.front_end.job_processes import VISIT_BYTES, JobProcesses, Returned, Sent
+from pullback_server.front_end.job_processes import (
+    VISIT_BYTES,
+    VISIT_S,
+    JobProcesses,
+    Returned,
+)
 from pullback_server.front_end.packed_jobs import LEAST_JOBS, is_small, run_packed_jobs
 from pullback_server.front_end.run_job import BoundJob
 
@@ -40,7 +46,8 @@ class ChunkRunner:
             apart: list[Arrival] = []
             here: list[Arrival] = []
             for arrival in rest:
-                (apart if brings_graph(arrival.data) else here).append(arrival)
+                is_apart = brings_graph(arrival.data) and not arrival.flag.is_set
+                (apart if is_apart else here).append(arrival)
             if apart and not self._processes.ready:
                 apart, here = [], rest
             async with asyncio.TaskGroup() as group:
@@ -74,29 +81,31 @@ class ChunkRunner:
         return [arrival for arrival in arrivals if arrival not in answered]
 
     async def _on_process(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
-        """Answer jobs on a process; those that need the front end come back to it."""
-        jobs = [Sent(a.data, a.flag.remaining_s, a.received_s) for a in arrivals]
+        """Answer jobs on visits to a process; those that need the front end come back to it."""
         for arrival in arrivals:
             arrival.state = "running"
-        done: Sequence[Returned | PullbackError | None]
-        try:
-            done = await self._processes.run(jobs)
-        except ServiceError as error:
-            done = [error] * len(jobs)
-        pairs = list(zip(arrivals, done, strict=True))
-        for arrival, item in pairs:
-            if isinstance(item, Returned) and item.fingerprint:
-                self.evaluation.runner.remember(item.fingerprint, arrival.data)
-        ended = [(arrival, _received(arrival, item)) for arrival, item in pairs if item is not None]
-        await self._emit(ended, emit)
-        rest = [arrival for arrival, item in pairs if item is None]
-        if rest:
-            await self._here(rest, emit)
+        rest, returned = list(arrivals), list[Arrival]()
+        while rest:
+            done: Sequence[Returned | PullbackError | None]
+            try:
+                done = await self._processes.run(rest)
+            except ServiceError as error:
+                done = [error] * len(rest)
+            pairs = list(zip(rest, done, strict=False))
+            rest = rest[len(pairs) :]
+            for arrival, item in pairs:
+                if isinstance(item, Returned) and item.fingerprint:
+                    self.evaluation.runner.remember(item.fingerprint, arrival.data)
+            ended = [(own, _received(own, item)) for own, item in pairs if item is not None]
+            await self._emit(ended, emit)
+            returned += [arrival for arrival, item in pairs if item is None]
+        if returned:
+            await self._here(returned, emit)
 
     async def _here(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
         """Answer jobs on visits to a thread; what needs the cluster follows as it ends.
 
-        A visit ends early when its replies are large: they leave before more are made.
+        A visit ends early when it took long or its replies are large: they leave before others.
         """
         answer = self.evaluation.runner.answer
         rest = list(arrivals)
@@ -137,9 +146,9 @@ class ChunkRunner:
 
 
 def _caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:
-    """The results of calls, or the errors they raised, up to VISIT_BYTES; on a thread."""
+    """The results of calls, or the errors they raised, as many as a visit takes; on a thread."""
     results: list[Done] = []
-    size_bytes = 0
+    size_bytes, until_s = 0, monotonic() + VISIT_S
     for call in calls:
         try:
             done: Done = call()
@@ -147,7 +156,7 @@ def _caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:
             done = typed_error(error)
         results.append(done)
         size_bytes += len(done.data) if isinstance(done, Answer) else 0
-        if size_bytes > VISIT_BYTES:
+        if size_bytes > VISIT_BYTES or monotonic() > until_s:
             break
     return results
 

@@ -135,6 +135,7 @@ class Evaluation:
             priority=bound.job.options.priority,
             client=bound.arrival.client,
             sent_ahead=_sent_ahead(bound),
+            called_off=flag.called_off(),
         )
         _measured(bound, outcome)
         call = partial(finish, bound, outcome.results)

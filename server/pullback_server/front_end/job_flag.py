@@ -1,7 +1,8 @@
-"""The cancel flag of one job: set by its caller going away, by a stop, or by its deadline."""
+"""The cancel flag of one job: set by its caller, who may go away, by a stop, or its deadline."""
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 
 from pullback_graph.errors import Cancelled, DeadlineExceeded
@@ -16,12 +17,13 @@ class JobFlag(CancelFlag):
         caller: a flag that stands for the whole call (a stream), or None.
     """
 
-    __slots__ = ("_caller", "_set", "ends_s")
+    __slots__ = ("_called_off", "_caller", "_set", "ends_s")
 
     def __init__(self, deadline_s: float | None = None, caller: CancelFlag | None = None) -> None:
         self.ends_s = None if deadline_s is None else monotonic() + deadline_s
         self._caller = caller
         self._set = False
+        self._called_off: asyncio.Future[None] | None = None
 
     @property
     def is_set(self) -> bool:  # type: ignore[override]
@@ -31,8 +33,23 @@ class JobFlag(CancelFlag):
         return self.ends_s is not None and monotonic() > self.ends_s
 
     def set(self) -> None:
-        """Ask the job to stop."""
+        """Ask the job to stop; on the event loop."""
         self._set = True
+        if self._called_off is not None and not self._called_off.done():
+            self._called_off.set_result(None)
+
+    def called_off(self) -> asyncio.Future[None]:
+        """Done once the job is asked to stop: for one that waits; on the event loop."""
+        if self._called_off is None:
+            self._called_off = asyncio.get_running_loop().create_future()
+            if self._set:
+                self._called_off.set_result(None)
+        return self._called_off
+
+    def end_within(self, deadline_s: float) -> None:
+        """Bring the deadline forward to so many seconds from now, if it is later."""
+        ends_s = monotonic() + deadline_s
+        self.ends_s = ends_s if self.ends_s is None else min(self.ends_s, ends_s)
 
     @property
     def remaining_s(self) -> float | None:
@@ -50,9 +67,3 @@ class JobFlag(CancelFlag):
             raise DeadlineExceeded("the job's deadline passed before its result was there")
         if self.is_set:
             raise Cancelled("the job was cancelled before its result was there")
-
-
-def earlier(first_s: float | None, second_s: float | None) -> float | None:
-    """The earlier of two deadlines in seconds from now, either of which may be absent."""
-    present = [value for value in (first_s, second_s) if value is not None]
-    return min(present, default=None)

@@ -1,10 +1,10 @@
-"""A stream of job batches: read as there is room, run in chunks, answered as chunks finish."""
+"""A stream of job batches: read ahead a little, run in chunks, answered as chunks finish."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -13,6 +13,7 @@ from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.packed_jobs import is_small
+from pullback_server.front_end.stream_window import ReadAhead, Room
 from pullback_worker.executor import CancelFlag
 
 CHUNK_JOBS = 32
@@ -21,7 +22,7 @@ PACKED_JOBS = 512
 """Of those that may be run packed."""
 CHUNK_BYTES = 1 << 20
 CHUNKS_IN_FLIGHT = 2 + 2 * (os.cpu_count() or 1)
-"""Chunks a stream may have running or waiting; more stay unread with the client."""
+"""Full chunks a stream may have started, or as many jobs in smaller ones."""
 BATCH_JOBS = 4096
 REPLIES_WAITING = 16
 """Reply batches that may wait for a client that does not read them."""
@@ -36,7 +37,9 @@ class JobStream:
         self._deadline_s = deadline_s
         self._client = client
         self._flag = CancelFlag()
-        self._window = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
+        self._ahead = ReadAhead()
+        self._room = Room(CHUNKS_IN_FLIGHT * CHUNK_JOBS)
+        self._held: dict[int, Arrival] = {}
         self._replies: asyncio.Queue[bytes | None] = asyncio.Queue(REPLIES_WAITING)
         self._count = 0
 
@@ -54,6 +57,7 @@ class JobStream:
             await reader
         finally:
             self._flag.set()
+            self._call_off(self._held)
             reader.cancel()
 
     async def _read_all(self, batches: AsyncIterator[bytes]) -> None:
@@ -66,14 +70,20 @@ class JobStream:
     async def _read(self, batches: AsyncIterator[bytes]) -> None:
         """Start chunks as there is room for them, and see all of them to their end."""
         async with asyncio.TaskGroup() as group:
-            fault = await self._start_all(batches, group)
+            group.create_task(self._start_all(group))
+            fault = await self._take_all(batches)
+            self._ahead.end()
         if fault is not None:
             raise fault
 
-    async def _start_all(
-        self, batches: AsyncIterator[bytes], group: asyncio.TaskGroup
-    ) -> PullbackError | None:
-        """Start the chunks of all batches; what is wrong with the batch after them, if one is.
+    async def _start_all(self, group: asyncio.TaskGroup) -> None:
+        while (arrivals := await self._ahead.get()) is not None:
+            await self._room.take(_weight(arrivals))
+            await self._evaluation.room_for(arrivals)
+            group.create_task(self._run(arrivals))
+
+    async def _take_all(self, batches: AsyncIterator[bytes]) -> PullbackError | None:
+        """Line up the chunks of all batches; what is wrong with the batch after them, if one is.
 
         Handed back, not raised, since a group's tasks end with an error in its block.
         """
@@ -81,30 +91,40 @@ class JobStream:
             if data is None:
                 return ServiceError("the server is stopping; send the rest to another")
             try:
-                jobs = _parsed(data)
+                batch = _parsed(data)
             except PullbackError as error:
                 return error
-            self._evaluation.accounting.batch(len(jobs))
-            for chunk in _cut(jobs):
-                await self._window.acquire()
-                arrivals = [self._arrival(job) for job in chunk]
-                await self._evaluation.room_for(arrivals)
-                group.create_task(self._run(arrivals))
+            self._call_off(batch.cancel)
+            if batch.jobs or not batch.cancel:
+                self._evaluation.accounting.batch(len(batch.jobs))
+            for chunk in _cut(batch.jobs):
+                await self._ahead.put([self._arrival(job) for job in chunk])
         return None
+
+    def _call_off(self, positions: Iterable[int]) -> None:
+        """Stop the jobs at these positions, where they are and are not answered."""
+        for position in positions:
+            arrival = self._held.get(position)
+            if arrival is not None:
+                arrival.flag.set()
 
     async def _run(self, arrivals: Sequence[Arrival]) -> None:
         try:
             await self._chunks.run(arrivals, self._emit)
         finally:
-            self._window.release()
+            self._room.give_back(_weight(arrivals))
+            for arrival in arrivals:
+                del self._held[arrival.position]
 
     async def _emit(self, replies: list[bytes]) -> None:
         """Pass replies on; waits while the client does not take those before."""
         await self._replies.put(job_pb2.ReplyBatch(replies=replies).SerializeToString())
 
     def _arrival(self, data: bytes) -> Arrival:
-        self._count += 1
-        return Arrival(data, self._deadline_s, self._flag, self._count - 1, client=self._client)
+        position, self._count = self._count, self._count + 1
+        arrival = Arrival(data, self._deadline_s, self._flag, position, client=self._client)
+        self._held[position] = arrival
+        return arrival
 
 
 async def _until(
@@ -129,18 +149,29 @@ async def _until(
         stopped.cancel()
 
 
-def _parsed(data: bytes) -> Sequence[bytes]:
-    """The serialised jobs of a batch."""
+def _parsed(data: bytes) -> job_pb2.JobBatch:
+    """The batch.
+
+    Raises:
+        WireError: it is none.
+        LimitExceeded: it holds too many jobs, or cancels too many.
+    """
     try:
-        jobs = job_pb2.JobBatch.FromString(data).jobs
+        batch = job_pb2.JobBatch.FromString(data)
     except DecodeError as error:
         raise WireError(f"the JobBatch does not parse: {error}", field="batch") from None
-    if len(jobs) > BATCH_JOBS:
-        raise LimitExceeded(
-            f"a batch of {len(jobs)} jobs; at most {BATCH_JOBS} are taken: send smaller batches",
-            field="batch.jobs",
-        )
-    return jobs
+    for what, found in (("jobs", len(batch.jobs)), ("cancel", len(batch.cancel))):
+        if found > BATCH_JOBS:
+            raise LimitExceeded(
+                f"a batch of {found} {what}; at most {BATCH_JOBS} are taken: send smaller batches",
+                field=f"batch.{what}",
+            )
+    return batch
+
+
+def _weight(chunk: Sequence[Arrival]) -> int:
+    """The room that a chunk takes: of its jobs, or of a full chunk where they run packed."""
+    return min(len(chunk), CHUNK_JOBS)
 
 
 def _cut(jobs: Sequence[bytes]) -> Iterator[list[bytes]]:
