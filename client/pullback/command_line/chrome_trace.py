@@ -17,6 +17,7 @@ from pullback_graph.job import Metrics
 from pullback_graph.timeline import TaskSpan
 
 _PROCESS = 1
+_MICRO = 1e6
 
 
 class Slice(NamedTuple):
@@ -89,8 +90,8 @@ def _slices(span: TaskSpan) -> Iterator[Slice]:
 
 
 def _told_s(seconds: float) -> float:
-    """Seconds that a reply tells; 0 for what cannot be."""
-    return seconds if isfinite(seconds) and seconds > 0.0 else 0.0
+    """Seconds that a reply tells; 0 for what cannot be, or not in microseconds."""
+    return seconds if isfinite(seconds * _MICRO) and seconds > 0.0 else 0.0
 
 
 def _by_start(own: Slice) -> tuple[float, int]:
@@ -109,8 +110,8 @@ def _events(metrics: Metrics) -> Iterator[dict[str, Any]]:
             "name": own.name,
             "cat": own.category,
             "ph": "X",
-            "ts": own.start_s * 1e6,
-            "dur": (own.end_s - own.start_s) * 1e6,
+            "ts": own.start_s * _MICRO,
+            "dur": (own.end_s - own.start_s) * _MICRO,
             "pid": _PROCESS,
             "tid": threads[span.worker],
             "args": {"task": span.task, "attempts": span.attempts, "executor": span.executor},
