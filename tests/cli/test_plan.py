@@ -126,6 +126,18 @@ def test_a_drawing_has_a_box_a_task_and_a_curve_a_dependency(batch: Path, tmp_pa
             assert float(rect.attrib["y"]) + float(rect.attrib["height"]) <= height
 
 
+def test_a_long_head_and_the_last_box_have_room():
+    """A picture is as wide as what is said above it; no box touches the end of its lane."""
+    tasks = [_task(k, depends_on=(k - 1,) if k else (), home=0) for k in range(4)]
+    svg = Xml.fromstring(draw_plan(_report(tasks, reason="w" * 149)))
+    width = float(svg.attrib["width"])
+    assert width >= 149 * 6 + 48
+    lane = next(r for r in svg.findall(f"{SVG}rect") if r.get("fill") == "#f6f6f6")
+    end = float(lane.attrib["x"]) + float(lane.attrib["width"])
+    boxes = [rect for group in svg.findall(f"{SVG}g") for rect in group.findall(f"{SVG}rect")]
+    assert max(float(b.attrib["x"]) + float(b.attrib["width"]) for b in boxes) <= end - 8
+
+
 def test_no_two_boxes_of_a_drawing_overlap():
     """Whatever the homes and dependencies are."""
     tasks = [_task(k, depends_on=(), home=k % 3 - 1) for k in range(40)]

@@ -26,6 +26,8 @@ FILLS = {
 OTHER_FILL = "#e6e6e6"
 """Of a phase without a name here: a newer server's."""
 _LONGEST_LINE = 150
+_LETTER = 6.6
+"""Width of a letter of the head, about, and of nearly all text at most."""
 
 
 class _Box(NamedTuple):
@@ -48,7 +50,10 @@ def draw_plan(report: PlanReport) -> str:
     """The picture of a plan, as the text of an SVG file."""
     tasks = report.tasks[:MOST_DRAWN]
     head = [*_head(report)]
-    layout = _layout(tasks, top=MARGIN + HEAD_LINE * (len(head) + 2))
+    letters = min(max(map(len, head)), _LONGEST_LINE)
+    layout = _layout(
+        tasks, top=MARGIN + HEAD_LINE * (len(head) + 2), least=2 * MARGIN + letters * _LETTER
+    )
     svg = Xml.Element(
         "svg",
         xmlns="http://www.w3.org/2000/svg",
@@ -100,7 +105,7 @@ def _before(task: Task, number: int) -> list[int]:
 # --- where things stand ---------------------------------------------------------------------------
 
 
-def _layout(tasks: Sequence[Task], top: float) -> _Layout:
+def _layout(tasks: Sequence[Task], top: float, least: float) -> _Layout:
     depths: list[int] = []
     for number, task in enumerate(tasks):
         depths.append(max((depths[before] + 1 for before in _before(task, number)), default=0))
@@ -121,8 +126,8 @@ def _layout(tasks: Sequence[Task], top: float) -> _Layout:
         _Box(MARGIN + LANE_TITLE + depth * COLUMN, tops[task.home] + row * (BOX_HEIGHT + ROW_GAP))
         for task, depth, row in zip(tasks, depths, rows, strict=True)
     ]
-    right = MARGIN + LANE_TITLE + max(depths, default=0) * COLUMN + BOX_WIDTH
-    return _Layout(boxes, lanes, max(right + MARGIN, 900), top + MARGIN - LANE_GAP)
+    right = MARGIN + LANE_TITLE + max(depths, default=0) * COLUMN + BOX_WIDTH + ROW_GAP
+    return _Layout(boxes, lanes, max(right + MARGIN, least, 900), top + MARGIN - LANE_GAP)
 
 
 # --- what is drawn --------------------------------------------------------------------------------
