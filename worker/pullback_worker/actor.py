@@ -85,11 +85,11 @@ class WorkerActor:
         one_thread.keep_to_one_thread()  # also libraries loaded before the environment
         executors = Executors(XlaSettings(settings.xla_device, threads=1, alone=True))
         self._executor = executors.numpy.name, executors.numpy.version
-        memory = MemoryWatch(
+        device_bytes = _gpu_bytes(executors) if settings.xla_device.startswith("gpu") else 0
+        memory = MemoryWatch(  # what a GPU's libraries take of the process does not count
             int(settings.memory_share * machine_bytes()), own_bytes=settings.memory_bytes
         )
         memory.start()
-        device_bytes = _gpu_bytes(executors) if settings.xla_device.startswith("gpu") else 0
         room_bytes = memory.room_bytes
         self._memory_bytes = min(room_bytes or device_bytes, device_bytes or room_bytes)
         self._runner = TaskRunner(_compiler(executors, settings), memory)

@@ -94,7 +94,7 @@ class XlaExecutor:
     def version(self) -> str:
         """Of this executor and of JAX, and what decides the bits besides: device and threads."""
         threads = "-1-thread" if self._one_thread else ""
-        return f"2/jax-{jax.__version__}-{self.device.platform}{threads}"
+        return f"{1 if self.on_cpu else 2}/jax-{jax.__version__}-{self.device.platform}{threads}"
 
     def compile(self, graph: Graph) -> XlaProgram:
         """The program of `graph`: up to seconds of work.
