@@ -1,16 +1,26 @@
-"""Which jobs of a stream are worth a process: those that bring their graph along."""
+"""A stream's jobs in chunks: which are worth a process, and which are answered before they end."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pullback_graph.builder import Builder
 from pullback_graph.codec import encode_job
+from pullback_graph.errors import Cancelled
 from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Job
+from pullback_graph.job import GraphHash, Job, Metrics
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_server.front_end.arrivals import brings_graph
+from pullback_proto.v1 import job_pb2
+from pullback_server.front_end import chunks
+from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph
+from pullback_server.front_end.chunks import ChunkRunner
 
 
 def _graph() -> Graph:
@@ -31,3 +41,60 @@ def test_a_job_with_its_graph_is_seen(id: str) -> None:
 def test_garbage_is_only_a_guess(data: bytes) -> None:
     """Truncated and random bytes give an answer, not an error."""
     assert brings_graph(data) in (True, False)
+
+
+class BusyFrontEnd:
+    """An evaluation whose threads run what they are given when told so; it counts answers."""
+
+    def __init__(self) -> None:
+        self.may_run = asyncio.Event()
+        self.counted: list[tuple[Arrival, str]] = []
+        self.threads = self
+        self.accounting = SimpleNamespace(
+            answered=lambda arrival, _: self.counted.append((arrival, "ok")),
+            failed=lambda arrival, error: self.counted.append((arrival, type(error).__name__)),
+        )
+        machine = SimpleNamespace(is_offered=False, batches_ready=False)
+        self.runner = SimpleNamespace(
+            tapes=SimpleNamespace(machine=machine), answer=lambda _: Answer(Metrics(), b"")
+        )
+
+    @contextmanager
+    def holding(self, arrivals: Sequence[Arrival]) -> Iterator[None]:
+        """Nothing to count."""
+        yield
+
+    async def machine_ready(self, arrivals: Sequence[Arrival], *, batches: bool = False) -> None:
+        """It is."""
+
+    async def run(self, priority: int, call: Callable[[], Any]) -> Any:
+        """As a thread that compiles first, and hears nothing meanwhile."""
+        await self.may_run.wait()
+        return call()
+
+
+async def test_a_job_that_cannot_stop_is_answered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While its thread goes on, and once; its neighbour is answered when the thread is done."""
+    monkeypatch.setattr(chunks, "LOOK_S", 0.001)
+    monkeypatch.setattr(chunks, "PATIENCE_S", 0.002)
+    front_end: Any = BusyFrontEnd()
+    processes: Any = SimpleNamespace(ready=False)
+    replies: asyncio.Queue[job_pb2.JobReply] = asyncio.Queue()
+
+    async def emit(serialised: list[bytes]) -> None:
+        for data in serialised:
+            await replies.put(job_pb2.JobReply.FromString(data))
+
+    jobs = [Arrival(b"", position=k) for k in range(3)]
+    running = asyncio.create_task(ChunkRunner(front_end, processes).run(jobs, emit))
+    jobs[1].flag.set()
+    first = await asyncio.wait_for(replies.get(), 10.0)
+    assert (first.position, first.error.code) == (1, 1)
+    front_end.may_run.set()
+    await asyncio.wait_for(running, 10.0)
+    assert {replies.get_nowait().position for _ in range(replies.qsize())} == {0, 2}
+    assert [kind for arrival, kind in front_end.counted if arrival is jobs[1]] == [
+        Cancelled.__name__
+    ]

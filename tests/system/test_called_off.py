@@ -55,6 +55,13 @@ def heavy(x: Any) -> Any:
     return pnp.sum(square @ square)
 
 
+def unrolled(x: Any) -> Any:
+    """So many sorts that compiling them takes ten seconds, and running them no time."""
+    for k in range(250):
+        x = pnp.sort(pnp.cumsum(pnp.sin(x) + 0.001 * k))
+    return x
+
+
 def loop_plan(function: Callable[[Any], Any], argument: Any) -> Plan:
     """One task that runs a function's graph."""
     return whole_plan(pb.trace(function, argument))
@@ -71,13 +78,14 @@ STOPS: dict[str, Callable[[], Case]] = {
 RUNS_ON: dict[str, Callable[[], Case]] = {
     "one long call": lambda: (loop_plan(heavy, POINTS[:6000]), [POINTS[:6000]], "numpy"),
     "a compiled loop": lambda: (loop_plan(endless, 1.0), [np.asarray(1.0)], "xla"),
+    "a compiler": lambda: (loop_plan(unrolled, POINTS[:64]), [POINTS[:64]], "xla"),
 }
 """Programs that nobody can stop once they are inside a call."""
 
 
 def cases(table: dict[str, Callable[[], Case]]) -> list[Any]:
     """Names; executors that take long to load are for the slow tests."""
-    slow = {"the tape's points", "a compiled loop"}
+    slow = {"the tape's points", "a compiled loop", "a compiler"}
     return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in table]
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from google.rpc import status_pb2
 
@@ -28,6 +28,12 @@ Done: TypeAlias = "Answer | BoundJob | PullbackError"
 Emit: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
 """Takes serialised JobReplies."""
 
+Item = TypeVar("Item")
+
+LOOK_S = 0.25
+"""How often a long visit is looked at for jobs that should have stopped."""
+PATIENCE_S = 0.5
+"""What such a job has to stop by itself."""
 VISIT_JOBS = 32
 """Jobs that visit a process together: enough to hide the visit, few enough to let others in."""
 
@@ -86,13 +92,7 @@ class ChunkRunner:
             arrival.state = "running"
         rest, returned = list(arrivals), list[Arrival]()
         while rest:
-            done: Sequence[Returned | PullbackError | None]
-            try:
-                done = await self._processes.run(rest)
-            except ServiceError as error:
-                done = [error] * len(rest)
-            pairs = list(zip(rest, done, strict=False))
-            rest = rest[len(pairs) :]
+            pairs, rest = await self._visited(self._run_on_process(rest), rest, emit)
             for arrival, item in pairs:
                 if isinstance(item, Returned) and item.fingerprint:
                     self.evaluation.runner.remember(item.fingerprint, arrival.data)
@@ -101,6 +101,41 @@ class ChunkRunner:
             returned += [arrival for arrival, item in pairs if item is None]
         if returned:
             await self._here(returned, emit)
+
+    async def _run_on_process(
+        self, arrivals: Sequence[Arrival]
+    ) -> Sequence[Returned | PullbackError | None]:
+        try:
+            return await self._processes.run(arrivals)
+        except ServiceError as error:
+            return [error] * len(arrivals)
+
+    async def _visited(
+        self, work: Awaitable[Sequence[Item]], arrivals: Sequence[Arrival], emit: Emit
+    ) -> tuple[list[tuple[Arrival, Item]], list[Arrival]]:
+        """What a visit made of the first jobs, and those after them.
+
+        Jobs that should have stopped and go on all the same, as a compiler does, are answered
+        meanwhile; what the visit makes of them is nothing to anybody.
+        """
+        visit = asyncio.ensure_future(work)
+        late: dict[Arrival, float] = {}
+        answered: set[Arrival] = set()
+        try:
+            while not (await asyncio.wait([visit], timeout=LOOK_S))[0]:
+                now_s = monotonic()
+                late.update({a: now_s for a in arrivals if a.flag.is_set and a not in late})
+                due = [a for a, since_s in late.items() if now_s - since_s >= PATIENCE_S]
+                told = [(a, a.flag.error()) for a in due if a not in answered]
+                await self._emit([(a, error) for a, error in told if error is not None], emit)
+                answered.update(due)
+        except asyncio.CancelledError:
+            visit.cancel()
+            raise
+        done = visit.result()
+        pairs = zip(arrivals, done, strict=False)
+        rest = [arrival for arrival in arrivals[len(done) :] if arrival not in answered]
+        return [pair for pair in pairs if pair[0] not in answered], rest
 
     async def _here(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
         """Answer jobs on visits to a thread; what needs the cluster follows as it ends.
@@ -112,8 +147,8 @@ class ChunkRunner:
         async with asyncio.TaskGroup() as group:
             while rest:
                 call = partial(_caught, [partial(answer, arrival) for arrival in rest])
-                pairs = list(zip(rest, await self.evaluation.threads.run(0, call), strict=False))
-                rest = rest[len(pairs) :]
+                visit = self.evaluation.threads.run(0, call)
+                pairs, rest = await self._visited(visit, rest, emit)
                 for _, done in pairs:
                     if isinstance(done, BoundJob):
                         group.create_task(self._on_cluster(done, emit))

@@ -63,7 +63,14 @@ class JobFlag(CancelFlag):
             DeadlineExceeded: the deadline has passed.
             Cancelled: the flag was set.
         """
+        error = self.error()
+        if error is not None:
+            raise error
+
+    def error(self) -> DeadlineExceeded | Cancelled | None:
+        """Why the job should stop, if it should."""
         if self.ends_s is not None and monotonic() > self.ends_s:
-            raise DeadlineExceeded("the job's deadline passed before its result was there")
+            return DeadlineExceeded("the job's deadline passed before its result was there")
         if self.is_set:
-            raise Cancelled("the job was cancelled before its result was there")
+            return Cancelled("the job was cancelled before its result was there")
+        return None
