@@ -81,4 +81,4 @@ class Room:
 
 
 def _size_bytes(chunk: Sequence[Arrival]) -> int:
-    return sum([len(arrival.data) for arrival in chunk])
+    return sum([arrival.size_bytes for arrival in chunk])
