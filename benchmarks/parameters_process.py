@@ -189,7 +189,7 @@ def by_us(setting: Setting) -> Iterator[Call]:
 
         def call(w: NDArray) -> tuple[Called, float, NDArray]:
             start = time.perf_counter()
-            result = service.gradient(graph, {"w": service.put(w), **held}, "w", split=split)
+            result = service.gradient(graph, {"w": w, **held}, "w", split=split)
             seconds = time.perf_counter() - start
             (value,), metrics = result.outputs.values(), result.metrics
             called = Called(seconds, metrics.moved_bytes, metrics.network_bytes)
