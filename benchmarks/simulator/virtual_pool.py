@@ -1,7 +1,9 @@
 """Workers in virtual time: they take commands, and their reports come when the time has passed.
 
 What tasks really take is drawn from a seeded generator: the predicted time, times a spread, times
-now and then a large factor; a batch has an overhead, and operands from elsewhere a way to go.
+now and then a large factor; a batch has an overhead, and operands from elsewhere a way to go. An
+express batch shares its worker's processor: it takes twice as long, and what it takes, the other
+batch is late.
 """
 
 from __future__ import annotations
@@ -60,10 +62,12 @@ class Costs:
 class _Worker:
     placement: Placement
     queue: deque[Run] = field(default_factory=deque)
+    express: Run | None = None
     cancelled: set[int] = field(default_factory=set)
     running: int = 0
     since_s: float = 0.0
     works_s: float = 0.0
+    late_s: float = 0.0
 
     def worked_s(self, now_s: float) -> float:
         """Time spent so far in the tasks of the batch it is running."""
@@ -147,15 +151,22 @@ class VirtualPool:
     def _run(self, run: Run) -> None:
         self.placed += len(run.calls)
         worker = self._workers[run.worker]
+        if run.express:
+            worker.express = run
+            self._begin_express(run, worker)
+            return
         worker.queue.append(run)
         if len(worker.queue) == 1:
             self._begin(run, worker)
 
     def _cancel(self, command: CancelRun) -> None:
         worker = self._workers.get(command.worker)
-        if worker is not None and any(run.batch == command.batch for run in worker.queue):
+        if worker is None:
+            return
+        express = worker.express is not None and worker.express.batch == command.batch
+        if express or any(run.batch == command.batch for run in worker.queue):
             worker.cancelled.add(command.batch)
-            if worker.running == command.batch:
+            if express or worker.running == command.batch:
                 self.at(
                     self.now_s + self._costs.cancel_s,
                     self._ended,
@@ -181,34 +192,58 @@ class VirtualPool:
 
     def _begin(self, run: Run, worker: _Worker) -> None:
         """A worker turns to a batch: when it will be done is known to the simulation alone."""
-        worker.running = run.batch
-        plan, draw = self._plans[run.job], self._random.lognormvariate
-        spread = self._costs.spread
-        slow = self._costs.straggle_factor if self._random.random() < self._costs.straggle else 1.0
-        took = [
-            (call.task, slow * plan.estimates_s[call.task] * draw(0.0, spread))
-            for call in run.calls
-        ]
-        moved_s = (
-            sum(plan.size_bytes(f.value) for f in run.fetches) / self._costs.transfer_bytes_per_s
-        )
+        worker.running, worker.late_s = run.batch, 0.0
+        took, moved_s = self._times(run)
         works_s = sum(seconds for _, seconds in took)
         busy_s = works_s + moved_s
         cancelled = run.batch in worker.cancelled
         worker.since_s, worker.works_s = self.now_s, 0.0 if cancelled else works_s
         end_s = self.now_s + self._costs.batch_s + (0.0 if cancelled else busy_s)
-        self.at(end_s, self._ended, (run.worker, run.batch, () if cancelled else tuple(took)))
+        self.at(end_s, self._ended, (run.worker, run.batch, () if cancelled else took))
+
+    def _begin_express(self, run: Run, worker: _Worker) -> None:
+        """A worker runs a batch beside another."""
+        took, moved_s = self._times(run)
+        works_s = sum(seconds for _, seconds in took)
+        worker.late_s += works_s
+        worker.since_s += works_s
+        end_s = self.now_s + self._costs.batch_s + 2.0 * works_s + moved_s
+        self.at(end_s, self._ended, (run.worker, run.batch, took))
+
+    def _times(self, run: Run) -> tuple[tuple[tuple[int, float], ...], float]:
+        """What the tasks of a batch take, and how long what they read is on its way."""
+        plan, draw = self._plans[run.job], self._random.lognormvariate
+        spread = self._costs.spread
+        slow = self._costs.straggle_factor if self._random.random() < self._costs.straggle else 1.0
+        took = tuple(
+            (call.task, slow * plan.estimates_s[call.task] * draw(0.0, spread))
+            for call in run.calls
+        )
+        moved_s = (
+            sum(plan.size_bytes(f.value) for f in run.fetches) / self._costs.transfer_bytes_per_s
+        )
+        return took, moved_s
 
     def _ended(self, what: tuple[WorkerId, int, tuple[tuple[int, float], ...]]) -> Iterable[Event]:
         number, batch, took = what
         worker = self._workers.get(number)
-        if worker is None or worker.running != batch:
+        if worker is None:
             return []
+        express = worker.express
+        if express is not None and express.batch == batch:
+            worker.express, run = None, express
+        elif worker.running != batch:
+            return []
+        elif worker.late_s and batch not in worker.cancelled:
+            self.at(self.now_s + worker.late_s, self._ended, what)
+            worker.late_s = 0.0
+            return []
+        else:
+            worker.running, run = 0, worker.queue.popleft()
         if batch in worker.cancelled:
             took = ()
             worker.cancelled.discard(batch)
-        client = self._clients[worker.queue.popleft().job]
-        worker.running = 0
+        client = self._clients[run.job]
         busy_s = sum(seconds for _, seconds in took)
         self.worked_s += busy_s
         self.served_s[client] = self.served_s.get(client, 0.0) + busy_s
@@ -217,6 +252,6 @@ class VirtualPool:
             for task, seconds in took
         ]
         events.append(BatchEnded(now_s=self.now_s, worker=number, batch=batch, busy_s=busy_s))
-        if worker.queue:
+        if worker.queue and not worker.running:
             self._begin(worker.queue[0], worker)
         return events

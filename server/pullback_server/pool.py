@@ -158,7 +158,8 @@ class Pool:
         self._workers[worker.id] = worker
         worker.listeners = [
             asyncio.create_task(self._greet(worker)),
-            asyncio.create_task(self._listen(worker)),
+            asyncio.create_task(self._listen(worker, worker.flights)),
+            asyncio.create_task(self._listen(worker, worker.express)),
         ]
 
     def _kill(self, command: KillWorker) -> None:
@@ -191,7 +192,7 @@ class Pool:
     def _cancel(self, command: CancelRun) -> None:
         worker = self._workers.get(command.worker)
         if worker is not None:
-            worker.actor.cancel.remote(command.batch)
+            worker.actor.cancel.remote(command.batch, command.express)
 
     def _free(self, command: Free) -> None:
         job = self._jobs.get(command.job)
@@ -226,20 +227,21 @@ class Pool:
         """Send a batch on its way."""
         run, before_bytes = flight.run, job.traffic.network_bytes
         batch = job.batch(run, worker)
-        worker.freed = []
+        if not run.express:  # which may be done before others that were sent sooner
+            worker.freed = []
         if len(worker.known) > MOST_GRAPHS_KNOWN:
             worker.known.clear()
         worker.known.update(dict.fromkeys(call.fingerprint for call in batch.calls))
         carried = [*[job.carriers[item] for item in batch.inputs], *self._fetched(run, job, worker)]
         flight.network_bytes += job.traffic.network_bytes - before_bytes
-        method = worker.actor.run
+        method = worker.actor.run_express if run.express else worker.actor.run
         if batch.apart:
             method = method.options(num_returns=1 + len(batch.apart))
             flight.report, *apart = method.remote(batch, carried)
             flight.apart = {TaskOutput(*k): r for k, r in zip(batch.apart, apart, strict=True)}
         else:
             flight.report = method.remote(batch, carried)
-        worker.flights.put_nowait(flight)
+        (worker.express if run.express else worker.flights).put_nowait(flight)
 
     def _fetched(self, run: Run, job: PoolJob, reader: PoolWorker) -> list[Carried]:
         """What a batch is to be given: values sent here, and references to those of workers."""
@@ -305,10 +307,10 @@ class Pool:
             now_s = self._clock()
             self._tell(WorkerMeasured(now_s=now_s, cause="up", worker=worker.id, unit_s=unit_s))
 
-    async def _listen(self, worker: PoolWorker) -> None:
+    async def _listen(self, worker: PoolWorker, flights: asyncio.Queue[Flight]) -> None:
         """Take a worker's reports, oldest first."""
         while True:
-            flight = await worker.flights.get()
+            flight = await flights.get()
             try:
                 report: Report = await flight.report
             except RayTaskError as error:

@@ -73,7 +73,8 @@ class PoolJob:
                 for output in call.send
                 if self._apart(TaskOutput(call.task, output))
             ),
-            freed=tuple(worker.freed),
+            freed=() if run.express else tuple(worker.freed),
+            express=run.express,
         )
 
     def _given(self, calls: Iterable[Call], worker: PoolWorker) -> tuple[InputOperand, ...]:

@@ -34,6 +34,7 @@ class PoolWorker:
     """An actor.
 
     Attributes:
+        flights, express: those it was sent, oldest first, and express ones by themselves.
         known: fingerprints of the graphs it was given.
         machine: where it runs, once it is up.
         given: per job, the inputs and blocks of inputs that it has.
@@ -45,6 +46,7 @@ class PoolWorker:
     placement: Placement
     actor: Any
     flights: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
+    express: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
     known: dict[str, None] = field(default_factory=dict)
     machine: MachineId = ""
     given: dict[JobId, set[InputOperand]] = field(default_factory=dict)

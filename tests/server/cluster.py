@@ -60,9 +60,9 @@ class Cluster:
             )
         )
 
-    def finish(self, worker: int) -> list[Command]:
-        """The worker's oldest batch runs."""
-        return self.tell(*self.pool.finish(worker))
+    def finish(self, worker: int, *, express: bool = False) -> list[Command]:
+        """The worker's oldest batch runs, or that beside it."""
+        return self.tell(*self.pool.finish(worker, express=express))
 
     def tick(self, seconds: float) -> list[Command]:
         """Time passes."""
@@ -71,7 +71,7 @@ class Cluster:
 
     def drain(self) -> None:
         """Everything in flight runs."""
-        while busy := [w for w, own in self.pool.workers.items() if own.queue]:
+        while busy := [w for w, own in self.pool.workers.items() if own.in_flight]:
             self.finish(busy[0])
 
     def error(self, job: int = 1) -> object:

@@ -64,11 +64,23 @@ def outputs_of(plan: Plan, task: int, values: dict[TaskOutput, Symbol]) -> dict[
 
 @dataclass
 class SimulatedWorker:
-    """A worker: what it was given, oldest first, and what it holds."""
+    """A worker: what it was given, oldest first, what runs beside that, and what it holds."""
 
     queue: list[Run] = field(default_factory=list)
+    express: list[Run] = field(default_factory=list)
     store: Store = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
+
+    @property
+    def in_flight(self) -> list[Run]:
+        """All batches it has."""
+        return [*self.queue, *self.express]
+
+    def lane(self, express: bool) -> list[Run]:
+        """The batches that run in turn or the others; those there are, where there is one kind."""
+        if self.queue and self.express:
+            return self.express if express else self.queue
+        return self.queue or self.express
 
 
 @dataclass
@@ -79,7 +91,8 @@ class SimulatedPool:
         starting: workers asked for that have not started.
         killed: workers the scheduler had killed or stopped, to be reported.
         asked: workers that were asked whether they live and have not said so.
-        untold: workers that died and whose end the scheduler may not know: commands go nowhere.
+        untold: workers that died or were killed, and whose end the scheduler may not know: commands
+            go nowhere.
         memory_bytes: what each worker may have; 0 for no limit.
         most_bytes: the most that one had so far.
         here: values sent to the dispatcher.
@@ -118,11 +131,14 @@ class SimulatedPool:
                     self.starting.append(command)
                 case Run(worker=worker):
                     self._check_room(command)
-                    self.workers[worker].queue.append(command)
+                    self._check_lane(command)
+                    own = self.workers[worker]
+                    (own.express if command.express else own.queue).append(command)
                 case CancelRun(worker=worker, batch=batch):
                     self.workers[worker].cancelled.add(batch)
                 case KillWorker(worker=worker):
                     del self.workers[worker]
+                    self.untold.add(worker)
                     self.killed.append(worker)
                 case _:
                     self._apply_rest(command)
@@ -146,7 +162,7 @@ class SimulatedPool:
         """A job that is said to have stopped was answered, and no worker has any of it."""
         assert job in self.replies
         for worker, own in self.workers.items():
-            assert worker in self.untold or all(run.job != job for run in own.queue)
+            assert worker in self.untold or all(run.job != job for run in own.in_flight)
 
     def start(self, which: int = 0) -> Event:
         """A worker that was asked for starts."""
@@ -166,15 +182,21 @@ class SimulatedPool:
         return WorkerLost(now_s=self.now_s, worker=worker, cause="test")
 
     def finish(
-        self, worker: WorkerId, *, only: int | None = None, heed: bool = True
+        self,
+        worker: WorkerId,
+        *,
+        only: int | None = None,
+        heed: bool = True,
+        express: bool = False,
     ) -> list[Event]:
         """A worker runs its oldest batch: all of it, or `only` so many tasks and dies after.
 
         Args:
+            express: whether it is one that runs beside others, where there is a choice.
             heed: whether it sees in time that the batch was cancelled.
         """
         own = self.workers[worker]
-        run = own.queue.pop(0)
+        run = own.lane(express).pop(0)
         if run.batch in own.cancelled and heed:
             own.cancelled.discard(run.batch)
             return [BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=0.0)]
@@ -212,9 +234,9 @@ class SimulatedPool:
             events.append(BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=1.0))
         return events
 
-    def fail(self, worker: WorkerId, error: PullbackError) -> list[Event]:
+    def fail(self, worker: WorkerId, error: PullbackError, *, express: bool = False) -> list[Event]:
         """The first task of a worker's oldest batch raises."""
-        run = self.workers[worker].queue.pop(0)
+        run = self.workers[worker].lane(express).pop(0)
         task = run.calls[0].task
         return [
             TaskFailed(now_s=self.now_s, worker=worker, batch=run.batch, task=task, error=error),
@@ -225,13 +247,20 @@ class SimulatedPool:
         """Only what has no batch is stopped."""
         self.starting = [command for command in self.starting if command.worker != worker]
         own = self.workers.pop(worker, None)
-        assert own is None or not own.queue
+        assert own is None or not own.in_flight
         self.killed.append(worker)
 
     def _check_room(self, run: Run) -> None:
         tasks = self.plans[run.job].tasks
         largest = max(tasks[call.task].peak_bytes for call in run.calls)
         assert not self.memory_bytes or largest <= self.memory_bytes
+
+    def _check_lane(self, run: Run) -> None:
+        """One batch runs beside others, and of another job: nothing waits for values in between."""
+        own = self.workers[run.worker]
+        assert not (run.express and own.express)
+        beside = own.queue if run.express else own.express
+        assert all(other.job != run.job for other in beside)
 
     def _check_memory(self, run: Run, task: int, values: dict[TaskOutput, Symbol]) -> None:
         """While a task runs, what its worker holds besides is no more than leaves it room."""
@@ -240,9 +269,20 @@ class SimulatedPool:
         held |= {(run.job, value) for value in values}
         held -= {(run.job, s) for s in plan.tasks[task].operands if isinstance(s, TaskOutput)}
         taken_bytes = sum([self._size_bytes(*value) for value in held])
-        taken_bytes += plan.tasks[task].peak_bytes
+        taken_bytes += plan.tasks[task].peak_bytes + self._beside_bytes(run, held)
         self.most_bytes = max(self.most_bytes, taken_bytes)
         assert not self.memory_bytes or taken_bytes <= self.memory_bytes
+
+    def _beside_bytes(self, run: Run, held: set[tuple[JobId, TaskOutput]]) -> int:
+        """What a task may take that its worker runs at the same time, besides what is held."""
+        own, most_bytes = self.workers[run.worker], 0
+        for other in own.queue[:1] if run.express else own.express:
+            for call in other.calls:
+                task = self.plans[other.job].tasks[call.task]
+                operands = {(other.job, s) for s in task.operands if isinstance(s, TaskOutput)}
+                here_bytes = sum([self._size_bytes(*value) for value in operands & held])
+                most_bytes = max(most_bytes, task.peak_bytes - here_bytes)
+        return most_bytes
 
     def _size_bytes(self, job: JobId, value: TaskOutput) -> int:
         return self.plans[job].tasks[value.task].graph.output_type(value.output).size_bytes

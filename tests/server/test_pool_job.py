@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pullback_graph.errors import ExecutionError
@@ -62,6 +64,15 @@ def test_a_batch_says_where_operands_are():
     assert len(batch.graphs) == 2
     assert batch.inputs == (InputOperand(0),)
     assert batch.freed == (Freed(3, None),)
+
+
+def test_an_express_batch_frees_nothing():
+    """It may be done before batches that were sent sooner, and so may what it would free."""
+    job, worker = job_of(reduce_plan(1)), worker_of()
+    worker.freed.append(Freed(3, None))
+    batch = job.batch(replace(run_of(Call(0, (), (0,))), express=True), worker)
+    assert batch.express
+    assert batch.freed == ()
 
 
 def test_known_graphs_do_not_travel_again():

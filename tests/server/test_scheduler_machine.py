@@ -94,7 +94,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def busy(self) -> list[int]:
         """Workers that have a batch."""
-        return [worker for worker, own in self.pool.workers.items() if own.queue]
+        return [worker for worker, own in self.pool.workers.items() if own.in_flight]
 
     def open_jobs(self) -> list[int]:
         """Jobs not answered."""
@@ -137,21 +137,22 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.tell(WorkerLost(now_s=self.pool.now_s, worker=command.worker))
 
     @precondition(lambda self: self.busy())
-    @rule(pick=picks, together=st.booleans(), heed=st.booleans())
-    def finish_batch(self, pick: int, together: bool, heed: bool) -> None:
+    @rule(pick=picks, together=st.booleans(), heed=st.booleans(), express=st.booleans())
+    def finish_batch(self, pick: int, together: bool, heed: bool, express: bool) -> None:
         """A worker reports its oldest batch, at once or event by event, cancelled or not."""
         busy = self.busy()
-        events = self.pool.finish(busy[pick % len(busy)], heed=heed)
+        events = self.pool.finish(busy[pick % len(busy)], heed=heed, express=express)
         self.past.append(events)
         for group in [events] if together else [[event] for event in events]:
             self.tell(*group)
 
     @precondition(lambda self: self.busy())
-    @rule(pick=picks)
-    def fail_task(self, pick: int) -> None:
+    @rule(pick=picks, express=st.booleans())
+    def fail_task(self, pick: int, express: bool) -> None:
         """A task's program raises."""
         busy = self.busy()
-        self.tell(*self.pool.fail(busy[pick % len(busy)], ExecutionError("no such luck")))
+        error = ExecutionError("no such luck")
+        self.tell(*self.pool.fail(busy[pick % len(busy)], error, express=express))
 
     @precondition(lambda self: self.pool.workers)
     @rule(pick=picks)
@@ -178,12 +179,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.tell(*[WorkerAnswered(now_s=now_s, worker=worker) for worker in asked])
 
     @precondition(lambda self: self.busy())
-    @rule(pick=picks, tasks=st.integers(0, 3))
-    def lose_worker_midway(self, pick: int, tasks: int) -> None:
-        """A worker reports some tasks of a batch and dies."""
+    @rule(pick=picks, tasks=st.integers(0, 3), express=st.booleans())
+    def lose_worker_midway(self, pick: int, tasks: int, express: bool) -> None:
+        """A worker reports some tasks of a batch and dies, with what ran beside it."""
         worker = self.busy()[pick % len(self.busy())]
         self.losses += 1
-        self.tell(*self.pool.finish(worker, only=tasks))
+        self.tell(*self.pool.finish(worker, only=tasks, express=express))
         self.tell(self.pool.lose(worker))
 
     @precondition(lambda self: self.pool.here)
@@ -241,8 +242,9 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def keeps_two_batches(self) -> None:
-        """No worker has more than two batches."""
+        """No worker has more than two batches, and one beside them."""
         assert all(len(own.queue) <= 2 for own in self.pool.workers.values())
+        assert all(len(own.express) <= 1 for own in self.pool.workers.values())
 
     def teardown(self) -> None:
         """Left alone, every job ends, and nothing is held."""

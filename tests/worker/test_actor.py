@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from pullback_graph.builder import Builder
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_worker.actor import WorkerActor, WorkerSettings
+from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
 from pullback_worker.batch import Batch, Call, InputOperand, Report
 from pullback_worker.fetcher import Fetcher
 
@@ -56,3 +56,18 @@ def test_a_batch_that_is_called_off_while_its_inputs_come_ends_at_once():
         report = actor.run(Batch(1, 1, (calls[1],)), [])
     assert stopped == Report(0, busy_s=stopped.busy_s, transferring_s=stopped.transferring_s)
     assert [array.tolist() for array in report.sent.values()] == [[-1.0, -1.0]]
+
+
+def test_express_batches_have_a_thread_of_their_own():
+    """Ray calls `run_express` in another thread than `run`; it runs a batch as that does."""
+    builder = Builder()
+    graph = builder.build({"z": -builder.input("x", ArrayType(FLOAT64, (2,)))})
+    operand = InputOperand(0)
+    call = Call(0, graph.fingerprint, (operand,), send=(0,))
+    with threadpool_limits(1):
+        actor = WorkerActor(WorkerSettings(promotion=False))
+        batch = Batch(0, 1, (call,), graphs=(graph,), inputs=(operand,), express=True)
+        run_express: Any = actor.run_express
+        report = run_express(batch, [np.ones(2)])
+    assert [array.tolist() for array in report.sent.values()] == [[-1.0, -1.0]]
+    assert CONCURRENCY_GROUPS["express"] == 1

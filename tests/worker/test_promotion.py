@@ -451,6 +451,14 @@ def test_a_failure_on_xla_falls_back_to_numpy(stand: Stand):
     assert choice.stage is Stage.KEPT
 
 
+def test_seconds_are_of_the_clock_that_is_asked_for():
+    """A run that shares its processor is timed by what it had of it."""
+    graph = chain(2)
+    choice = Fixed(Running(NumpyExecutor().compile(graph), "numpy", "1", ""))
+    times = iter([1.0, 3.5])
+    assert run(choice, [np.ones(100_000)], clock=lambda: next(times)).seconds == 2.5
+
+
 def watched(running: Running) -> Choice:
     """A choice that a promoter watches."""
     return Stand().promoter.choice(running)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from pullback_graph.errors import Cancelled, ExecutionError, OutOfMemory
 from pullback_graph.graph import Graph
 from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_worker.batch import Batch, Call, Freed, InputOperand, ValueKey
+from pullback_worker.batch import Batch, Call, Freed, InputOperand, Report, ValueKey
 from pullback_worker.choice import Choice, Fixed, Running
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.memory_watch import LIBRARIES_BYTES, MemoryWatch, PrivateBytes
@@ -339,6 +340,124 @@ def test_the_peak_is_what_the_task_took():
         Batch(1, 7, (call,), graphs=programs.all(), inputs=WHOLE), [X]
     )
     assert report.done[0].peak_bytes == 12345
+
+
+class Beside:
+    """A runner whose thread is in a batch of job 7, `wait`, while the test runs express ones."""
+
+    def __init__(self, memory: MemoryWatch | None = None) -> None:
+        self.begun, self.over = threading.Event(), threading.Event()
+        self.programs = Programs(wait=(1, 1, self._wait), spin=(1, 1, self._spin), **ARITHMETIC)
+        self.runner = TaskRunner(self.programs, memory)
+        self.report: Report | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def _wait(self, arrays: Sequence[NDArray], cancel: CancelFlag | None) -> list[NDArray]:
+        self.begun.set()
+        assert self.over.wait(30.0)
+        assert cancel is not None
+        if cancel.is_set:
+            raise Cancelled("stopped")
+        return [arrays[0]]
+
+    @staticmethod
+    def _spin(arrays: Sequence[NDArray], cancel: CancelFlag | None) -> list[NDArray]:
+        while cancel is not None and not cancel.is_set:
+            pass
+        raise Cancelled("stopped")
+
+    def _run(self) -> None:
+        self.report = self.runner.run(self.batch(1, 7, "wait"), [X])
+
+    def batch(self, number: int, job: int, name: str, *, express: bool = False) -> Batch:
+        """A batch of one task."""
+        call = self.programs.call(name, 0, [InputOperand(0)], send=(0,))
+        graphs = self.programs.all()
+        return Batch(number, job, (call,), graphs=graphs, inputs=WHOLE, express=express)
+
+    def __enter__(self) -> Beside:
+        self._thread.start()
+        assert self.begun.wait(30.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join()
+
+
+def test_an_express_batch_is_done_while_another_runs():
+    """They share graphs and nothing else; each gives what it would alone."""
+    with Beside() as beside:
+        report = beside.runner.run(beside.batch(2, 8, "total", express=True), [X])
+        assert report.sent[ValueKey(0, 0)].tolist() == [28.0]
+        assert beside.report is None
+    assert beside.report is not None
+    assert beside.report.sent[ValueKey(0, 0)].tolist() == X.tolist()
+
+
+def test_a_stop_is_for_one_batch():
+    """An express batch that ended, or is stopped, leaves the other alone, and so the other way."""
+    with Beside() as beside:
+        beside.runner.run(beside.batch(2, 8, "total", express=True), [X])
+        beside.runner.cancel(3, express=True)
+        assert not beside.runner.run(beside.batch(3, 8, "spin", express=True), [X]).done
+        assert not beside.runner.is_cancelled(1)
+        beside.runner.cancel(1)
+        assert not beside.runner.is_cancelled(4, express=True)
+    assert beside.report is not None
+    assert not beside.report.done
+
+
+def test_an_express_batch_gives_way_when_the_cap_is_crossed():
+    """It stops unrun, and fails nobody; the task it ran beside goes on."""
+    used = [GIB]
+    watch = MemoryWatch(cap_bytes=2 * GIB, read=lambda: used[0])
+
+    with Beside(watch) as beside:
+
+        def grow(arrays: Sequence[NDArray], cancel: CancelFlag | None) -> list[NDArray]:
+            used[0] = 3 * GIB
+            watch.look()
+            used[0] = GIB
+            return beside._spin(arrays, cancel)
+
+        beside.programs.functions[beside.programs.graphs["total"].fingerprint] = grow
+        report = beside.runner.run(beside.batch(2, 8, "total", express=True), [X])
+        assert (report.done, report.failed) == ([], None)
+    assert beside.report is not None
+    assert [task.task for task in beside.report.done] == [0]
+
+
+def test_an_express_task_that_does_not_fit_is_left_for_its_turn():
+    """What another takes meanwhile is no fault of its job."""
+    watch = MemoryWatch(cap_bytes=2 * GIB, read=lambda: GIB)
+    with Beside(watch) as beside:
+        batch = beside.batch(2, 8, "total", express=True)
+        call = batch.calls[0]._replace(peak_bytes=2 * GIB)
+        report = beside.runner.run(replace(batch, calls=(call,)), [X])
+        assert (report.done, report.failed) == ([], None)
+
+
+def test_a_task_takes_the_memory_of_what_runs_beside_it():
+    """Where only an express batch is in its way, it waits until that has stopped."""
+    used = [2 * GIB]
+    watch = MemoryWatch(cap_bytes=2 * GIB, read=lambda: used[0])
+    begun, flag = threading.Event(), CancelFlag()
+
+    def hold() -> None:
+        with watch.over(flag, express=True):
+            begun.set()
+            while not flag.is_set:
+                pass
+            used[0] = GIB
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert begun.wait(30.0)
+    assert not watch.room_for(GIB // 2, express=True)
+    assert not flag.is_set
+    assert watch.room_for(GIB // 2)
+    thread.join()
 
 
 def test_freed_memory_that_the_process_still_has_is_given_back_first():

@@ -1,7 +1,7 @@
 """The Ray actor around a TaskRunner: resolves references, hands values back, decides nothing.
 
-Calls of `run` queue up and run one at a time; every other method has a thread of its own, so that
-it is answered while a batch runs.
+Calls of `run` queue up and run one at a time, and those of `run_express` do beside them; every
+other method has a thread of its own, so that it is answered while a batch runs.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ FETCH_TIMEOUT_S = 60.0
 """A value that does not arrive within this time counts as lost."""
 PROGRAM_BYTES = 1 << 30
 """What compiled programs may take, estimated; the least recently used give way."""
-CONCURRENCY_GROUPS = {"control": 1, "export": 1, "watch": 1, "probe": 1}
-"""Threads besides the one that runs batches."""
+CONCURRENCY_GROUPS = {"express": 1, "control": 1, "export": 1, "watch": 1, "probe": 1}
+"""Threads besides the one that runs batches in turn."""
 ENVIRONMENT = {
     **one_thread.ENVIRONMENT,
     "MALLOC_ARENA_MAX": "1",
@@ -114,13 +114,21 @@ class WorkerActor:
         `batch.apart`, None for one that was not computed.
         """
         started_s = perf_counter()
-        found = self._fetcher.fetch(batch, carried, lambda: self._runner.is_cancelled(batch.number))
+        number, express = batch.number, batch.express
+        found = self._fetcher.fetch(
+            batch, carried, lambda: self._runner.is_cancelled(number, express)
+        )
         transferring_s = perf_counter() - started_s
         report = self._report(batch, found)
         report.transferring_s = transferring_s
         report.busy_s += transferring_s
         apart = [report.sent.pop(key, None) for key in batch.apart]
         return (report, *apart) if apart else report
+
+    @ray.method(concurrency_group="express")
+    def run_express(self, batch: Batch, carried: Sequence[Any]) -> Any:
+        """Run a batch as `run` does, beside another of another job."""
+        return self.run(batch, carried)
 
     def _report(self, batch: Batch, found: Fetched | None) -> Report:
         """Run a batch on what was found, or nothing of it where that was called off."""
@@ -135,9 +143,9 @@ class WorkerActor:
         return self._runner.run(batch, inputs, arrays[len(operands) :])
 
     @ray.method(concurrency_group="control")
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, express: bool) -> None:
         """Stop a batch, running or still to come."""
-        self._runner.cancel(number)
+        self._runner.cancel(number, express)
 
     @ray.method(concurrency_group="control")
     def free(self, freed: Sequence[Freed]) -> None:

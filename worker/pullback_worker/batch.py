@@ -56,12 +56,13 @@ class Batch:
     """Tasks of one job, to run in order.
 
     Attributes:
-        number: rises from batch to batch of a worker.
+        number: rises from batch to batch of a worker, express ones by themselves.
         graphs: those the worker was not given before.
         inputs: inputs of the job, or blocks of them, that come along, each once a worker.
         fetched: the values that come along behind them, in order.
         apart: values to hand back each by itself; the rest is small and goes in the report.
         freed: what to drop first: a job, and its values or None for all it has.
+        express: whether it runs beside another batch, one of another job.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Batch:
     fetched: tuple[ValueKey, ...] = ()
     apart: tuple[ValueKey, ...] = ()
     freed: tuple[Freed, ...] = ()
+    express: bool = False
 
 
 class Freed(NamedTuple):
@@ -84,7 +86,8 @@ class Freed(NamedTuple):
 class TaskReport(NamedTuple):
     """How a task ran; `executor` has the version behind a hyphen.
 
-    `offset_s` is from the start of its batch to its own.
+    `running_s` is processor time where the batch is an express one; `offset_s` is from the start of
+    its batch to its own.
     """
 
     task: int

@@ -174,8 +174,16 @@ class Adaptive:
             self._xla = None
 
 
-def run(choice: Choice, arrays: Sequence[NDArray], cancel: CancelFlag | None = None) -> Ran:
+def run(
+    choice: Choice,
+    arrays: Sequence[NDArray],
+    cancel: CancelFlag | None = None,
+    clock: Callable[[], float] = perf_counter,
+) -> Ran:
     """Run a graph on what its choice says, and tell the choice how it went.
+
+    Args:
+        clock: what its seconds are of.
 
     Raises:
         PullbackError: as the program does.
@@ -183,7 +191,7 @@ def run(choice: Choice, arrays: Sequence[NDArray], cancel: CancelFlag | None = N
     running: Running | None = choice.running
     while True:
         assert running is not None
-        started_s = perf_counter()
+        started_s = clock()
         try:
             results = running.program(arrays, cancel)
         except ExecutionError as error:
@@ -192,7 +200,7 @@ def run(choice: Choice, arrays: Sequence[NDArray], cancel: CancelFlag | None = N
                 raise
             running = instead
             continue
-        seconds = perf_counter() - started_s
+        seconds = clock() - started_s
         choice.ran(running, seconds)
         return Ran(results, running, seconds)
 

@@ -14,8 +14,8 @@ from pullback_worker.executor import NDArray
 
 LOOK_S = 0.05
 """How often it is looked whether arrays are still waited for."""
-THREADS = 2
-"""One may still wait for what nobody wants any more."""
+THREADS = 3
+"""Two batches run at once, and one may still wait for what nobody wants any more."""
 
 Found: TypeAlias = "list[NDArray | None]"
 """An array per reference, None for one that is lost."""

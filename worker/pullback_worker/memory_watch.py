@@ -16,6 +16,8 @@ from pathlib import Path
 from pullback_worker.executor import CancelFlag
 
 INTERVAL_S = 0.02
+GIVE_WAY_S = 1.0
+"""How long a task that needs the memory waits for the one beside it to stop."""
 LIBRARIES_BYTES = 64 << 20
 """What libraries take of their own when they are first used, such as the buffers of a BLAS."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -77,8 +79,10 @@ class MemoryWatch:
         self._read = read or PrivateBytes()
         self._floor_bytes = self._read()
         self.cap_bytes = self._floor_bytes + LIBRARIES_BYTES + own_bytes if own_bytes else cap_bytes
-        self._watched: Watched | None = None
-        self._busy = threading.Event()
+        self._watched: dict[bool, Watched] = {}
+        self._lock = threading.Lock()
+        self._busy, self._alone = threading.Event(), threading.Event()
+        self._alone.set()
 
     def start(self) -> None:
         """Look from a thread of its own; without it, only `look` does."""
@@ -91,38 +95,61 @@ class MemoryWatch:
         return max(1, left_bytes) if self.cap_bytes else 0
 
     @contextmanager
-    def over(self, flag: CancelFlag) -> Iterator[Watched]:
-        """Watch until the block ends; the flag is set when the cap is crossed."""
-        watched = self._watched = Watched(flag)
+    def over(self, flag: CancelFlag, express: bool = False) -> Iterator[Watched]:
+        """Watch until the block ends; the flag is set when the cap is crossed.
+
+        Args:
+            express: whether it runs beside another, and is the first to give way.
+        """
+        watched = Watched(flag)
+        with self._lock:
+            self._watched[express] = watched
+            self._busy.set()
+            if express:
+                self._alone.clear()
         self.look()
-        self._busy.set()
         try:
             yield watched
         finally:
-            self._busy.clear()
             self.look()
-            self._watched = None
+            with self._lock:
+                del self._watched[express]
+                if express:
+                    self._alone.set()
+                if not self._watched:
+                    self._busy.clear()
 
-    def room_for(self, size_bytes: int) -> bool:
-        """Whether so much more would stay under the cap, once what was freed is given back."""
+    def room_for(self, size_bytes: int, express: bool = False) -> bool:
+        """Whether so much more would stay under the cap, once what was freed is given back.
+
+        What an express task takes is given back first, where it stops in time.
+        """
         if self._fits(size_bytes):
             return True
+        if not express and not self._alone.is_set():
+            with self._lock:
+                self._exceed(self._watched.get(True))
+            self._alone.wait(GIVE_WAY_S)
         give_back()
         return self._fits(size_bytes)
+
+    @staticmethod
+    def _exceed(watched: Watched | None) -> None:
+        if watched is not None:
+            watched.exceeded = True
+            watched.flag.set()
 
     def _fits(self, size_bytes: int) -> bool:
         return not self.cap_bytes or self._read() + size_bytes <= self.cap_bytes
 
     def look(self) -> None:
         """Look once."""
-        watched = self._watched
-        if watched is None:
-            return
         now_bytes = self._read()
-        watched.peak_bytes = max(watched.peak_bytes, now_bytes - self._floor_bytes)
-        if self.cap_bytes and now_bytes > self.cap_bytes:
-            watched.exceeded = True
-            watched.flag.set()
+        with self._lock:
+            for watched in self._watched.values():
+                watched.peak_bytes = max(watched.peak_bytes, now_bytes - self._floor_bytes)
+            if self.cap_bytes and now_bytes > self.cap_bytes:
+                self._exceed(self._watched.get(True, self._watched.get(False)))
 
     def _loop(self) -> None:
         pause = threading.Event()

@@ -1,7 +1,8 @@
 """Runs batches of tasks in one process: holds their values, compiles graphs, can be stopped.
 
 No Ray here: the actor hands it arrays and hands its report on. `run` is called from one thread at a
-time; `cancel`, `free` and `export` may come from another meanwhile.
+time, and for express batches from a second, with other jobs; `cancel`, `free` and `export` may come
+from others meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import TypeAlias
 
 import numpy as np
@@ -47,11 +48,21 @@ class _Missing(Exception):
         self.keys = keys
 
 
+@dataclass(slots=True)
+class _Lane:
+    """Batches that run one after another: how those that are not over are stopped."""
+
+    flags: dict[int, CancelFlag] = field(default_factory=dict)
+    last_ended: int = -1
+
+
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
     """A batch while it runs; `passing` are outputs that later tasks of it read."""
 
     job: int
+    express: bool
+    graphs: Mapping[str, Graph]
     flag: CancelFlag
     report: Report
     last_reader: Mapping[ValueKey, int]
@@ -74,8 +85,7 @@ class TaskRunner:
         self._graphs: OrderedDict[str, Graph] = OrderedDict()
         self._inputs: dict[int, dict[InputOperand, NDArray]] = {}
         self._values: dict[int, dict[ValueKey, NDArray]] = {}
-        self._flags: dict[int, CancelFlag] = {}
-        self._last_ended = -1
+        self._lanes = {express: _Lane() for express in (False, True)}
 
     # --- what the actor calls ---------------------------------------------------------------------
 
@@ -95,23 +105,24 @@ class TaskRunner:
         report = Report(batch.number)
         self.free(batch.freed)
         self._take_in(batch, inputs, fetched, report)
-        unknown = {c.fingerprint for c in batch.calls if c.fingerprint not in self._graphs}
-        report.unknown_graphs = sorted(unknown)
-        if not unknown:
-            self._run_calls(batch, report)
+        graphs = self._known(batch)
+        report.unknown_graphs = sorted({call.fingerprint for call in batch.calls} - graphs.keys())
+        if not report.unknown_graphs:
+            self._run_calls(batch, graphs, report)
         self._end(batch)
         report.busy_s = perf_counter() - started_s
         return report
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, express: bool = False) -> None:
         """Stop a batch, running or still to come."""
         with self._lock:
-            if number > self._last_ended:
-                self._flags.setdefault(number, CancelFlag()).set()
+            lane = self._lanes[express]
+            if number > lane.last_ended:
+                lane.flags.setdefault(number, CancelFlag()).set()
 
-    def is_cancelled(self, number: int) -> bool:
+    def is_cancelled(self, number: int, express: bool = False) -> bool:
         """Whether a batch is to be stopped."""
-        flag = self._flags.get(number)
+        flag = self._lanes[express].flags.get(number)
         return flag is not None and flag.is_set
 
     def free(self, freed: Iterable[Freed]) -> None:
@@ -148,9 +159,9 @@ class TaskRunner:
         report: Report,
     ) -> None:
         """Store what came along."""
-        for graph in batch.graphs:
-            self._graphs[graph.fingerprint] = graph
         with self._lock:
+            for graph in batch.graphs:
+                self._graphs[graph.fingerprint] = graph
             if batch.inputs:
                 own = self._inputs.setdefault(batch.job, {})
                 own.update(zip(batch.inputs, inputs, strict=True))
@@ -161,11 +172,21 @@ class TaskRunner:
                 else:
                     values[key] = array
 
-    def _run_calls(self, batch: Batch, report: Report) -> None:
+    def _known(self, batch: Batch) -> dict[str, Graph]:
+        """The graphs of a batch that are here."""
+        found = {}
         with self._lock:
-            flag = self._flags.setdefault(batch.number, CancelFlag())
+            for call in batch.calls:
+                if (graph := self._graphs.get(call.fingerprint)) is not None:
+                    found[call.fingerprint] = graph
+                    self._graphs.move_to_end(call.fingerprint)
+        return found
+
+    def _run_calls(self, batch: Batch, graphs: Mapping[str, Graph], report: Report) -> None:
+        with self._lock:
+            flag = self._lanes[batch.express].flags.setdefault(batch.number, CancelFlag())
         last_reader = {key: call.task for call in batch.calls for key in _keys(call.operands)}
-        under_way = _UnderWay(batch.job, flag, report, last_reader)
+        under_way = _UnderWay(batch.job, batch.express, graphs, flag, report, last_reader)
         for call in batch.calls:
             if flag.is_set:
                 return
@@ -176,7 +197,8 @@ class TaskRunner:
             except Cancelled:
                 return
             except PullbackError as error:
-                report.failed = call.task, error
+                if not (batch.express and isinstance(error, OutOfMemory)):  # else it runs in turn
+                    report.failed = call.task, error
                 return
 
     def _run_call(self, call: Call, under_way: _UnderWay) -> None:
@@ -189,8 +211,8 @@ class TaskRunner:
         """
         offset_s = perf_counter() - under_way.started_s
         operands = self._operands(call, under_way)
-        choice, hit, compile_s = self._compiled(call)
-        ran, peak_bytes = self._execute(call, choice, operands, under_way.flag)
+        choice, hit, compile_s = self._compiled(call, under_way.graphs[call.fingerprint])
+        ran, peak_bytes = self._execute(call, choice, operands, under_way)
         self._place(call, ran.outputs, under_way)
         name = ran.running.name
         done = TaskReport(call.task, ran.seconds, compile_s, hit, peak_bytes, name, offset_s)
@@ -228,25 +250,28 @@ class TaskRunner:
             for operand in call.operands
         ]
 
-    def _compiled(self, call: Call) -> Lookup[Choice]:
-        self._graphs.move_to_end(call.fingerprint)
+    def _compiled(self, call: Call, graph: Graph) -> Lookup[Choice]:
         try:
-            return self._compile(self._graphs[call.fingerprint], call.executor)
+            return self._compile(graph, call.executor)
         except PullbackError:
             raise
         except Exception as error:
             raise _broken(call, "could not be compiled", error) from error
 
     def _execute(
-        self, call: Call, choice: Choice, operands: list[NDArray], flag: CancelFlag
+        self, call: Call, choice: Choice, operands: list[NDArray], under_way: _UnderWay
     ) -> tuple[Ran, int]:
-        """The run, and the most private memory the process had meanwhile."""
+        """The run, and the most private memory the process had meanwhile.
+
+        An express batch shares its processor: how long it waits for that says nothing of its tasks.
+        """
         there = {id(array): array.nbytes for array in operands}
-        if not self._memory.room_for(max(0, call.peak_bytes - sum(there.values()))):
+        flag, express = under_way.flag, under_way.express
+        if not self._memory.room_for(max(0, call.peak_bytes - sum(there.values())), express):
             raise self._too_large(call)
-        with self._memory.over(flag) as watched:
+        with self._memory.over(flag, express) as watched:
             try:
-                ran = run(choice, operands, flag)
+                ran = run(choice, operands, flag, thread_time if express else perf_counter)
             except Cancelled:
                 if watched.exceeded:
                     raise self._too_large(call) from None
@@ -269,13 +294,14 @@ class TaskRunner:
 
     def _end(self, batch: Batch) -> None:
         with self._lock:
-            self._last_ended = batch.number
-            for number in [n for n in self._flags if n <= batch.number]:
-                del self._flags[number]
+            lane = self._lanes[batch.express]
+            lane.last_ended = batch.number
+            for number in [n for n in lane.flags if n <= batch.number]:
+                del lane.flags[number]
             if not self._values.get(batch.job, True):
                 del self._values[batch.job]
-        while len(self._graphs) > MOST_GRAPHS:
-            self._graphs.popitem(last=False)
+            while len(self._graphs) > MOST_GRAPHS:
+                self._graphs.popitem(last=False)
 
 
 def _keys(operands: Iterable[Operand]) -> list[ValueKey]:

@@ -72,13 +72,17 @@ class AskWorker(Command):
 
 @dataclass(slots=True)
 class Run(Command):
-    """Run tasks of one job, in order, on one worker; answered by events that name the batch."""
+    """Run tasks of one job, in order, on one worker; answered by events that name the batch.
+
+    An express batch runs at once, beside another; the others, one after another.
+    """
 
     worker: WorkerId
     batch: BatchId
     job: JobId
     calls: tuple[Call, ...]
     fetches: tuple[Fetch, ...]
+    express: bool = False
 
 
 @dataclass(slots=True)
@@ -87,6 +91,7 @@ class CancelRun(Command):
 
     worker: WorkerId
     batch: BatchId
+    express: bool = False
 
 
 @dataclass(slots=True)

@@ -21,6 +21,8 @@ from pullback_server.scheduler.worker import Batch, Worker
 MOST_PROGRAMS = 4096
 """Programs remembered of one worker; of more, all are forgotten, which costs a hint."""
 MOST_LOOKED_AT = 32
+LONG_S = 0.02
+"""Batches predicted to take less are waited for: nothing runs beside them."""
 _GENERATIONS = count()
 
 
@@ -34,6 +36,7 @@ class Kind:
             that are busy again, and `in_heap` says which.
         soon: those that have one batch and will be done with it shortly.
         ending: when which are to be in `soon`, for which batch, soonest first.
+        beside: those that have or had a long batch, and no express one beside.
         starting: how many are to start.
     """
 
@@ -43,6 +46,7 @@ class Kind:
     in_heap: set[WorkerId] = field(default_factory=set)
     soon: dict[WorkerId, None] = field(default_factory=dict)
     ending: list[tuple[float, WorkerId, BatchId]] = field(default_factory=list)
+    beside: dict[WorkerId, None] = field(default_factory=dict)
     starting: int = 0
     busy_s: float = 0.0
     largest_bytes: int = 0
@@ -121,12 +125,13 @@ class Fleet:
         kind = self._kinds[worker.placement]
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
+        kind.beside.pop(worker.id, None)
         if worker.ready:
             del kind.ready[bisect_left(kind.ready, worker.id)]
             self.generation = next(_GENERATIONS)
         else:
             kind.starting -= 1
-        self.batches -= len(worker.batches)
+        self.batches -= len(worker.in_flight)
         self.forget_programs(worker)
 
     def retire(self, worker: Worker) -> None:
@@ -135,16 +140,23 @@ class Fleet:
         worker.doomed = True
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
+        kind.beside.pop(worker.id, None)
 
     # --- batches come and go ----------------------------------------------------------------------
 
     def give(self, worker: Worker, batch: Batch, programs: Iterable[str]) -> None:
         """A worker has one more batch."""
         kind = self._kinds[worker.placement]
-        kind.idle.discard(worker.id)
-        kind.soon.pop(worker.id, None)
-        worker.batches[batch.id] = batch
-        worker.oldest = worker.oldest or batch
+        if batch.express:
+            worker.express = batch
+            kind.beside.pop(worker.id, None)
+        else:
+            kind.idle.discard(worker.id)
+            kind.soon.pop(worker.id, None)
+            worker.batches[batch.id] = batch
+            worker.oldest = worker.oldest or batch
+            if batch.estimate_s >= LONG_S and worker.express is None:
+                kind.beside[worker.id] = None
         worker.made_bytes += batch.made_bytes
         self.batches += 1
         if len(worker.programs) > MOST_PROGRAMS:
@@ -156,16 +168,23 @@ class Fleet:
 
     def take(self, worker: Worker, batch: Batch, now_s: float) -> None:
         """A worker is done with a batch."""
-        del worker.batches[batch.id]
         worker.made_bytes -= batch.made_bytes
         self.batches -= 1
-        worker.oldest = next(iter(worker.batches.values()), None)
-        if worker.oldest is not None:
-            worker.oldest.oldest_since_s = now_s
-            return
-        self._kinds[worker.placement].soon.pop(worker.id, None)
-        if not worker.doomed:
-            self._set_idle(worker, now_s)
+        kind = self._kinds[worker.placement]
+        if batch.express:
+            worker.express = None
+            if worker.batches and not worker.doomed:
+                kind.beside[worker.id] = None
+        else:
+            del worker.batches[batch.id]
+            worker.oldest = next(iter(worker.batches.values()), None)
+            if worker.oldest is not None:
+                worker.oldest.oldest_since_s = now_s
+        if worker.oldest is None:
+            kind.soon.pop(worker.id, None)
+            kind.beside.pop(worker.id, None)
+            if worker.express is None and not worker.doomed:
+                self._set_idle(worker, now_s)
 
     def expect(self, worker: Worker, batch: Batch, soon_s: float) -> None:
         """A worker will be nearly done with its one batch at a time."""

@@ -16,6 +16,7 @@ from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import Run
 from pullback_server.scheduler.dependencies import Dependencies, Layout
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
+from pullback_server.scheduler.express import Express
 from pullback_server.scheduler.faults import too_large
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.placement import (
@@ -63,6 +64,7 @@ class Matching:
         self.room = Room(board.fleet.held_bytes, board.needs)
         budget_s = board.settings.batch_s
         self.placer = Placer(board.fleet, self.room, board.calibration, budget_s, self._serving)
+        self._express = Express(board, self.placer, self._lay, self.run)
 
     def serves(self, placement: Placement) -> bool:
         """Whether there may be a worker for tasks of a placement."""
@@ -80,6 +82,7 @@ class Matching:
         job.stirred = False
         self._set_aside.pop(job.id, None)
         self._misfits.pop(job.id, None)
+        self._express.offer(job)
         for placement, ready in job.ready.items():
             shares = self._shares[placement]
             if ready:
@@ -100,6 +103,7 @@ class Matching:
         """A job is over."""
         self._set_aside.pop(job.id, None)
         self._misfits.pop(job.id, None)
+        self._express.drop(job)
         if self._misfits and not self._board.fleet.batches:  # what it held is free
             for other in [*self._misfits]:
                 self.refresh(self._board.jobs[other])
@@ -122,7 +126,7 @@ class Matching:
     # --- what it does -----------------------------------------------------------------------------
 
     def dispatch(self, now_s: float) -> None:
-        """Give every idle worker a batch, then those that will soon be idle a second."""
+        """Give every idle worker a batch, others one besides, and those soon idle a second."""
         for placement, shares in self._shares.items():
             if shares.waiting:
                 self._fill_idle(placement, shares, now_s)
@@ -132,6 +136,7 @@ class Matching:
                 homes.call(worker)
         if self._board.accounts.suspects:  # suspects want idle workers
             return
+        self._express.fill(now_s)
         called = homes.take_called()
         for placement, shares in self._shares.items():
             if shares.waiting:
@@ -254,6 +259,8 @@ class Matching:
             self._lay(job, placement)
             if worker.id not in ready.counts and ANYWHERE not in ready.counts:
                 continue
+            if worker.express is not None and worker.express.job == job.id:
+                continue  # what follows on it there is still to be computed
             choice = self.placer.choose(job, ready, worker, now_s)
             if choice.tasks:
                 self.run(choice, placement, now_s)
@@ -393,11 +400,16 @@ class Matching:
             fetched_bytes=fetched_bytes,
             made_bytes=choice.made_bytes,
             passing=tuple(passing),
+            express=choice.express,
         )
+        if worker.memory_bytes:
+            batch.peak_bytes = max([plan.tasks[task].peak_bytes for task in tasks])
         board.fleet.give(worker, batch, programs)
-        if len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
+        if batch.express:
+            self._begin(worker, now_s)
+        elif len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
             self.begin(worker, now_s)
-        board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches))
+        board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches, batch.express))
         return batch
 
 

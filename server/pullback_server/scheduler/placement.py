@@ -108,6 +108,7 @@ class Choice:
         budget_s: predicted time that ends the choice; one task always fits.
         estimate_s: predicted time of those chosen.
         alone: whether it is a suspect, which shares its worker with nothing.
+        express: whether it is to run beside what the worker has, for `most_s` at most.
         awaited: whether other workers wait for values of those chosen: they hear of them when the
             batch ends, so that nothing long is to come behind.
         made_bytes: what those chosen add to what the worker holds.
@@ -124,6 +125,8 @@ class Choice:
     tasks: dict[int, None] = field(default_factory=dict)
     made_bytes: int = 0
     misfit: int | None = None
+    express: bool = False
+    most_s: float = inf
 
     def add(self, task: int) -> None:
         """Add a task, and those behind it that need no more than is now on the worker.
@@ -164,6 +167,11 @@ class Choice:
         """Whether a task would keep other workers from what they wait for, for long."""
         return self.awaited and self.placer.is_long(self.job, task, self.worker)
 
+    def refuses(self, task: int) -> bool:
+        """Whether an express batch is not to have a task: too long, or tried before."""
+        own_s = self.placer.estimate_s(self.job, task, self.worker)
+        return self.job.attempts[task] > 0 or self.estimate_s + own_s > self.most_s
+
     def _follows(self, task: int) -> bool:
         job, own, worker = self.job, self.tasks, self.worker
         if job.states[task] is not _WAITING or task in own or job.losses[task]:
@@ -172,7 +180,7 @@ class Choice:
         joins = wanted.phase is Phase.REDUCE
         if self.placer.serving[wanted.placement] is not worker.placement:
             return False
-        if not joins and not self._belongs(task):
+        if (self.express and self.refuses(task)) or (not joins and not self._belongs(task)):
             return False
         for value in job.plan.operands[task]:
             here = value.task in own or job.holds(worker.id, value)
@@ -183,7 +191,9 @@ class Choice:
     def fits(self, task: int) -> bool:
         """Whether its worker has room for a task behind those chosen."""
         room = self.placer.room
-        return room.fits(self.job, task, self.worker, self.tasks, self.made_bytes)
+        return room.fits(
+            self.job, task, self.worker, self.tasks, self.made_bytes, express=self.express
+        )
 
     def _belongs(self, task: int) -> bool:
         """Whether a task that does not join what is here belongs here, by its home."""
@@ -237,6 +247,14 @@ class Placer:
             self._take_over(choice, ready, now_s)
         return choice
 
+    def choose_express(self, job: Job, ready: ReadyTasks, worker: Worker, most_s: float) -> Choice:
+        """What a worker may run of a job beside what it has; without tasks if nothing."""
+        choice = Choice(job, worker, self, self.budget_s, express=True, most_s=most_s)
+        for home in (worker.id, ANYWHERE):
+            if home in ready.counts:
+                self._fill(choice, ready, home)
+        return choice
+
     def _fill(self, choice: Choice, ready: ReadyTasks, home: WorkerId) -> None:
         misfits: list[int] = []
         while not choice.full or not choice.tasks:
@@ -245,7 +263,7 @@ class Placer:
                 break
             if task in choice.tasks:
                 continue
-            if choice.delays(task):
+            if choice.delays(task) or (choice.express and choice.refuses(task)):
                 ready.put_back(task)
                 break
             if choice.fits(task):

@@ -58,17 +58,21 @@ class Room:
         worker: Worker,
         before: Collection[int] = (),
         made_bytes: int = 0,
+        *,
+        express: bool = False,
     ) -> bool:
         """Whether a worker has room for a task beside what it holds and will.
 
         Args:
             before: tasks of the same batch.
             made_bytes: what those add to what the worker holds.
+            express: whether it is to run beside what the worker has, or that beside it.
         """
         limit_bytes = worker.memory_bytes
         if not limit_bytes:
             return True
         taken_bytes = made_bytes + self._taken_bytes(worker) + job.plan.tasks[task].peak_bytes
+        taken_bytes += _beside_bytes(worker, express)
         if taken_bytes <= limit_bytes:
             return True
         here = [
@@ -96,3 +100,10 @@ class Room:
 
     def _taken_bytes(self, worker: Worker) -> int:
         return self._held_bytes.get(worker.id, 0) + worker.made_bytes
+
+
+def _beside_bytes(worker: Worker, express: bool) -> int:
+    """What tasks may take that run at the same time."""
+    if express:
+        return max([batch.peak_bytes for batch in worker.batches.values()], default=0)
+    return 0 if worker.express is None else worker.express.peak_bytes

@@ -85,7 +85,7 @@ class Scaling:
     def _look(self, number: int, now_s: float) -> None:
         """Stop a worker that was idle all the time, if there are enough without it."""
         worker = self._board.fleet.get(number)
-        if worker is None or worker.doomed or worker.batches:
+        if worker is None or worker.doomed or worker.in_flight:
             return
         left_s = worker.idle_since_s + self._board.settings.idle_s - now_s
         own = self._board.fleet.kind(worker.placement)

@@ -199,7 +199,8 @@ class Scheduler:
         if worker is None or batch is None:
             return
         started_s = batch.oldest_since_s
-        self._fleet.kind(worker.placement).busy_s += event.busy_s
+        if not batch.express:  # that time is its worker's already
+            self._fleet.kind(worker.placement).busy_s += event.busy_s
         self._fleet.take(worker, batch, event.now_s)
         job = self._jobs.get(batch.job)
         self._account(worker, batch, event, started_s)
@@ -208,19 +209,25 @@ class Scheduler:
                 self._return(job, batch, Trigger.RETURNED, event.now_s)
             if batch.passing:
                 self._pass_on(job, batch, worker)
-        elif all([other.job != batch.job for other in worker.batches.values()]):
+        elif all([other.job != batch.job for other in worker.in_flight]):
             self._board.commands.append(Free(worker.id, batch.job))
         if batch.twin is not None:
             self._stragglers.settle(job, batch, event.now_s)
+        self._go_on(worker, batch, event.now_s)
+
+    def _go_on(self, worker: Worker, ended: Batch, now_s: float) -> None:
+        """A worker turns to what comes behind a batch that is over, or has nothing to do."""
         self._matching.reconsider(worker.id)
-        if worker.batches:
-            self._matching.begin(worker, event.now_s)
-        else:
-            self._scaling.watch(worker, event.now_s)
+        if ended.express:
+            self._board.accounts.homes.call(worker.id)
+        elif worker.batches:
+            self._matching.begin(worker, now_s)
+        if not worker.batches and worker.express is None:
+            self._scaling.watch(worker, now_s)
 
     def _pass_on(self, job: Job, batch: Batch, worker: Worker) -> None:
         """Have a worker drop what it was brought for a batch that is over, and for no other."""
-        others = {v for b in worker.batches.values() if b.job == batch.job for v in b.passing}
+        others = {v for b in worker.in_flight if b.job == batch.job for v in b.passing}
         values = tuple([value for value in batch.passing if value not in others])
         if values and job.id in self._jobs:
             self._board.commands.append(Free(worker.id, job.id, values))
@@ -247,22 +254,21 @@ class Scheduler:
         if not worker.ready:
             self._scaling.failed(event.now_s)
         self._board.totals.workers_lost += worker.ready
-        oldest, lost_s = worker.oldest, 0.0
-        if oldest is not None:
-            lost_s = event.now_s - oldest.oldest_since_s
-            self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
+        running = worker.running
+        lost_s = max([event.now_s - batch.oldest_since_s for batch in running], default=0.0)
+        self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
         hurt = self._board.forget(worker)
-        for batch in [b for b in worker.batches.values() if b.job not in self._jobs]:
-            own_s, killed = (lost_s, worker.doomed) if batch is oldest else (0.0, False)
+        for batch in [b for b in worker.in_flight if b.job not in self._jobs]:
+            own_s, killed = (lost_s, worker.doomed) if batch in running else (0.0, False)
             self._say(self._stopping.batch_ended(batch.job, own_s, event.now_s, killed))
-        for batch in worker.batches.values():
-            self._lose_batch(batch, event, to_blame=batch is oldest and _guilty(worker))
+        for batch in worker.in_flight:
+            self._lose_batch(batch, event, to_blame=batch in running and _guilty(worker))
         for job in hurt:
             if job.id in self._jobs:
                 self._matching.note(job)
 
     def _lose_batch(self, batch: Batch, event: WorkerLost, *, to_blame: bool) -> None:
-        """A batch is gone with its worker; the one it was running may have brought that about."""
+        """A batch is gone with its worker; those it was running may have brought that about."""
         job = self._jobs.get(batch.job)
         if job is not None:
             running = [task for task in batch.unreported if job.runs(task, batch.id)]
@@ -291,20 +297,19 @@ class Scheduler:
         commands = self._board.commands
         del self._jobs[job.id]
         self._board.needs.remove(job.plan)
+        in_flight = self._in_flight(job)
         job.end()
         job.start(now_s)
         self._matching.drop(job)
         commands.append(Reply(job.id, job.statistics, error))
         batches = 0
-        for holder in sorted(job.touched):
-            worker = self._fleet[holder]
-            own = [b for b in worker.batches.values() if b.job == job.id]
+        for holder, own in in_flight.items():
             batches += len(own)
             for batch in own:
                 if batch.unreported:
                     batch.cancelled_s = now_s
-                    commands.append(CancelRun(holder, batch.id))
-                    self._stragglers.arm(worker, now_s)
+                    commands.append(CancelRun(holder, batch.id, batch.express))
+                    self._stragglers.arm(self._fleet[holder], now_s)
             if not own:
                 commands.append(Free(holder, job.id))
         commands.append(Free(HERE, job.id))
@@ -312,6 +317,20 @@ class Scheduler:
             spent_s = job.statistics.spent_s
             self._board.totals.wasted_s["cancelled"] += spent_s
             self._say(self._stopping.ended(job.id, batches, spent_s, now_s))
+
+    def _in_flight(self, job: Job) -> dict[WorkerId, list[Batch]]:
+        """A job's batches on each worker that was given any.
+
+        What the worker holds of the job is counted to them: it stays there until they have ended.
+        """
+        found = {}
+        for holder in sorted(job.touched):
+            own = [b for b in self._fleet[holder].in_flight if b.job == job.id]
+            for batch in own:
+                held = job.held.of(holder)
+                batch.peak_bytes += sum([job.plan.size_bytes(value) for value in held])
+            found[holder] = own
+        return found
 
     def _say(self, command: Command | None) -> None:
         """Give a command, if it is one."""
@@ -340,7 +359,12 @@ class Scheduler:
 
     def _batch(self, worker: WorkerId, batch: BatchId) -> tuple[Worker | None, Batch | None]:
         found = self._fleet.get(worker)
-        return found, found.batches.get(batch) if found is not None else None
+        if found is None:
+            return None, None
+        express = found.express
+        if express is not None and express.id == batch:
+            return found, express
+        return found, found.batches.get(batch)
 
 
 def _guilty(worker: Worker) -> bool:

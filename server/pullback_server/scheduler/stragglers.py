@@ -39,17 +39,25 @@ class Stragglers:
 
     def arm(self, worker: Worker, now_s: float) -> None:
         """A worker's batches changed: have it looked at when the first thing is due."""
-        batch = worker.oldest
-        if batch is None or worker.doomed:
+        if worker.doomed:
             return
+        due_s, oldest = inf, worker.oldest
+        if oldest is not None:
+            due_s = self._due_at_s(worker, oldest, now_s)
+        if worker.express is not None:
+            due_s = min(due_s, self._due_at_s(worker, worker.express, now_s))
+        if due_s < worker.due_s:
+            worker.due_s = due_s
+            self._set_alarm(worker)
+
+    def _due_at_s(self, worker: Worker, batch: Batch, now_s: float) -> float:
+        """When something is to be done about a batch that runs."""
         due_s = self._silent_at_s(worker, batch)
         if batch.cancelled_s is not None:
             due_s = min(due_s, batch.grace_ends_s(self._board.settings.grace_s))
         if batch.measured and batch.twin is None:
             due_s = min(due_s, self._copied_at_s(worker, batch, now_s))
-        if due_s < worker.due_s:
-            worker.due_s = due_s
-            self._set_alarm(worker)
+        return due_s
 
     def _set_alarm(self, worker: Worker) -> None:
         """Have a worker looked at when it is due, where no alarm set before rings until then."""
@@ -67,9 +75,13 @@ class Stragglers:
                 self._set_alarm(worker)
             return
         worker.due_s = inf
-        batch = worker.oldest
-        if batch is None or worker.doomed:
-            return
+        for batch in worker.running:
+            if not worker.doomed:
+                self._look_at(worker, batch, now_s)
+        self.arm(worker, now_s)
+
+    def _look_at(self, worker: Worker, batch: Batch, now_s: float) -> None:
+        """Do what is due about a batch that runs."""
         if now_s >= batch.grace_ends_s(self._board.settings.grace_s):
             self.kill(worker, f"a cancelled batch ran on for {self._board.settings.grace_s:g} s")
             return
@@ -78,8 +90,8 @@ class Stragglers:
         late_s = self._late_at_s(batch) if batch.measured else inf
         if now_s >= late_s and now_s >= late_s + self._way_s(worker, batch):
             self.matching.reconsider(worker.id)
-            self._copy_all(worker, now_s)
-        self.arm(worker, now_s)
+            late = [batch] if batch.express else [*worker.batches.values()]
+            self._copy_all(worker, late, now_s)
 
     def kill(self, worker: Worker, cause: str) -> None:
         """End a worker; nothing more goes to it."""
@@ -157,10 +169,10 @@ class Stragglers:
         size_bytes = job.plan.input_bytes(batch.unreported) + batch.fetched_bytes
         return settings.late_factor * self._board.calibration.move_s(worker.placement, size_bytes)
 
-    def _copy_all(self, worker: Worker, now_s: float) -> None:
+    def _copy_all(self, worker: Worker, batches: list[Batch], now_s: float) -> None:
         """Try what a late worker has on idle ones, as far as there are any that have no better."""
         kind = self._board.fleet.kind(worker.placement)
-        for batch in tuple(worker.batches.values()):
+        for batch in batches:
             job = self._board.jobs.get(batch.job)
             allowed = max(1, int(MOST_COPIES_SHARE * len(kind.ready)))
             if job is None or batch.twin or not kind.idle or self._copies >= allowed:
@@ -196,7 +208,8 @@ class Stragglers:
         batch.twin = None
         self._copies -= 1
         worker = self._board.fleet.get(number)
-        twin = worker.batches.get(other) if worker is not None else None
+        own = [] if worker is None else worker.in_flight
+        twin = next((batch for batch in own if batch.id == other), None)
         if worker is None or twin is None:
             return
         twin.twin = None
@@ -206,5 +219,5 @@ class Stragglers:
         elif not any(job.runs(task, other) for task in twin.unreported):
             twin.superseded = True
             twin.cancelled_s = now_s
-            self._board.commands.append(CancelRun(number, other))
+            self._board.commands.append(CancelRun(number, other, twin.express))
             self.arm(worker, now_s)

@@ -1,4 +1,7 @@
-"""What the scheduler knows of a worker: its batches, oldest first, and how long they take."""
+"""What the scheduler knows of a worker: its batches, oldest first, and how long they take.
+
+One batch may run beside the oldest, in a thread of its own: the express one (see `express.py`).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ class Batch:
 
     Attributes:
         unreported: its calls that no event has told of yet, by task, in order.
-        oldest_since_s: when every batch before it on its worker had ended.
-        alone: whether nothing is to be queued behind it.
+        oldest_since_s: when every batch before it on its worker had ended; an express one waits for
+            none.
+        alone: whether nothing is to be queued behind it, or run beside it.
+        express: whether it runs beside the others of its worker.
         cancelled_s: when it was asked to stop, by the end of its job.
         measured: whether all its programs ran on this kind of worker before, and on this worker.
         twin: the worker and the batch that tries the same tasks.
@@ -26,6 +31,8 @@ class Batch:
         fetched_bytes: operands that were to come from elsewhere.
         made_bytes: values of its tasks, and those brought for it.
         passing: values brought for it alone, which its worker has no room to keep.
+        peak_bytes: what its largest task takes while it runs, where memory is bounded; with what
+            its worker holds of the job, once that is over.
     """
 
     id: BatchId
@@ -42,6 +49,8 @@ class Batch:
     fetched_bytes: int = 0
     made_bytes: int = 0
     passing: tuple[TaskOutput, ...] = ()
+    express: bool = False
+    peak_bytes: int = 0
 
     def grace_ends_s(self, grace_s: float) -> float:
         """When its worker is killed if it goes on although it was cancelled."""
@@ -57,8 +66,9 @@ class Worker:
     Attributes:
         memory_bytes: all it may have; 0 if that is unknown.
         made_bytes: values that its batches in flight make.
-        batches: those in flight, in the order it runs them.
-        oldest: the one it is running.
+        batches: those in flight, in the order it runs them, but for the express one.
+        oldest: the one it is running, of these.
+        express: the one that runs beside them.
         programs: fingerprints of graphs it was given.
         doomed: the scheduler has it killed or stopped: it gets no more work.
         silent: it was killed because it did not answer: its batch is to blame.
@@ -75,6 +85,7 @@ class Worker:
     ready: bool = False
     batches: dict[BatchId, Batch] = field(default_factory=dict)
     oldest: Batch | None = None
+    express: Batch | None = None
     programs: set[str] = field(default_factory=set)
     doomed: bool = False
     silent: bool = False
@@ -93,3 +104,14 @@ class Worker:
         if len(self.batches) == 1:
             return left_s
         return left_s + sum([b.estimate_s for b in self.batches.values() if b is not oldest])
+
+    @property
+    def running(self) -> list[Batch]:
+        """The batches it is running."""
+        return [batch for batch in (self.oldest, self.express) if batch is not None]
+
+    @property
+    def in_flight(self) -> list[Batch]:
+        """All its batches."""
+        own = [*self.batches.values()]
+        return own if self.express is None else [*own, self.express]
