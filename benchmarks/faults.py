@@ -116,7 +116,7 @@ def run(request: Request) -> Report:
     """Run the same jobs unharmed, and then under each fault; then others beside peers."""
     load = QUICK if request.quick else FULL
     faults = FAULTS[:1] if request.quick else FAULTS
-    own = list(_own(load, faults))
+    own = [*_own(load, faults), *_beside(load)]
     missing = [name for name, peer in PEERS.items() if find_spec(peer.module) is None]
     names = [name for name in (QUICK_PEERS if request.quick else PEERS) if name not in missing]
     beside, left_out = _peers(load, names)
@@ -145,7 +145,7 @@ def _described(fault: Fault) -> str:
 
 
 def _own(load: Load, faults: tuple[Fault, ...]) -> Iterator[Figure]:
-    """The figures of all faults, and of our jobs beside the peers'."""
+    """The figures of all faults."""
     with running_server("--workers", str(WORKERS)) as server:
         server.wait_for_workers(WORKERS)
         hold = partial(_hold, server)
@@ -155,9 +155,21 @@ def _own(load: Load, faults: tuple[Fault, ...]) -> Iterator[Figure]:
         for fault in faults:
             yield from _row(fault.title, hold(load.jobs, load.sizes, fault), unharmed)
             server.wait_for_workers(WORKERS)  # what was hurt last comes back first
-        expected = hold(load.peer_jobs, load.peer_sizes, None)
+
+
+def _beside(load: Load) -> Iterator[Figure]:
+    """The figures of our jobs beside the peers', on a server that was not hurt before.
+
+    What was hurt last on another may still be on its way back, and count as time unharmed.
+    """
+    with running_server("--workers", str(WORKERS)) as server:
+        server.wait_for_workers(WORKERS)
+        hold = partial(_hold, server, load.peer_jobs, load.peer_sizes)
+        hold(None)  # whatever a server compiles at its start, it has then
+        expected = hold(None)
+        yield Figure("Pullback: time unharmed", expected.seconds, "s")
         killed = Fault("Pullback", (WORKER,), load.period_s, most=MOST_HITS)
-        yield from _row("Pullback", hold(load.peer_jobs, load.peer_sizes, killed), expected)
+        yield from _row("Pullback", hold(killed), expected)
 
 
 def _peers(load: Load, names: list[str]) -> tuple[list[Figure], list[str]]:
