@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from operator import add
 from typing import NamedTuple
 
 from pullback_graph.op import Cost
@@ -104,6 +105,12 @@ class Dependencies:
     def made_bytes(self) -> tuple[int, ...]:
         """Per task, the size of its values."""
         return tuple([sum(map(self.size_bytes, values)) for values in self.outputs])
+
+    @cached_property
+    def moved_bytes(self) -> tuple[int, ...]:
+        """Per task, the size of all that it reads of others and of its values."""
+        read = [sum(map(self.size_bytes, values)) for values in self.operands]
+        return tuple(map(add, read, self.made_bytes))
 
     @cached_property
     def peak_bytes(self) -> int:

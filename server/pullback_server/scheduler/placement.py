@@ -5,7 +5,6 @@ Placement moves time, never bits: what is added to what is the plan's alone.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -136,32 +135,28 @@ class Choice:
         job, tasks, consumers = self.job, self.tasks, self.job.plan.consumers
         plan, kind, estimate_s = job.plan, self.worker.placement, self.placer.calibration.estimate_s
         made_bytes, limited = self.placer.room.made_bytes, self.worker.memory_bytes > 0
-        queue, queued = deque((task,)), {task}
-        while queue and not (self.alone and tasks):
-            task = queue.popleft()
-            if tasks and not self.fits(task):
+        queue, queued = [task], {task}
+        for task in queue:
+            if tasks and limited and not self.fits(task):
                 continue  # looked at only here, behind all that goes ahead of it
             if limited:
                 self.made_bytes += made_bytes(job, task, self.worker, tasks)
             tasks[task] = None
             self.estimate_s += estimate_s(plan, task, kind)
-            self.awaited = self.awaited or self._is_awaited(task)
+            if self.alone:
+                return
+            if plan.continuations[task] and not self.awaited:
+                self.awaited = self._is_awaited(plan.continuations[task])
             for consumer in consumers[task]:
                 if consumer not in queued and self._follows(consumer):
                     queue.append(consumer)
                     queued.add(consumer)
 
-    def _is_awaited(self, task: int) -> bool:
-        """Whether another worker has work for which it waits for a task; who joins may wait."""
-        job, here = self.job, (ANYWHERE, self.worker.id)
-        if not job.plan.continuations[task]:
-            return False
-        return any(
-            [
-                job.states[reader] is _WAITING and job.first_home(reader) not in here
-                for reader in job.plan.continuations[task]
-            ]
-        )
+    def _is_awaited(self, continuations: Iterable[int]) -> bool:
+        """Whether another worker waits for a task to go on with one of these."""
+        job = self.job
+        waiting = [reader for reader in continuations if job.states[reader] is _WAITING]
+        return _read_elsewhere(job, waiting, self.worker.id)
 
     def delays(self, task: int) -> bool:
         """Whether a task would keep other workers from what they wait for, for long."""
@@ -183,8 +178,8 @@ class Choice:
         if (self.express and self.refuses(task)) or (not joins and not self._belongs(task)):
             return False
         for value in job.plan.operands[task]:
-            here = value.task in own or job.holds(worker.id, value)
-            if not here and not (joins and value in job.held.holders):
+            brought = value.task in own or (joins and value in job.held.holders)
+            if not brought and not job.holds(worker.id, value):
                 return False
         return True
 
@@ -276,12 +271,12 @@ class Placer:
 
     def _take_over(self, choice: Choice, ready: ReadyTasks, now_s: float) -> None:
         """What an idle worker may take from the busiest other home: up to half, from its end."""
-        find = self.fleet.get
-        homes = [
-            (inf if (worker := find(home)) is None else worker.backlog_s(now_s), home)
-            for home in ready.homes(MOST_HOMES)
-        ]
-        for backlog_s, home in sorted(homes, key=itemgetter(0), reverse=True):
+        find, homes = self.fleet.get, []
+        for home in ready.homes(MOST_HOMES):
+            owner = find(home)
+            homes.append((inf if owner is None else owner.backlog_s(now_s), home))
+        homes.sort(key=itemgetter(0), reverse=True)
+        for backlog_s, home in homes:
             taken = self._end_of(home, backlog_s, choice, ready)
             for task in sorted(taken):
                 if task in choice.tasks:
@@ -299,14 +294,13 @@ class Placer:
         """Tasks at the end of another worker's share that are worth moving here."""
         taken: list[int] = []
         total_s, most = 0.0, (ready.counts[home] + 1) // 2
-        while len(taken) < most and total_s < self.budget_s:
-            task = ready.take_last(home)
-            if task is None:
-                break
+        while total_s < self.budget_s and (task := ready.take_last(home)) is not None:
             if not self._worth_moving(choice, task, backlog_s):
                 ready.put_back(task)
                 break
             taken.append(task)
+            if len(taken) == most:
+                break
             total_s += self.estimate_s(choice.job, task, choice.worker)
         return taken
 
@@ -315,13 +309,16 @@ class Placer:
         if not self.room.fits(job, task, worker):
             choice.misfit = task
             return False
+        plan, kind, move_s = job.plan, worker.placement, self.calibration.move_s
+        if backlog_s > move_s(kind, plan.moved_bytes[task]):
+            return True
         back = [
             v
-            for v in job.plan.outputs[task]
+            for v in plan.outputs[task]
             if _read_elsewhere(job, job.unfinished_readers(v), worker.id)
         ]
-        moved_bytes = sum(map(job.plan.size_bytes, [*job.plan.operands[task], *back]))
-        return backlog_s > self.calibration.move_s(worker.placement, moved_bytes)
+        moved_bytes = sum(map(plan.size_bytes, [*plan.operands[task], *back]))
+        return backlog_s > move_s(kind, moved_bytes)
 
 
 def calls_of(
@@ -356,7 +353,10 @@ def calls_of(
 
 def _read_elsewhere(job: Job, readers: Iterable[int], worker: WorkerId) -> bool:
     """Whether a reader of a value is expected to run on another worker than the value's."""
-    return any([job.first_home(reader) not in (ANYWHERE, worker) for reader in readers])
+    for reader in readers:
+        if job.first_home(reader) not in (ANYWHERE, worker):
+            return True
+    return False
 
 
 def fetches_of(
