@@ -24,6 +24,7 @@ class Board:
 
     Attributes:
         commands: those given since the last event was answered.
+        freeing: jobs of which values may be dropped.
         batch_ids, worker_ids: numbers that were not used before.
     """
 
@@ -36,6 +37,7 @@ class Board:
     totals: Totals = field(default_factory=Totals)
     alarms: Alarms = field(default_factory=Alarms)
     commands: list[Command] = field(default_factory=list)
+    freeing: dict[JobId, Job] = field(default_factory=dict)
     batch_ids: count[BatchId] = field(default_factory=lambda: count(1))
     worker_ids: count[int] = field(default_factory=lambda: count(1))
 
@@ -47,10 +49,12 @@ class Board:
         commands, self.commands = self.commands, []
         return commands
 
-    def free(self, job: Job) -> None:
+    def free(self) -> None:
         """Have holders drop what nobody will read."""
-        for holder, values in sorted(job.take_freed().items()):
-            self.commands.append(Free(holder, job.id, tuple(values)))
+        for job in self.freeing.values():
+            for holder, values in job.take_freed().items():
+                self.commands.append(Free(holder, job.id, tuple(values)))
+        self.freeing.clear()
 
     def forget(self, worker: Worker) -> list[Job]:
         """Nothing is at a worker any more; the jobs that had something there."""

@@ -44,7 +44,7 @@ class Express:
         self._placer = placer
         self._lay = lay
         self._run = run
-        self._kind = board.fleet.kind(Placement.CPU)
+        self._kind = board.fleet.kinds[Placement.CPU]
         self._waiting: dict[JobId, None] = {}
 
     def offer(self, job: Job) -> None:

@@ -65,6 +65,7 @@ class Fleet:
         batches: how many are in flight.
         generation: a number that is another whenever workers came or went.
         get: a worker, if there is such a one.
+        kinds: the workers by kind.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class Fleet:
         self.generation = next(_GENERATIONS)
         self._workers: dict[WorkerId, Worker] = {}
         self.get: Callable[[WorkerId], Worker | None] = self._workers.get
-        self._kinds = {kind: Kind() for kind in Placement}
+        self.kinds: Mapping[Placement, Kind] = {kind: Kind() for kind in Placement}
         self._programs: dict[str, set[WorkerId]] = {}
 
     def __contains__(self, worker: WorkerId) -> bool:
@@ -85,15 +86,11 @@ class Fleet:
     @property
     def is_alive(self) -> bool:
         """Whether any worker takes work."""
-        return any(kind.ready for kind in self._kinds.values())
-
-    def kind(self, placement: Placement) -> Kind:
-        """The workers of one kind."""
-        return self._kinds[placement]
+        return any(kind.ready for kind in self.kinds.values())
 
     def count(self, placement: Placement, wanted: int) -> KindCount:
         """How those of a kind stand."""
-        kind = self._kinds[placement]
+        kind = self.kinds[placement]
         return KindCount(
             starting=kind.starting,
             ready=len(kind.ready),
@@ -107,11 +104,11 @@ class Fleet:
     def add(self, worker: Worker) -> None:
         """A worker is to start."""
         self._workers[worker.id] = worker
-        self._kinds[worker.placement].starting += 1
+        self.kinds[worker.placement].starting += 1
 
     def started(self, worker: Worker, memory_bytes: int, now_s: float) -> None:
         """A worker takes work."""
-        kind = self._kinds[worker.placement]
+        kind = self.kinds[worker.placement]
         worker.ready, worker.memory_bytes = True, memory_bytes
         kind.starting -= 1
         kind.largest_bytes = max(kind.largest_bytes, memory_bytes)
@@ -122,7 +119,7 @@ class Fleet:
     def remove(self, worker: Worker) -> None:
         """A worker is no more."""
         del self._workers[worker.id]
-        kind = self._kinds[worker.placement]
+        kind = self.kinds[worker.placement]
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
         kind.beside.pop(worker.id, None)
@@ -136,7 +133,7 @@ class Fleet:
 
     def retire(self, worker: Worker) -> None:
         """A worker gets no more work."""
-        kind = self._kinds[worker.placement]
+        kind = self.kinds[worker.placement]
         worker.doomed = True
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
@@ -146,7 +143,7 @@ class Fleet:
 
     def give(self, worker: Worker, batch: Batch, programs: Iterable[str]) -> None:
         """A worker has one more batch."""
-        kind = self._kinds[worker.placement]
+        kind = self.kinds[worker.placement]
         if batch.express:
             worker.express = batch
             kind.beside.pop(worker.id, None)
@@ -170,7 +167,7 @@ class Fleet:
         """A worker is done with a batch."""
         worker.made_bytes -= batch.made_bytes
         self.batches -= 1
-        kind = self._kinds[worker.placement]
+        kind = self.kinds[worker.placement]
         if batch.express:
             worker.express = None
             if worker.batches and not worker.doomed:
@@ -188,16 +185,18 @@ class Fleet:
 
     def expect(self, worker: Worker, batch: Batch, soon_s: float) -> None:
         """A worker will be nearly done with its one batch at a time."""
-        heappush(self._kinds[worker.placement].ending, (soon_s, worker.id, batch.id))
+        heappush(self.kinds[worker.placement].ending, (soon_s, worker.id, batch.id))
 
     def nearly_done(self, placement: Placement, now_s: float) -> list[WorkerId]:
         """The workers that came to be nearly done with all they have, since this was last asked."""
-        kind, found = self._kinds[placement], []
+        kind, found = self.kinds[placement], []
         ending, soon = kind.ending, kind.soon
         while ending and ending[0][0] <= now_s:
             _, number, batch = heappop(ending)
             worker = self._workers.get(number)
-            if worker is not None and [*worker.batches] == [batch] and not worker.doomed:
+            if worker is None or worker.doomed or batch not in worker.batches:
+                continue
+            if len(worker.batches) == 1:
                 soon[number] = None
                 found.append(number)
         return found
@@ -206,14 +205,14 @@ class Fleet:
 
     def first_idle(self, placement: Placement) -> Worker:
         """The idle worker of the lowest number, so that high ones are idle long and can go."""
-        kind = self._kinds[placement]
+        kind = self.kinds[placement]
         while kind.idle_heap[0] not in kind.idle:
             kind.in_heap.discard(heappop(kind.idle_heap))
         return self._workers[kind.idle_heap[0]]
 
     def idle_with(self, placement: Placement, program: str) -> Worker | None:
         """An idle worker that was given a program; only so many are looked at."""
-        idle, owners = self._kinds[placement].idle, self._programs.get(program, ())
+        idle, owners = self.kinds[placement].idle, self._programs.get(program, ())
         first = self.first_idle(placement)
         if first.id in owners:
             return first
@@ -223,11 +222,7 @@ class Fleet:
 
     def idle(self, placement: Placement) -> Iterator[Worker]:
         """The idle workers of a kind."""
-        return (self._workers[worker] for worker in sorted(self._kinds[placement].idle))
-
-    def kinds(self) -> Mapping[Placement, Kind]:
-        """All kinds."""
-        return self._kinds
+        return (self._workers[worker] for worker in sorted(self.kinds[placement].idle))
 
     def forget_programs(self, worker: Worker) -> None:
         """Drop what is known of a worker's programs."""
@@ -239,7 +234,7 @@ class Fleet:
         worker.programs.clear()
 
     def _set_idle(self, worker: Worker, now_s: float) -> None:
-        kind = self._kinds[worker.placement]
+        kind = self.kinds[worker.placement]
         worker.idle_since_s = now_s
         kind.idle.add(worker.id)
         if worker.id not in kind.in_heap:

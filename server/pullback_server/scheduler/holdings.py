@@ -69,8 +69,9 @@ class Holdings:
     def drop(self, value: TaskOutput) -> Collection[WorkerId]:
         """Nobody is to hold a value; who did."""
         holders = self.holders.pop(value, ())
+        size_bytes, held_bytes = self._size_bytes(value), self._held_bytes
         for holder in holders:
-            self._held_bytes[holder] -= self._size_bytes(value)
+            held_bytes[holder] -= size_bytes
         return holders
 
     def clear(self) -> None:

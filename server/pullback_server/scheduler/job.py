@@ -6,6 +6,7 @@ value that is lost before that has its task run again, and the tasks behind that
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from pullback_server.planner.plan import Placement, TaskOutput
@@ -79,7 +80,7 @@ class Job:
         self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
         self.passed_on: set[TaskOutput] = set()
         self._results_missing = set(self.plan.result_tasks)
-        self.freed: dict[WorkerId, list[TaskOutput]] = {}
+        self.freed: defaultdict[WorkerId, list[TaskOutput]] = defaultdict(list)
         for task in reversed(self.plan.roots):
             self._move(task, Trigger.OPERANDS_HELD)
 
@@ -194,7 +195,7 @@ class Job:
             if outputs[output] in self.held:
                 self.held.add(outputs[output], holder)
             else:
-                self.freed.setdefault(holder, []).append(outputs[output])
+                self.freed[holder].append(outputs[output])
 
     def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
         """A task that a worker had did not run; whether nobody else is at it."""
@@ -276,7 +277,7 @@ class Job:
 
     def take_freed(self) -> dict[WorkerId, list[TaskOutput]]:
         """Values that may be dropped, by holder, since it was last asked."""
-        freed, self.freed = self.freed, {}
+        freed, self.freed = self.freed, defaultdict(list)
         return freed
 
     # --- inside -----------------------------------------------------------------------------------
@@ -345,7 +346,7 @@ class Job:
 
     def _drop(self, value: TaskOutput) -> None:
         for holder in self.held.drop(value):
-            self.freed.setdefault(holder, []).append(value)
+            self.freed[holder].append(value)
 
     def _release_if_unread(self, task: int) -> None:
         if self.states[task] is not _DONE:

@@ -85,7 +85,7 @@ class Matching:
         self._express.offer(job)
         for placement, ready in job.ready.items():
             shares = self._shares[placement]
-            if ready:
+            if ready.counts:
                 shares.add(job.id, job.sequence, self._flows(job, placement)[0])
             else:
                 shares.discard(job.id)
@@ -95,7 +95,8 @@ class Matching:
         """Whether a job has tasks that no worker in particular is for."""
         loose = self._loose[placement]
         if ANYWHERE not in ready.counts:
-            loose.discard(job.id)
+            if job.id in loose.waiting:
+                loose.discard(job.id)
         elif job.id not in loose.waiting:
             loose.add(job.id, job.sequence, self._flows(job, placement)[1])
 
@@ -130,10 +131,11 @@ class Matching:
         for placement, shares in self._shares.items():
             if shares.waiting:
                 self._fill_idle(placement, shares, now_s)
-        homes = self._board.accounts.homes
+        fleet, homes = self._board.fleet, self._board.accounts.homes
         for kind in self._board.settings.workers:
-            for worker in self._board.fleet.nearly_done(kind, now_s):
-                homes.call(worker)
+            if fleet.kinds[kind].ending:
+                for worker in fleet.nearly_done(kind, now_s):
+                    homes.call(worker)
         if self._board.accounts.suspects:  # suspects want idle workers
             return
         self._express.fill(now_s)
@@ -144,7 +146,7 @@ class Matching:
 
     def _fill_idle(self, placement: Placement, shares: Shares, now_s: float) -> None:
         kind = self._serving[placement]
-        idle = self._board.fleet.kind(kind).idle
+        idle = self._board.fleet.kinds[kind].idle
         while idle and (number := shares.first()) is not None:
             job = self._board.jobs[number]
             ready = job.ready[placement]
@@ -173,16 +175,16 @@ class Matching:
     def _idle_worker(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker:
         """Where tasks belong, else where the program is, else any."""
         fleet = self._board.fleet
-        idle = fleet.kind(kind).idle
-        homes = self._homes_among(ready, idle)
-        if homes is not None:
-            return fleet[homes]
+        idle = fleet.kinds[kind].idle
+        home = self._home_among(ready, idle)
+        if home is not None:
+            return fleet[home]
         if ANYWHERE in ready.counts or SUSPECT in ready.counts:
             roomy = self._roomy(job, ready, kind)
             return roomy or fleet.first_idle(kind)
         return fleet.first_idle(kind)
 
-    def _homes_among(self, ready: ReadyTasks, idle: set[WorkerId]) -> WorkerId | None:
+    def _home_among(self, ready: ReadyTasks, idle: set[WorkerId]) -> WorkerId | None:
         """An idle worker that tasks belong to; the fewer of the two are gone through."""
         if len(ready.counts) < len(idle):
             return ready.first_home_in(idle)
@@ -204,11 +206,11 @@ class Matching:
 
     def too_large(self, job: Job) -> PullbackError | None:
         """Why no worker of those there are can run a job, if one of its tasks is too large."""
-        kinds = [self._board.fleet.kind(self._serving[p]) for p in job.plan.placements]
+        kinds = [self._board.fleet.kinds[self._serving[p]] for p in job.plan.placements]
         if all([job.plan.peak_bytes <= kind.largest_bytes for kind in kinds]):
             return None
         for number, task in enumerate(job.plan.tasks):
-            kind = self._board.fleet.kind(self._serving[task.placement])
+            kind = self._board.fleet.kinds[self._serving[task.placement]]
             if task.peak_bytes > kind.largest_bytes > 0:
                 return too_large(number, task.peak_bytes, kind.largest_bytes, 0)
         return None
@@ -218,7 +220,7 @@ class Matching:
         board, job, task = self._board, choice.job, choice.misfit
         if task is None:
             return False
-        largest = board.fleet.kind(choice.worker.placement).largest_bytes
+        largest = board.fleet.kinds[choice.worker.placement].largest_bytes
         peak = job.plan.tasks[task].peak_bytes
         others = len(board.jobs) - 1 - len(self._misfits)
         if peak <= largest and (board.fleet.batches or others > 0):
@@ -234,7 +236,7 @@ class Matching:
     ) -> None:
         """Queue for workers that tasks belong to as they are called, else for a few in turn."""
         fleet = self._board.fleet
-        soon = fleet.kind(self._serving[placement]).soon
+        soon = fleet.kinds[self._serving[placement]].soon
         for number in called:
             if number in soon:
                 self._give_second(fleet[number], placement, now_s)
@@ -252,7 +254,7 @@ class Matching:
     def _give_second(self, worker: Worker, placement: Placement, now_s: float) -> bool:
         """Queue a batch behind a worker's first; whether there was any."""
         if worker.backlog_s(now_s) > self._board.settings.queue_behind_s:
-            self._board.fleet.kind(worker.placement).soon.pop(worker.id, None)
+            self._board.fleet.kinds[worker.placement].soon.pop(worker.id, None)
             return False
         for job in self._candidates(worker, placement):
             ready = job.ready[placement]
@@ -303,7 +305,7 @@ class Matching:
     def next_s(self) -> float:
         """When a worker that tasks wait for will be nearly done with what it has."""
         fleet, serving = self._board.fleet, self._serving
-        waited_for = [fleet.kind(serving[p]) for p, own in self._shares.items() if own.waiting]
+        waited_for = [fleet.kinds[serving[p]] for p, own in self._shares.items() if own.waiting]
         return min([kind.ending[0][0] for kind in waited_for if kind.ending], default=inf)
 
     # --- a batch ----------------------------------------------------------------------------------
@@ -325,7 +327,7 @@ class Matching:
         kind = self._serving.get(plan.tasks[0].placement, Placement.CPU)
         found_for = fleet.generation, calibration.knows(plan.fingerprints[0], kind)
         if plan.layout is None or plan.layout.found_for != found_for:
-            kinds = fleet.kinds()
+            kinds = fleet.kinds
             workers = {p: kinds[k].ready for p, k in self._serving.items()}
             alone_s = work_s(plan, calibration, kind)
             together = stays_together(plan, calibration, kind, alone_s)
@@ -346,7 +348,7 @@ class Matching:
 
     def _is_crowded(self, job: Job, placement: Placement) -> bool:
         """Whether a job is due no more than one worker, so many others are under way."""
-        workers = len(self._board.fleet.kind(self._serving[placement]).ready)
+        workers = len(self._board.fleet.kinds[self._serving[placement]].ready)
         return workers * Shares.due(self._flows(job, placement)[0]) <= 1.0
 
     def _keep_together(self, job: Job, worker: Worker) -> None:
@@ -369,7 +371,7 @@ class Matching:
             Shares.charge(flow, choice.estimate_s)
         ready = job.ready[placement]
         self._refresh_loose(job, placement, ready)
-        if not ready:
+        if not ready.counts:
             self._shares[placement].discard(job.id)
         self.reconsider(worker.id)
 

@@ -340,10 +340,10 @@ def calls_of(
             if stays:
                 keep.append(value.output)
                 to_keep_bytes -= size_bytes(value)
-            if stays or not outside:
-                job.passed_on.discard(value)
-            else:
+            if outside and not stays:
                 job.passed_on.add(value)
+            elif job.passed_on:
+                job.passed_on.discard(value)
             goes = value in results or (outside and _read_elsewhere(job, outside, worker))
             if goes or (outside and not stays):
                 send.append(value.output)

@@ -33,7 +33,7 @@ class Scaling:
         self._serving = board.settings.serving
         settings = board.settings
         self._most = [
-            (kind, board.fleet.kind(kind), most) for kind, most in settings.workers.items()
+            (kind, board.fleet.kinds[kind], most) for kind, most in settings.workers.items()
         ]
         self._elastic = {k for k, most in settings.workers.items() if settings.least(k) < most}
 
@@ -43,7 +43,7 @@ class Scaling:
         least, most = settings.least(kind), settings.workers[kind]
         if least == most:
             return most
-        own = self._board.fleet.kind(kind)
+        own = self._board.fleet.kinds[kind]
         busy = len(own.ready) - len(own.idle)
         waiting_s = 0.0
         for placement, serving in self._serving.items():
@@ -88,7 +88,7 @@ class Scaling:
         if worker is None or worker.doomed or worker.in_flight:
             return
         left_s = worker.idle_since_s + self._board.settings.idle_s - now_s
-        own = self._board.fleet.kind(worker.placement)
+        own = self._board.fleet.kinds[worker.placement]
         enough = len(own.ready) if worker.ready else own.count
         if left_s <= 0 and enough > self.wanted(worker.placement):
             self._stop(worker)

@@ -80,6 +80,8 @@ class Scheduler:
         for event in events:
             now_s = event.now_s
             self._on[type(event)](event)
+        if self._board.freeing:
+            self._board.free()
         self._board.alarms.ring(now_s)
         self._matching.dispatch(now_s)
         self._scaling.resize(now_s)
@@ -171,7 +173,7 @@ class Scheduler:
         else:
             job.came_too_late(call, worker.id)
         if job.freed:
-            self._board.free(job)
+            self._board.freeing[job.id] = job
         if job.complete:
             self._end(job, event.now_s, None)
         else:
@@ -200,7 +202,7 @@ class Scheduler:
             return
         started_s = batch.oldest_since_s
         if not batch.express:  # that time is its worker's already
-            self._fleet.kind(worker.placement).busy_s += event.busy_s
+            self._fleet.kinds[worker.placement].busy_s += event.busy_s
         self._fleet.take(worker, batch, event.now_s)
         job = self._jobs.get(batch.job)
         self._account(worker, batch, event, started_s)

@@ -97,11 +97,11 @@ class Shares:
     def discard(self, job: JobId) -> None:
         """A job has nothing to run now, or is over."""
         if self.waiting.pop(job, None) is not None and not self.waiting:
-            self._head(self._root)  # nobody has work: whoever comes next starts level
+            self._head()  # nobody has work: whoever comes next starts level
 
     def first(self) -> JobId | None:
         """The job whose turn it is."""
-        return self._head(self._root) if self.waiting else None
+        return self._head() if self.waiting else None
 
     @staticmethod
     def turn(leaf: Flow, sequence: int) -> tuple[float, ...]:
@@ -172,35 +172,36 @@ class Shares:
             child = parent.children[key] = Flow(parent, weight, tie, next(self._numbers))
         return child
 
-    def _head(self, flow: Flow) -> JobId | None:
-        """The first job of a flow; entries that say what no longer holds are mended on the way."""
-        heap = flow.heap
-        if not flow.children:
-            return self._first_of(flow)
-        while heap:
-            tag, tie, number, child = heap[0]
-            if tag != child.tag:
-                heapreplace(heap, (child.tag, tie, number, child))
-                continue
-            found = self._head(child)
-            if found is not None:
-                return found
-            heappop(heap)
-            child.listed = False
+    def _head(self) -> JobId | None:
+        """The first job of all; entries that say what no longer holds are mended on the way."""
+        flow, waiting = self._root, self.waiting
+        while True:
+            heap = flow.heap
             if not heap:
-                flow.virtual = max(flow.virtual, child.tag)
-        return None
+                if flow.parent is None:
+                    return None
+                flow = self._unlist(flow, flow.parent)
+            elif flow.children:
+                tag, tie, number, child = heap[0]
+                if tag == child.tag:
+                    flow = child
+                else:
+                    heapreplace(heap, (child.tag, tie, number, child))
+            else:
+                job: JobId = heap[0][1]
+                if waiting.get(job) is flow:
+                    return job
+                heappop(heap)
+                self._listed.discard(job)
 
-    def _first_of(self, leaf: Flow) -> JobId | None:
-        """The job that came first of those that queue in a leaf."""
-        heap, waiting = leaf.heap, self.waiting
-        while heap:
-            job: JobId = heap[0][1]
-            if waiting.get(job) is leaf:
-                return job
-            heappop(heap)
-            self._listed.discard(job)
-        return None
+    @staticmethod
+    def _unlist(flow: Flow, parent: Flow) -> Flow:
+        """The first child of a flow has nothing: the flow goes on with the next."""
+        heappop(parent.heap)
+        flow.listed = False
+        if not parent.heap:
+            parent.virtual = max(parent.virtual, flow.tag)
+        return parent
 
 
 def _forget_idle(parent: Flow) -> None:

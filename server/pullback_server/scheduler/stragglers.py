@@ -171,7 +171,7 @@ class Stragglers:
 
     def _copy_all(self, worker: Worker, batches: list[Batch], now_s: float) -> None:
         """Try what a late worker has on idle ones, as far as there are any that have no better."""
-        kind = self._board.fleet.kind(worker.placement)
+        kind = self._board.fleet.kinds[worker.placement]
         for batch in batches:
             job = self._board.jobs.get(batch.job)
             allowed = max(1, int(MOST_COPIES_SHARE * len(kind.ready)))
