@@ -116,10 +116,6 @@ class Job:
             and (not self.passed_on or value not in self.passed_on)
         )
 
-    def readable(self, task: int) -> bool:
-        """Whether every value the task reads is held somewhere."""
-        return all(map(self.held.holders.__contains__, self.plan.operands[task]))
-
     def unfinished_readers(self, value: TaskOutput) -> list[int]:
         """The tasks still to read a value."""
         states = self.states
@@ -326,11 +322,11 @@ class Job:
             task = open_tasks.pop()
             if states[task] is not _WAITING:
                 continue
-            if self.readable(task):
+            lacking = [value for value in self.plan.operands[task] if value not in held]
+            if not lacking:
                 self._move(task, Trigger.OPERANDS_HELD)
-                continue
-            for value in self.plan.operands[task]:
-                if value not in held and states[value.task] in FINISHED:
+            for value in lacking:
+                if states[value.task] in FINISHED:
                     self._run_again(value.task)
                     open_tasks.append(value.task)
 

@@ -30,8 +30,9 @@ MOST_MISFITS = 16
 """Tasks that do not fit a worker's memory, after which no more are looked at."""
 CLEARLY_MORE = 1.5
 """A job is spread when that saves at least this many times what the way to a worker takes."""
-MOST_HOMES = 4
-"""Busy workers among which an idle one looks for tasks to take over."""
+MOST_HOMES = 2
+"""Busy workers among which an idle one looks for tasks to take over: the better of two is nearly as
+good as the best of all (Mitzenmacher 2001, "The power of two choices in load balancing")."""
 
 
 def lay_shards(
