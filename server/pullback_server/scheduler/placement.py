@@ -354,10 +354,7 @@ def calls_of(
 
 def _read_elsewhere(job: Job, readers: Iterable[int], worker: WorkerId) -> bool:
     """Whether a reader of a value is expected to run on another worker than the value's."""
-    for reader in readers:
-        if job.first_home(reader) not in (ANYWHERE, worker):
-            return True
-    return False
+    return any([job.first_home(reader) not in (ANYWHERE, worker) for reader in readers])
 
 
 def fetches_of(
