@@ -31,6 +31,7 @@ from pullback_worker.numpy_executor import NumpyExecutor, fold
 from tests.server.plan_interpreter import run_plan
 
 Step = Callable[[Random, Any], Any]
+MOVES = 6
 MOST_ELEMENTS, MOST_NODES = 300, 600
 UNFIT = (PullbackError, ValueError, IndexError, TypeError, ZeroDivisionError)
 """What a step raises where a value does not suit it: another is drawn."""
@@ -234,11 +235,10 @@ def _check(r: Random) -> None:
     arrays = [inputs.get(i.name, _drawn(numbers, i.type)) for i in lowered.graph.inputs]
     program = NumpyExecutor().compile(lowered.graph)
     whole = program(arrays)
-    moved = [np.asarray(a * (1 + 1e-12 * numbers.normal(size=a.shape)), a.dtype) for a in arrays]
-    near = program(moved)
+    near = [program([_moved(numbers, a) for a in arrays]) for _ in range(MOVES)]
     single = any(t.dtype.itemsize == 4 or t.dtype == np.complex64 for t in lowered.graph.types)
     for plan in _plans(r, Joint(lowered.graph, lowered.value_count)):
-        for one, other, beside in zip(whole, run_plan(plan, arrays), near, strict=True):
+        for one, other, *beside in zip(whole, run_plan(plan, arrays), *near, strict=True):
             _assert_near(one, other, beside, 1e-3 if single else 1e-10, plan)
 
 
@@ -247,13 +247,19 @@ def _drawn(numbers: np.random.Generator, type: Any) -> Any:
     return np.asarray(array + 1j * array if type.is_complex else array, type.dtype)
 
 
-def _assert_near(one: Any, other: Any, beside: Any, rtol: float, plan: Plan) -> None:
-    """Equal to rounding: by the array's scale, and by how far a change of rounding's size moves it.
+def _moved(numbers: np.random.Generator, array: Any) -> Any:
+    """The array, changed by a little more than rounding."""
+    return np.asarray(array * (1 + 1e-12 * numbers.normal(size=array.shape)), array.dtype)
 
-    Where that change makes a number finite or not, nothing is known.
+
+def _assert_near(one: Any, other: Any, beside: list[Any], rtol: float, plan: Plan) -> None:
+    """Equal to rounding: by the array's scale, and by how far changes of rounding's size move it.
+
+    Several, since a branch by the sign of what should be zero is taken either way. Where one makes
+    a number finite or not, nothing is known.
     """
     assert (one.shape, one.dtype) == (other.shape, other.dtype)
-    known = np.isfinite(one) & np.isfinite(beside)
+    known = np.isfinite(one) & np.isfinite(beside).all(axis=0)
     apart = np.abs(np.where(known, one, 0) - np.where(known, beside, 0)).max(initial=0.0)
     scale = np.abs(np.where(known, one, 0)).max(initial=1.0)
     error = np.abs(np.where(known, one, 0) - np.where(known, other, 0)).max(initial=0.0)
