@@ -20,7 +20,7 @@ from pullback_server import ray_cluster
 from pullback_server.held_input import Carried, HeldInput, Store
 from pullback_server.input_store import InputStore
 from pullback_server.planner.plan import Placement, TaskOutput
-from pullback_server.pool_job import PoolJob, events_of, refused
+from pullback_server.pool_job import PoolJob, carriers_of, events_of, refused
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
@@ -43,7 +43,7 @@ from pullback_server.scheduler import (
 )
 from pullback_server.traffic import Traffic
 from pullback_worker.actor import CONCURRENCY_GROUPS, ENVIRONMENT, WorkerActor, WorkerSettings
-from pullback_worker.batch import Freed, InputOperand, Report, ValueKey
+from pullback_worker.batch import Freed, InputOperand, Packed, Report, ValueKey
 
 LOG = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ class Pool:
         if batch.apart:
             method = method.options(num_returns=1 + len(batch.apart))
             flight.report, *apart = method.remote(batch, carried)
-            flight.apart = {TaskOutput(*k): r for k, r in zip(batch.apart, apart, strict=True)}
+            flight.apart = carriers_of(batch.apart, apart)
         else:
             flight.report = method.remote(batch, carried)
         (worker.express if run.express else worker.flights).put_nowait(flight)
@@ -356,7 +356,7 @@ class Pool:
 
     async def _read(self, carried: Carried) -> NDArray:
         """The array, read off the event loop where it is an object of its own."""
-        if isinstance(carried, ray.ObjectRef):
+        if isinstance(carried, ray.ObjectRef | Packed):
             return await asyncio.to_thread(ray_cluster.get, carried)
         array: NDArray = carried
         return array

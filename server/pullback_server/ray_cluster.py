@@ -18,6 +18,7 @@ from pullback_graph.job import NDArray
 from pullback_server.held_input import Carried
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.traffic import MachineId
+from pullback_worker.batch import Packed
 
 
 def join(settings: PoolSettings) -> MachineId:
@@ -67,6 +68,9 @@ def put(array: NDArray) -> Carried:
 
 def get(carried: Carried) -> NDArray:
     """The array that something carried stands for."""
+    if isinstance(carried, Packed):
+        packed: NDArray = ray.get(carried.reference)[carried.position]
+        return packed
     array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
     return array
 

@@ -10,7 +10,7 @@ from pullback_graph.errors import ExecutionError
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.held_input import SMALL_BYTES, HeldInput
 from pullback_server.planner.plan import Block, JobInput, Placement, Plan, TaskOutput
-from pullback_server.pool_job import PoolJob, events_of
+from pullback_server.pool_job import MOST_GROUP_BYTES, PoolJob, carriers_of, events_of
 from pullback_server.pool_settings import LEAST_STORE_BYTES, PoolSettings
 from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
@@ -24,7 +24,7 @@ from pullback_server.scheduler import (
     TaskFailed,
     ValuesLost,
 )
-from pullback_worker.batch import Freed, InputOperand, Report, TaskReport, ValueKey
+from pullback_worker.batch import Freed, InputOperand, Packed, Report, TaskReport, ValueKey
 from tests.server.plans import make_plan, make_task, reduce_plan
 
 ROW = SMALL_BYTES
@@ -87,8 +87,26 @@ def test_large_values_for_other_workers_come_apart_and_results_with_the_report()
     """Only what another worker is to read is an object of its own."""
     calls = [Call(task, (), (0,)) for task in (5, 6)]
     batch = job_of(reduce_plan(4, type=LARGE)).batch(run_of(*calls), worker_of())
-    assert batch.apart == (ValueKey(5, 0),)
+    assert batch.apart == ((ValueKey(5, 0),),)
     assert not job_of(reduce_plan(4)).batch(run_of(*calls), worker_of()).apart
+
+
+def test_values_with_the_same_readers_come_together():
+    """One object for what one task reads, up to a size; another's values are not moved along."""
+    calls = [Call(task, (), (0,)) for task in range(3)]
+    job = job_of(reduce_plan(4, type=LARGE))
+    batch = job.batch(run_of(*calls), worker_of())
+    first, second, third = (ValueKey(task, 0) for task in range(3))
+    assert batch.apart == ((first, second), (third,))
+    found = carriers_of(batch.apart, ["both", "one"])
+    assert found == {
+        TaskOutput(0, 0): Packed("both", 0),
+        TaskOutput(1, 0): Packed("both", 1),
+        TaskOutput(2, 0): "one",
+    }
+    huge = ArrayType(FLOAT64, (MOST_GROUP_BYTES // 16 + 1,))
+    apart = job_of(reduce_plan(4, type=huge)).batch(run_of(*calls), worker_of()).apart
+    assert apart == ((first,), (second,), (third,))
 
 
 def test_a_whole_input_and_a_block_of_another_axis():

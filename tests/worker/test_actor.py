@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from pullback_graph.builder import Builder
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
-from pullback_worker.batch import Batch, Call, InputOperand, Report
+from pullback_worker.batch import Batch, Call, InputOperand, Report, ValueKey
 from pullback_worker.fetcher import Fetcher
 
 
@@ -71,3 +71,22 @@ def test_express_batches_have_a_thread_of_their_own():
         report = run_express(batch, [np.ones(2)])
     assert [array.tolist() for array in report.sent.values()] == [[-1.0, -1.0]]
     assert CONCURRENCY_GROUPS["express"] == 1
+
+
+def test_values_are_handed_back_beside_the_report_as_they_are_grouped():
+    """A group of one is the value itself; what did not run is None in its place."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (2,)))
+    graph = builder.build({"a": -x, "b": x + x})
+    call = Call(0, graph.fingerprint, (InputOperand(0),), send=(0, 1))
+    a, b, unrun = ValueKey(0, 0), ValueKey(0, 1), ValueKey(1, 0)
+    with threadpool_limits(1):
+        actor = WorkerActor(WorkerSettings(promotion=False))
+        batch = Batch(
+            0, 1, (call,), graphs=(graph,), inputs=(InputOperand(0),), apart=((a,), (unrun, b))
+        )
+        report, alone, group = actor.run(batch, [np.ones(2)])
+    assert not report.sent
+    assert alone.tolist() == [-1.0, -1.0]
+    assert group[0] is None
+    assert group[1].tolist() == [2.0, 2.0]

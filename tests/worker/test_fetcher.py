@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pullback_worker.batch import Batch, Freed, InputOperand, ValueKey
+from pullback_worker.batch import Batch, Freed, InputOperand, Packed, ValueKey
 from pullback_worker.fetcher import Fetcher
 
 X, Y = InputOperand(0), InputOperand(1, 0, 2, 4)
@@ -60,6 +60,19 @@ def test_arrays_and_references_come_in_their_order(fetcher: Fetcher):
     operands, arrays = found
     assert operands == (X, Y)
     assert [None if a is None else a.shape for a in arrays] == [(2,), (3,), None]
+
+
+def test_values_that_came_together_are_fetched_once(fetcher: Fetcher):
+    """Each reader takes its own of them; lost, all of them are."""
+    promises = [Promise([np.ones(2), None, np.ones(4)]), Promise(None), Promise(np.ones(5))]
+    for promise in promises:
+        promise.there.set()
+    group, lost, alone = promises
+    carried = [Packed(group, 2), alone, Packed(group, 1), Packed(lost, 0), Packed(group, 0)]
+    keys = tuple([ValueKey(k, 0) for k in range(len(carried))])
+    found = fetcher.fetch(Batch(1, 7, (), fetched=keys), carried, never)
+    assert found is not None
+    assert [None if a is None else a.size for a in found.arrays] == [4, 5, None, None, 2]
 
 
 def test_what_was_called_off_is_waited_for_by_the_next_batch_of_its_job(fetcher: Fetcher):

@@ -110,8 +110,8 @@ class WorkerActor:
     def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
         """Run a batch; `carried` are the inputs that come along, then fetched values.
 
-        Each is an array or a reference to one. The report comes first, then the values of
-        `batch.apart`, None for one that was not computed.
+        Each is an array, or a reference to one or to several. The report comes first, then a value
+        or a list of them for each group of `batch.apart`, None for one that was not computed.
         """
         started_s = perf_counter()
         number, express = batch.number, batch.express
@@ -122,7 +122,7 @@ class WorkerActor:
         report = self._report(batch, found)
         report.transferring_s = transferring_s
         report.busy_s += transferring_s
-        apart = [report.sent.pop(key, None) for key in batch.apart]
+        apart = [_group([report.sent.pop(key, None) for key in keys]) for keys in batch.apart]
         return (report, *apart) if apart else report
 
     @ray.method(concurrency_group="express")
@@ -163,6 +163,10 @@ class WorkerActor:
     def watch(self) -> None:
         """Never answer: the failure of this call tells at once that the worker is gone."""
         threading.Event().wait()
+
+
+def _group(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values
 
 
 def _gpu_bytes(executors: Executors) -> int:

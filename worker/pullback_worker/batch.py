@@ -6,7 +6,7 @@ A worker knows jobs and tasks by number only; where things run is decided elsewh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pullback_graph.errors import PullbackError
 from pullback_graph.graph import Graph
@@ -27,6 +27,13 @@ class ValueKey(NamedTuple):
 
     task: int
     output: int
+
+
+class Packed(NamedTuple):
+    """One of several values that were handed back together: their reference, and its place."""
+
+    reference: Any
+    position: int
 
 
 Operand: TypeAlias = "InputOperand | ValueKey"
@@ -60,7 +67,8 @@ class Batch:
         graphs: those the worker was not given before.
         inputs: inputs of the job, or blocks of them, that come along, each once a worker.
         fetched: the values that come along behind them, in order.
-        apart: values to hand back each by itself; the rest is small and goes in the report.
+        apart: values to hand back beside the report, those of a group together; the rest is small
+            and goes in the report.
         freed: what to drop first: a job, and its values or None for all it has.
         express: whether it runs beside another batch, one of another job.
     """
@@ -71,7 +79,7 @@ class Batch:
     graphs: tuple[Graph, ...] = ()
     inputs: tuple[InputOperand, ...] = ()
     fetched: tuple[ValueKey, ...] = ()
-    apart: tuple[ValueKey, ...] = ()
+    apart: tuple[tuple[ValueKey, ...], ...] = ()
     freed: tuple[Freed, ...] = ()
     express: bool = False
 

@@ -5,11 +5,11 @@ No Ray here: what gets arrays, and what tells a reference, is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias
 
-from pullback_worker.batch import Batch, Freed, InputOperand
+from pullback_worker.batch import Batch, Freed, InputOperand, Packed
 from pullback_worker.executor import NDArray
 
 LOOK_S = 0.05
@@ -71,15 +71,31 @@ class Fetcher:
                 self._awaited.pop(job, None)
 
     def _arrays(self, carried: Sequence[Any], called_off: Callable[[], bool]) -> Found | None:
-        references = [item for item in carried if self._is_reference(item)]
+        references = [*dict.fromkeys(map(_reference, filter(self._is_awaited, carried)))]
         if not references:
             return list(carried)
         coming = self._threads.submit(self._get, references)
         while not called_off():
             try:
-                found = iter(coming.result(LOOK_S))
+                found = dict(zip(references, coming.result(LOOK_S), strict=True))
             except TimeoutError:
                 continue
-            return [next(found) if self._is_reference(item) else item for item in carried]
+            return [_taken(item, found) if self._is_awaited(item) else item for item in carried]
         coming.cancel()
         return None
+
+    def _is_awaited(self, item: Any) -> bool:
+        return isinstance(item, Packed) or self._is_reference(item)
+
+
+def _reference(item: Any) -> Any:
+    return item.reference if isinstance(item, Packed) else item
+
+
+def _taken(item: Any, found: Mapping[Any, Any]) -> NDArray | None:
+    """What a reference names, or its share of that; None where it is lost."""
+    if not isinstance(item, Packed):
+        array: NDArray | None = found[item]
+        return array
+    group = found[item.reference]
+    return None if group is None else group[item.position]
