@@ -38,8 +38,9 @@ class CostTable:
     most_shards: int = 64
     workers: tuple[int, ...] = (1, 2, 4, 8, 64)
     """Numbers of workers that a plan is to suit, whichever there are."""
-    most_longer: float = 1.15
-    """What shards may take on one worker, about, over the same work in one task."""
+    aimed_longer: float = 1.15
+    """What shards are to take on one worker, by the estimate their number is found with, over the
+    same work in one task; the plan that is then made of them is held to `choose.MOST_LONGER`."""
 
     def seconds(self, cost: Cost) -> float:
         """Time of one node: a loop's is that of all its steps."""

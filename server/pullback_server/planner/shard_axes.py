@@ -161,7 +161,7 @@ def shard_count(best: Candidate) -> int:
         return 0
     most = min(COST_TABLE.most_shards, best.labels.length, best.sharded_s / COST_TABLE.shard_s)
     counts = [1 << power for power in range(1, max(int(most), 1).bit_length())]
-    most_s = COST_TABLE.most_longer * (best.sharded_s + best.whole_s)
+    most_s = COST_TABLE.aimed_longer * (best.sharded_s + best.whole_s)
     counts = [n for n in counts if n == 2 or best.shards_s(n, 1) <= most_s]
     typical_s = COST_TABLE.typical_s
     return min(counts, key=lambda n: typical_s(partial(best.shards_s, n)), default=0)
