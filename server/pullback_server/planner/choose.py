@@ -20,7 +20,7 @@ from pullback_server.planner.splits import Joint, branched, sharded, unsplit
 MOST_LONGER = 1.25
 """What a plan of a split may take on one worker, over the same work in one task.
 
-More than shards are aimed at (`CostTable.aimed_longer`): a plan's calls, joins and rounds are in it.
+More than shards are aimed at (`CostTable.aimed_longer`), as calls, joins and rounds are in it.
 """
 MOST_SHARDED_LANES = 8
 """Lanes that are sharded in their turn: more are parallel enough by themselves."""
