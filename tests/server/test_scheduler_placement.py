@@ -6,7 +6,7 @@ import pytest
 
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.planner.plan import Block, JobInput, Phase, Plan, TaskOutput
-from pullback_server.scheduler import HERE, Command, Dependencies, Run
+from pullback_server.scheduler import HERE, Command, Dependencies, Fetch, Run
 from tests.server.cluster import Cluster, runs
 from tests.server.plans import make_plan, make_task, reduce_plan
 
@@ -182,3 +182,19 @@ def test_values_handed_back_bind_nobody():
     commands = cluster.finish(1)
     fetched = [fetch for run in commands for fetch in getattr(run, "fetches", ())]
     assert [(fetch.value, fetch.holder) for fetch in fetched] == [(TaskOutput(2, 0), HERE)]
+
+
+def test_a_value_is_not_asked_of_a_worker_that_it_is_still_brought_to():
+    """Two workers take over what reads a value of a third: both are brought it by that one."""
+    cluster = Cluster(workers=3)
+    long = make_plan([make_task([JobInput(0)], seconds=1.0)], [TaskOutput(0, 0)])
+    for job in (1, 2):
+        cluster.submit(long, job)
+    readers = [make_task([TaskOutput(0, 0)], seconds=1.0) for _ in range(4)]
+    results = [TaskOutput(1 + k, 0) for k in range(4)]
+    cluster.submit(make_plan([make_task([JobInput(0)], seconds=1.0), *readers], results), 3)
+    commands = cluster.finish(3) + cluster.finish(1) + cluster.finish(2)
+    fetched = {run.worker: run.fetches for run in commands if isinstance(run, Run)}
+    assert fetched == {3: (), 1: (Fetch(TaskOutput(0, 0), 3),), 2: (Fetch(TaskOutput(0, 0), 3),)}
+    cluster.finish(2)
+    assert not cluster.pool.misses

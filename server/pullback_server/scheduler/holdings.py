@@ -21,13 +21,15 @@ class Holdings:
         held_bytes: the account of all jobs.
 
     Attributes:
-        holders: who holds each value that is held; to be read, and changed by the methods alone.
+        holders: who holds each value that is held, whoever had it first ahead: those behind may
+            still be waiting for a batch that brings it. To be read, and changed by the methods
+            alone.
     """
 
     def __init__(self, size_bytes: Callable[[TaskOutput], int], held_bytes: HeldBytes) -> None:
         self._size_bytes = size_bytes
         self._held_bytes = held_bytes
-        self.holders: dict[TaskOutput, set[WorkerId]] = {}
+        self.holders: dict[TaskOutput, dict[WorkerId, None]] = {}
 
     def __contains__(self, value: TaskOutput) -> bool:
         return value in self.holders
@@ -47,11 +49,11 @@ class Holdings:
         """A holder has a value, perhaps since before."""
         holders = self.holders.get(value)
         if holders is None:
-            self.holders[value] = {holder}
+            self.holders[value] = {holder: None}
         elif holder in holders:
             return
         else:
-            holders.add(holder)
+            holders[holder] = None
         self._held_bytes[holder] += self._size_bytes(value)
 
     def discard(self, value: TaskOutput, holder: WorkerId) -> bool:
@@ -59,7 +61,7 @@ class Holdings:
         holders = self.holders.get(value)
         if holders is None or holder not in holders:
             return False
-        holders.remove(holder)
+        del holders[holder]
         self._held_bytes[holder] -= self._size_bytes(value)
         if holders:
             return False

@@ -5,7 +5,7 @@ Placement moves time, never bits: what is added to what is the plan's alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import itemgetter
@@ -375,11 +375,11 @@ def fetches_of(
     return tuple([Fetch(value, _nearest(holders[value], avoid)) for value in missing])
 
 
-def _nearest(holders: Collection[WorkerId], avoid: WorkerId | None) -> WorkerId:
-    """The dispatcher itself where it has a copy (the smallest id), else the oldest worker."""
-    if avoid is None or avoid not in holders:
-        return min(holders)
-    return min([holder for holder in holders if holder != avoid], default=avoid)
+def _nearest(holders: Mapping[WorkerId, None], avoid: WorkerId | None) -> WorkerId:
+    """The dispatcher itself where it has a copy, else whoever has had the value longest."""
+    if HERE in holders:
+        return HERE
+    return next((holder for holder in holders if holder != avoid), next(iter(holders)))
 
 
 assert HERE < 1, "workers are numbered from one"
