@@ -158,3 +158,31 @@ def test_what_follows_in_a_batch_counts_what_came_before_it():
     cluster.submit(make_plan([first, small, large], results))
     cluster.drain()
     assert cluster.pool.most_bytes <= 4096
+
+
+def test_what_is_brought_for_a_later_task_counts_beside_an_earlier_one():
+    """All of it comes before the first task of a batch runs: a sum of what is there waits its turn.
+
+    Worker 2 has room for its second task, or for the other operand of the sum behind it.
+    """
+
+    def of_shard(shard: int, peak_bytes: int = VALUE_BYTES):
+        return make_task([JobInput(0)], type=VALUE, seconds=1.0, shard=shard, peak_bytes=peak_bytes)
+
+    parts = [of_shard(0), of_shard(0), of_shard(1), of_shard(1, LARGEST_BYTES)]
+    total = make_task(
+        [TaskOutput(0, 0), TaskOutput(3, 0)],
+        phase=Phase.REDUCE,
+        type=VALUE,
+        seconds=1e-6,
+        peak_bytes=3 * VALUE_BYTES,
+    )
+    plan = make_plan([*parts, total], [TaskOutput(k, 0) for k in (1, 2, 4)])
+    cluster = Cluster(workers=2, memory_bytes=LARGEST_BYTES + VALUE_BYTES // 2)
+    runs = [c for c in cluster.submit(plan) if isinstance(c, Run)]
+    for worker in [run.worker for run in runs]:
+        runs += [c for c in cluster.finish(worker) if isinstance(c, Run)]
+    assert [[call.task for call in run.calls] for run in runs] == [[0], [2], [1], [3]]
+    cluster.drain()
+    assert cluster.error() is None
+    assert cluster.pool.most_bytes <= LARGEST_BYTES + VALUE_BYTES // 2

@@ -112,6 +112,7 @@ class Choice:
         awaited: whether other workers wait for values of those chosen: they hear of them when the
             batch ends, so that nothing long is to come behind.
         made_bytes: what those chosen add to what the worker holds.
+        least_left_bytes: what the worker has left, at least, while it runs any of them.
         misfit: a task that the worker has no room for, if that was met.
     """
 
@@ -124,34 +125,51 @@ class Choice:
     awaited: bool = False
     tasks: dict[int, None] = field(default_factory=dict)
     made_bytes: int = 0
+    least_left_bytes: float = inf
     misfit: int | None = None
     express: bool = False
     most_s: float = inf
 
-    def add(self, task: int) -> None:
+    def add(self, task: int) -> bool:
         """Add a task, and those behind it that need no more than is now on the worker.
 
         A task that joins values may have the others brought: whoever is last joins.
+
+        Returns: whether the worker has room for the task.
         """
         job, tasks, consumers = self.job, self.tasks, self.job.plan.consumers
         plan, kind, estimate_s = job.plan, self.worker.placement, self.placer.calibration.estimate_s
-        made_bytes, limited = self.placer.room.made_bytes, self.worker.memory_bytes > 0
         queue, queued = [task], {task}
         for task in queue:
-            if tasks and limited and not self.fits(task):
+            if not self.take(task):
                 continue  # looked at only here, behind all that goes ahead of it
-            if limited:
-                self.made_bytes += made_bytes(job, task, self.worker, tasks)
-            tasks[task] = None
             self.estimate_s += estimate_s(plan, task, kind)
             if self.alone:
-                return
+                return True
             if plan.continuations[task] and not self.awaited:
                 self.awaited = self._is_awaited(plan.continuations[task])
             for consumer in consumers[task]:
                 if consumer not in queued and self._follows(consumer):
                     queue.append(consumer)
                     queued.add(consumer)
+        return queue[0] in tasks
+
+    def take(self, task: int) -> bool:
+        """Add a task alone, behind those chosen; whether its worker has room for that."""
+        job, worker, tasks = self.job, self.worker, self.tasks
+        if worker.memory_bytes:
+            room, express = self.placer.room, self.express
+            brought_bytes = room.brought_bytes(job, task, worker, tasks)
+            left_bytes = min(
+                self.least_left_bytes - brought_bytes,  # it is brought before any of them runs
+                room.left_bytes(job, task, worker, tasks, self.made_bytes, express=express),
+            )
+            if left_bytes < 0:
+                return False
+            self.least_left_bytes = left_bytes
+            self.made_bytes += job.plan.made_bytes[task] + brought_bytes
+        tasks[task] = None
+        return True
 
     def _is_awaited(self, continuations: Iterable[int]) -> bool:
         """Whether another worker waits for a task to go on with one of these."""
@@ -183,13 +201,6 @@ class Choice:
             if not brought and not job.holds(worker.id, value):
                 return False
         return True
-
-    def fits(self, task: int) -> bool:
-        """Whether its worker has room for a task behind those chosen."""
-        room = self.placer.room
-        return room.fits(
-            self.job, task, self.worker, self.tasks, self.made_bytes, express=self.express
-        )
 
     def _belongs(self, task: int) -> bool:
         """Whether a task that does not join what is here belongs here, by its home."""
@@ -262,9 +273,7 @@ class Placer:
             if choice.delays(task) or (choice.express and choice.refuses(task)):
                 ready.put_back(task)
                 break
-            if choice.fits(task):
-                choice.add(task)
-            else:
+            if not choice.add(task):
                 misfits.append(task)
         for task in misfits:
             choice.misfit = task
@@ -280,11 +289,7 @@ class Placer:
         for backlog_s, home in homes:
             taken = self._end_of(home, backlog_s, choice, ready)
             for task in sorted(taken):
-                if task in choice.tasks:
-                    continue
-                if choice.fits(task):
-                    choice.add(task)
-                else:
+                if task not in choice.tasks and not choice.add(task):
                     ready.put_back(task)
             if choice.tasks:
                 return

@@ -3,12 +3,14 @@
 A worker keeps so much free that the largest task of any job under way has room there: what would
 take more is handed to the dispatcher, whose store is shared memory and disk, and read from there.
 So the oldest job can always go on, wherever, and nothing waits for ever. What a batch makes counts
-from when the batch is given until it ends, as if nothing of it were dropped on the way.
+from when the batch is given until it ends, as if nothing of it were dropped on the way; what is
+brought for any of its tasks is there before the first of them runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.holdings import HeldBytes
@@ -51,7 +53,11 @@ class Room:
         self._held_bytes = held_bytes
         self._needs = needs
 
-    def fits(
+    def fits(self, job: Job, task: int, worker: Worker) -> bool:
+        """Whether a worker has room for a task beside what it holds and will."""
+        return self.left_bytes(job, task, worker) >= 0
+
+    def left_bytes(
         self,
         job: Job,
         task: int,
@@ -60,42 +66,41 @@ class Room:
         made_bytes: int = 0,
         *,
         express: bool = False,
-    ) -> bool:
-        """Whether a worker has room for a task beside what it holds and will.
+    ) -> float:
+        """What a worker has left, at least, while it runs a task; below 0 where that does not fit.
 
         Args:
             before: tasks of the same batch.
             made_bytes: what those add to what the worker holds.
             express: whether it is to run beside what the worker has, or that beside it.
         """
-        limit_bytes = worker.memory_bytes
-        if not limit_bytes:
-            return True
+        if not worker.memory_bytes:
+            return inf
         taken_bytes = made_bytes + self._taken_bytes(worker) + job.plan.tasks[task].peak_bytes
-        taken_bytes += _beside_bytes(worker, express)
-        if taken_bytes <= limit_bytes:
-            return True
+        left_bytes = worker.memory_bytes - taken_bytes - _beside_bytes(worker, express)
+        if left_bytes >= 0:
+            return left_bytes
         here = [
             value
             for value in job.plan.operands[task]
             if value.task in before or job.holds(worker.id, value)
         ]
-        return taken_bytes - sum(map(job.plan.size_bytes, here)) <= limit_bytes
+        return left_bytes + sum(map(job.plan.size_bytes, here))
 
     @staticmethod
-    def made_bytes(job: Job, task: int, worker: Worker, before: Collection[int]) -> int:
-        """What a task adds to what its worker holds, once it has run behind others of its batch."""
-        plan, holds, number = job.plan, job.holds, worker.id
-        made_bytes = plan.made_bytes[task]
-        for value in plan.operands[task]:
+    def brought_bytes(job: Job, task: int, worker: Worker, before: Collection[int]) -> int:
+        """What is to be brought for a task that runs behind others of its batch."""
+        holds, number, size_bytes = job.holds, worker.id, job.plan.size_bytes
+        brought_bytes = 0
+        for value in job.plan.operands[task]:
             if value.task not in before and not holds(number, value):
-                made_bytes += plan.size_bytes(value)
-        return made_bytes
+                brought_bytes += size_bytes(value)
+        return brought_bytes
 
     def to_keep_bytes(self, worker: Worker) -> float:
         """How much more a worker may hold for longer than a batch."""
         if not worker.memory_bytes:
-            return float("inf")
+            return inf
         return worker.memory_bytes - self._needs.largest_bytes - self._taken_bytes(worker)
 
     def _taken_bytes(self, worker: Worker) -> int:

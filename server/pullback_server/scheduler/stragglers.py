@@ -187,13 +187,9 @@ class Stragglers:
         if not tasks or any(value not in job.held for value in outside):
             return
         helper = board.fleet.first_idle(worker.placement)
-        placer = self.matching.placer
-        choice = Choice(job, helper, placer, 0.0, batch.estimate_s, alone=True)
-        for task in tasks:
-            if not choice.fits(task):
-                return
-            choice.made_bytes += placer.room.made_bytes(job, task, helper, choice.tasks)
-            choice.tasks[task] = None
+        choice = Choice(job, helper, self.matching.placer, 0.0, batch.estimate_s, alone=True)
+        if not all(map(choice.take, tasks)):
+            return
         copy = self.matching.make_batch(choice, now_s, avoid=worker.id)
         job.copied(tasks, helper.id, copy.id)
         batch.twin, copy.twin = (helper.id, copy.id), (worker.id, batch.id)
