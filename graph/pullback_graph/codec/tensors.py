@@ -72,7 +72,9 @@ def decode_tensor(
     shape = tuple(message.shape)
     data = message.data
     if apart is not None and not data and _elements(shape):
-        return _next(apart, dtype, shape, field)
+        array = next(apart, None)
+        if array is not None:
+            return _of_type(array, dtype, shape, field)
     if shape or len(data) != dtype.itemsize:
         _check_shape(shape, dtype, len(data), limits or DEFAULT_LIMITS, field)
     array = np.frombuffer(data, dtype)
@@ -93,16 +95,16 @@ def check_elements(array: NDArray, field: str) -> None:
         raise WireError("a bool element is neither 0 nor 1", field=f"{field}.data")
 
 
-def _next(apart: Iterator[NDArray], dtype: DType, shape: Shape, field: str) -> NDArray:
-    """The next array that came apart.
+def _of_type(array: NDArray, dtype: DType, shape: Shape, field: str) -> NDArray:
+    """An array that came apart.
 
     Raises:
-        WireError: there is none, or it is of another type than the message says.
+        WireError: it is of another type than the message says.
     """
-    array = next(apart, None)
-    if array is None or (array.dtype, array.shape) != (dtype, shape):
+    if (array.dtype, array.shape) != (dtype, shape):
         raise WireError(
-            "it has no data, and no array of its type came apart in its place",
+            f"it has no data, and what came apart in its place is {array.dtype}"
+            f"[{','.join(map(str, array.shape))}]",
             field=f"{field}.data",
         )
     return array
