@@ -197,7 +197,7 @@ class Pool:
     def _free(self, command: Free) -> None:
         job = self._jobs.get(command.job)
         if job is not None:
-            job.drop(command.values or ())
+            job.drop(command.holder, command.values or ())
         if command.holder == HERE:
             if command.values is None and job is not None:
                 self.traffic.add(self._jobs.pop(command.job).traffic)
@@ -350,8 +350,7 @@ class Pool:
                 except RayError as error:
                     LOG.warning("a result was lost on its way: %s", ray_cluster.cause(error))
                     unread.append(value)
-        for value in [TaskOutput(*key) for key in report.lost]:
-            job.drop([value])
+        job.lost(flight.run, [TaskOutput(*key) for key in report.lost])
         self._tell(*events_of(report, flight, frozenset(unread), self._clock()))
 
     async def _read(self, carried: Carried) -> NDArray:

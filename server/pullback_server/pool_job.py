@@ -14,6 +14,7 @@ from pullback_server.held_input import SMALL_BYTES, Carried, HeldInput
 from pullback_server.planner.plan import Block, JobInput, Source, TaskOutput
 from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import (
+    HERE,
     BatchEnded,
     BatchId,
     Dependencies,
@@ -141,12 +142,28 @@ class PoolJob:
         read = value not in self.plan.results or value in self.plan.readers
         return read and self.plan.size_bytes(value) > SMALL_BYTES
 
-    def drop(self, values: Iterable[TaskOutput]) -> None:
-        """Forget values that nobody will read; results stay."""
+    def drop(self, holder: WorkerId, values: Iterable[TaskOutput]) -> None:
+        """A holder is to have values no more; results stay.
+
+        What is here is read by others where it is a worker that drops its copy.
+        """
         for value in values:
-            self.sent.pop(value, None)
-            self.exports.pop(value, None)
-            self.reached.pop(value, None)
+            if holder == HERE or value not in self.sent:
+                self._forget(value)
+
+    def lost(self, run: Run, values: Iterable[TaskOutput]) -> None:
+        """A batch did not find values: those it was brought are no good.
+
+        Those it was to find on its worker say nothing of what is here.
+        """
+        brought = {value for value, _ in run.fetches}
+        for value in brought.intersection(values):
+            self._forget(value)
+
+    def _forget(self, value: TaskOutput) -> None:
+        self.sent.pop(value, None)
+        self.exports.pop(value, None)
+        self.reached.pop(value, None)
 
     def _call(self, task: int) -> Call:
         call = self.calls.get(task)

@@ -236,10 +236,29 @@ def test_dropped_values_are_forgotten_and_results_kept():
     value = TaskOutput(0, 0)
     job = job_of(reduce_plan(1))
     job.sent[value] = job.exports[value] = job.results[value] = np.zeros(1)
-    job.drop([value, TaskOutput(4, 0)])
+    job.drop(HERE, [value, TaskOutput(4, 0)])
     assert not job.sent
     assert not job.exports
     assert value in job.results
+
+
+def test_a_worker_that_drops_its_copy_leaves_the_one_here_to_others():
+    """What was only brought for a batch is read by others after; what a worker had alone is not."""
+    here, exported = TaskOutput(0, 0), TaskOutput(1, 0)
+    job = job_of(reduce_plan(2))
+    job.sent[here] = job.exports[exported] = "a reference"
+    job.drop(1, [here, exported])
+    assert job.sent == {here: "a reference"}
+    assert not job.exports
+
+
+def test_what_a_batch_did_not_find_where_it_ran_may_still_be_here():
+    """What it was brought and could not have is forgotten; what its worker lacked says nothing."""
+    brought, own = TaskOutput(0, 0), TaskOutput(1, 0)
+    job = job_of(reduce_plan(2))
+    job.sent[brought] = job.sent[own] = "a reference"
+    job.lost(run_of(Call(2, (), (0,)), fetches=(Fetch(brought, HERE),)), [brought, own])
+    assert job.sent == {own: "a reference"}
 
 
 def test_the_pool_sizes_itself(tmp_path):

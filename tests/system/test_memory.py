@@ -17,11 +17,14 @@ from pullback_graph.memory import peak_bytes
 from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_graph.want import Gradient
-from pullback_server.planner import make_plan
+from pullback_server.planner import JobInput, Phase, Plan, Task, TaskOutput, make_plan
+from pullback_server.planner.plan import Source
 from pullback_server.planner.plan_within import Cap, Fitted, plan_within
 from pullback_worker.memory_watch import LIBRARIES_BYTES
 from pullback_worker.numpy_executor import NumpyExecutor, fold
+from tests.server import plans
 from tests.server.test_planner_stage import WEIGHTS, layered
+from tests.system.jobs import chain_graph, rotation
 from tests.system.running_link import RunningLink
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -96,3 +99,18 @@ def test_a_job_that_fits_no_way_is_refused_before_it_runs(link: RunningLink) -> 
         link.run(make_plan(graph, Options()), [np.ones((size, size))])
     assert link.figures().tasks == done
     assert link.figures().workers_lost == 0
+
+
+def test_a_value_that_no_worker_has_room_to_keep_is_read_again_and_again(link: RunningLink) -> None:
+    """It is brought for one task at a time and dropped there, which leaves it to the next."""
+    size, readers = 300, 6
+    square = chain_graph(size, 1)
+    sources: list[Source] = [JobInput(0), *[TaskOutput(0, 0)] * readers]
+    tasks = [Task(square, (s,), Phase.FUSED, 1e9, 0.0, peak_bytes=WORKER_BYTES) for s in sources]
+    made = plans.make_plan(tasks, [TaskOutput(1 + k, 0) for k in range(readers)])
+    plan = Plan(square.inputs, made.tasks, made.results, made.split, made.reason, 1.0)
+    x = rotation(size)
+    outcome = link.run(plan, [x])
+    for result in outcome.results:
+        np.testing.assert_allclose(result, np.linalg.matrix_power(x, 4), atol=1e-12)
+    assert outcome.retries == 0
