@@ -203,6 +203,20 @@ def test_values_are_freed_at_their_last_use():
     }
 
 
+def test_a_lost_value_is_not_looked_for_at_all_who_were_to_be_brought_it():
+    """Thirty workers wait to be brought a value that is gone: the first to miss it computes it."""
+    cluster, readers = Cluster(workers=30), range(1, 31)
+    tasks = [make_task([JobInput(0)], seconds=1.0, shard=0)]
+    tasks += [make_task([TaskOutput(0, 0)], seconds=1.0, shard=k) for k in readers]
+    cluster.submit(make_plan(tasks, [TaskOutput(k, 0) for k in readers]))
+    assert len(runs(cluster.finish(1))) == 30
+    cluster.pool.here.clear()
+    cluster.tell(cluster.pool.lose(1))
+    assert runs(cluster.finish(20)) == {20: [0]}
+    cluster.drain()
+    assert cluster.error() is None
+
+
 def test_a_result_that_is_an_input_needs_no_worker():
     """A plan without tasks is answered at once."""
     cluster = Cluster()

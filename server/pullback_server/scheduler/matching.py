@@ -401,6 +401,7 @@ class Matching:
             programs <= worker.programs and board.calibration.knows_all(programs, kind),
             fetched_bytes=fetched_bytes,
             made_bytes=choice.made_bytes,
+            coming=fetches,
             passing=tuple(passing),
             express=choice.express,
         )

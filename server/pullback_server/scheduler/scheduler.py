@@ -6,11 +6,12 @@ counts exactly once however often it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any
 
 from pullback_graph.errors import PullbackError
+from pullback_server.planner.plan import TaskOutput
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import CancelRun, Command, Free, Reply
@@ -158,6 +159,7 @@ class Scheduler:
         call = batch.unreported.pop(event.task, None) if batch is not None else None
         if worker is None or batch is None or call is None:
             return  # said twice, or by a worker given up: the task runs elsewhere
+        batch.coming = ()
         self._board.totals.count(event.program_cache_hit, event.compiling_s)
         job = self._jobs.get(batch.job)
         if job is None:
@@ -194,7 +196,19 @@ class Scheduler:
         if job is not None:
             job.lose(event.worker, event.values)
             job.lose(event.holder, event.values)
+            self._lose_coming(job, event.values)
             self._matching.note(job)
+
+    def _lose_coming(self, job: Job, values: Collection[TaskOutput]) -> None:
+        """Workers are not brought what those lost who were to give it to them.
+
+        Else readers would be sent from one such worker to the next, and find it nowhere.
+        """
+        own = [(b, w) for w in job.touched for b in self._fleet[w].in_flight if b.job == job.id]
+        for batch, worker in sorted(own, key=lambda pair: pair[0].id):
+            for value, holder in batch.coming:
+                if value in values and not job.held.has(holder, value):
+                    job.lose(worker, [value])
 
     def _batch_ended(self, event: BatchEnded) -> None:
         worker, batch = self._batch(event.worker, event.batch)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from pullback_server.planner.plan import Placement, TaskOutput
-from pullback_server.scheduler.commands import Call
+from pullback_server.scheduler.commands import Call, Fetch
 from pullback_server.scheduler.events import BatchId, JobId, WorkerId
 
 
@@ -30,6 +30,7 @@ class Batch:
         counted_s: time in those of its tasks whose results counted.
         fetched_bytes: operands that were to come from elsewhere.
         made_bytes: values of its tasks, and those brought for it.
+        coming: what it is to be brought, until the first of its tasks is reported.
         passing: values brought for it alone, which its worker has no room to keep.
         peak_bytes: what its largest task takes while it runs, where memory is bounded; with what
             its worker holds of the job, once that is over.
@@ -48,6 +49,7 @@ class Batch:
     counted_s: float = 0.0
     fetched_bytes: int = 0
     made_bytes: int = 0
+    coming: tuple[Fetch, ...] = ()
     passing: tuple[TaskOutput, ...] = ()
     express: bool = False
     peak_bytes: int = 0
