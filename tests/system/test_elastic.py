@@ -22,8 +22,11 @@ SHARDS = slow_shards_plan(6, SIZE, LENGTH)
 
 @pytest.fixture(scope="module")
 def link() -> Iterator[RunningLink]:
-    """A link with a local cluster of one worker, or two where there is work for them."""
-    with RunningLink(workers=2, min_workers=1, idle_s=5.0) as running:
+    """A link with a local cluster of one worker, or two where there is work for them.
+
+    The second outlasts a late task, which is tried on it.
+    """
+    with RunningLink(workers=2, min_workers=1, idle_s=10.0) as running:
         running.until(lambda f: f.up and ready(f) == 1)
         yield running
 
