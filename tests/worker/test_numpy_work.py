@@ -84,6 +84,15 @@ def test_a_product_has_flops_and_bytes() -> None:
     assert work == {"matmul calls": 1, "matmul float64": 2000.0, "matmul float64 bytes": 2400.0}
 
 
+def test_bytes_from_memory_are_a_products_work_as_well() -> None:
+    """What memory adds is measured over what they take where they are near."""
+    b = Builder()
+    x, y = (b.input(n, ArrayType(FLOAT64, s)) for n, s in (("x", (LARGE // 8, 8)), ("y", (8,))))
+    work = work_of(b.build({"z": do.matmul(x, y)}))
+    assert work["matmul float64 bytes"] == 8 * (LARGE + 8 + LARGE // 8)
+    assert work[MEMORY] == 8 * LARGE
+
+
 @pytest.mark.parametrize("case", ROW_CASES, ids=str)
 def test_every_row_has_work(case: Case) -> None:
     """On every example: its calls, and amounts that are numbers of zero or more."""

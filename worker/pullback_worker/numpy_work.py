@@ -77,14 +77,10 @@ def _add(work: dict[str, float], graph: Graph, times: float) -> None:
             operands = [types[i] for i in node.operands]
             work[row_unit(node, operands)] += times * amount
             if has_bytes(node, cost):
-                work[bytes_unit(node, operands)] += times * _near_bytes([*operands, *node.types])
+                sizes = [type.size_bytes for type in (*operands, *node.types)]
+                work[bytes_unit(node, operands)] += times * sum(sizes)
     for unit, size_bytes in _traffic(graph).items():
         work[unit] += times * size_bytes
-
-
-def _near_bytes(types: Sequence[ArrayType]) -> int:
-    """Bytes of arrays that are not fetched from memory, where they are counted."""
-    return sum([type.size_bytes for type in types if type.size_bytes < LEAST_MEMORY_BYTES])
 
 
 def _add_bodies(work: dict[str, float], node: Node, cost: Cost, times: float) -> None:
