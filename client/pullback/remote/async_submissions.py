@@ -23,6 +23,7 @@ from pullback.remote.map_steps import (
     Taken,
     submission_steps,
 )
+from pullback.remote.steps import perform_all_async
 from pullback_graph.errors import Cancelled, PullbackError, ServiceError
 from pullback_graph.job import Job, Result
 
@@ -84,16 +85,8 @@ class AsyncSubmissions:
     async def _speak(self, shell: _Shell) -> None:
         steps = submission_steps(self._conversation, WindowSize())
         try:
-            effect = next(steps)
-            while True:
-                try:
-                    outcome = await shell.perform(effect)
-                except PullbackError as error:
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(outcome)
+            await perform_all_async(steps, shell.perform)
         finally:
-            steps.close()
             await shell.close()
 
 

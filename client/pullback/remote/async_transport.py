@@ -10,7 +10,7 @@ import grpc
 from pullback.remote.async_batch_stream import AsyncBatchStream
 from pullback.remote.channel import IN_PARTS, SERVICE, STREAM, UNARY, UPLOAD, Connection
 from pullback.remote.failure import failure
-from pullback.remote.steps import Call, Compute, Effect, Pause, Steps
+from pullback.remote.steps import Call, Compute, Effect, Pause, Steps, perform_all_async
 from pullback_graph.errors import Cancelled, PullbackError, ServiceError
 
 T = TypeVar("T")
@@ -30,20 +30,7 @@ class AsyncTransport:
 
     async def run(self, steps: Steps[T]) -> T:
         """Perform steps to their end, and give what they come to."""
-        try:
-            effect = next(steps)
-            while True:
-                try:
-                    outcome = await self.perform(effect)
-                except PullbackError as error:
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(outcome)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        finally:
-            steps.close()
+        return await perform_all_async(steps, self.perform)
 
     async def perform(self, effect: Effect) -> Any:
         """Perform one effect.

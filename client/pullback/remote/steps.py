@@ -6,10 +6,11 @@ outcome back in, or throws the error in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pullback.remote.in_parts import ReplyParts
+from pullback_graph.errors import PullbackError
 
 
 class Call(NamedTuple):
@@ -41,4 +42,43 @@ class Compute(NamedTuple):
 
 Effect: TypeAlias = "Call | Pause | Compute"
 Outcome = TypeVar("Outcome")
+Does = TypeVar("Does")
 Steps: TypeAlias = "Generator[Effect, Any, Outcome]"
+
+
+def perform_all(steps: Generator[Does, Any, Outcome], perform: Callable[[Does], Any]) -> Outcome:
+    """Perform steps to their end, and give what they come to; they are told of errors."""
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                outcome = perform(effect)
+            except PullbackError as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(outcome)
+    except StopIteration as stop:
+        result: Outcome = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+async def perform_all_async(
+    steps: Generator[Does, Any, Outcome], perform: Callable[[Does], Awaitable[Any]]
+) -> Outcome:
+    """As `perform_all`, on an event loop."""
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                outcome = await perform(effect)
+            except PullbackError as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(outcome)
+    except StopIteration as stop:
+        result: Outcome = stop.value
+        return result
+    finally:
+        steps.close()

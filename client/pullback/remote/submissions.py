@@ -28,8 +28,9 @@ from pullback.remote.map_steps import (
     Taken,
     submission_steps,
 )
+from pullback.remote.steps import perform_all
 from pullback.remote.transport import Transport
-from pullback_graph.errors import Cancelled, PullbackError, ServiceError
+from pullback_graph.errors import Cancelled, ServiceError
 from pullback_graph.job import Job
 
 
@@ -91,19 +92,17 @@ class Submissions:
         shell = _Shell(self._transport, self._messages)
         steps = submission_steps(self._conversation, WindowSize())
         try:
-            effect = next(steps)
-            while not shell.is_closed:
-                try:
-                    outcome = shell.perform(effect)
-                except PullbackError as error:
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(outcome)
+            perform_all(steps, shell.perform)
+        except _Closed:
+            pass
         finally:
-            steps.close()
             with self._lock:
                 self._is_closed = True
             shell.close()
+
+
+class _Closed(Exception):
+    """There is no more to wait for."""
 
 
 class _Shell:
@@ -117,7 +116,7 @@ class _Shell:
         self._waiting: deque[_Submitted] = deque()
         self._taken: dict[int, JobFuture] = {}
         self._count = 0
-        self.is_closed = False
+        self._is_closed = False
 
     def perform(self, effect: MapEffect) -> Any:
         match effect:
@@ -154,9 +153,13 @@ class _Shell:
         self._stream = self._name = None
 
     def _next(self, take: bool, timeout_s: float | None) -> Event:
-        """What has happened first, then jobs; None where nothing did in time, or all is over."""
+        """What has happened first, then jobs; None where nothing did in time.
+
+        Raises:
+            _Closed: all is over.
+        """
         until_s = None if timeout_s is None else monotonic() + timeout_s
-        while not self.is_closed:
+        while not self._is_closed:
             taking = take and bool(self._waiting)
             try:
                 if taking:
@@ -169,7 +172,7 @@ class _Shell:
             event = self._event(message)
             if event is not None:
                 return event
-        return None
+        raise _Closed
 
     def _take(self) -> Taken:
         job, future = self._waiting.popleft()
@@ -189,7 +192,7 @@ class _Shell:
                     self._close_stream()
                 return event
             case None:
-                self.is_closed = True
+                self._is_closed = True
         return None
 
     def _dropped(self, future: JobFuture) -> CalledOff | None:

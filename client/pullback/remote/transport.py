@@ -16,7 +16,7 @@ from pullback.remote.batch_stream import BatchStream
 from pullback.remote.channel import IN_PARTS, SERVICE, STREAM, UNARY, UPLOAD, Connection
 from pullback.remote.failure import failure
 from pullback.remote.map_steps import Event
-from pullback.remote.steps import Call, Compute, Effect, Pause, Steps
+from pullback.remote.steps import Call, Compute, Effect, Pause, Steps, perform_all
 from pullback_graph.errors import PullbackError, ServiceError
 
 T = TypeVar("T")
@@ -44,18 +44,7 @@ class Transport:
 
     def run(self, steps: Steps[T]) -> T:
         """Perform steps to their end, and give what they come to."""
-        try:
-            effect = next(steps)
-            while True:
-                try:
-                    outcome = self.perform(effect)
-                except PullbackError as error:
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(outcome)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        return perform_all(steps, self.perform)
 
     def perform(self, effect: Effect) -> Any:
         """Perform one effect.
