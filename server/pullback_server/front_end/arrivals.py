@@ -60,6 +60,11 @@ class Arrival:
             self.flag.end_within(job.options.deadline_s - spent_s)
 
 
+def bytes_of(arrivals: Sequence[Arrival]) -> int:
+    """What it takes to hold several."""
+    return sum([arrival.size_bytes for arrival in arrivals])
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished job: its metrics, its serialised JobResult, and its graph's fingerprint.

@@ -15,12 +15,7 @@ from pullback_graph.errors import PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
 from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph
 from pullback_server.front_end.evaluation import Evaluation, typed_error
-from pullback_server.front_end.job_processes import (
-    VISIT_BYTES,
-    VISIT_S,
-    JobProcesses,
-    Returned,
-)
+from pullback_server.front_end.job_processes import JobProcesses, Returned, Visit
 from pullback_server.front_end.packed_jobs import LEAST_JOBS, is_small, run_packed_jobs
 from pullback_server.front_end.run_job import BoundJob
 
@@ -183,15 +178,14 @@ class ChunkRunner:
 def _caught(calls: Sequence[Callable[[], Answer | BoundJob]]) -> list[Done]:
     """The results of calls, or the errors they raised, as many as a visit takes; on a thread."""
     results: list[Done] = []
-    size_bytes, until_s = 0, monotonic() + VISIT_S
+    visit = Visit()
     for call in calls:
         try:
             done: Done = call()
         except Exception as error:
             done = typed_error(error)
         results.append(done)
-        size_bytes += len(done.data) if isinstance(done, Answer) else 0
-        if size_bytes > VISIT_BYTES or monotonic() > until_s:
+        if visit.ends_with(len(done.data) if isinstance(done, Answer) else 0):
             break
     return results
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pullback_server.front_end.arrivals import Arrival
+from pullback_server.front_end.arrivals import Arrival, bytes_of
 from pullback_server.front_end.leaving_rate import LeavingRate
 
 CLIENT_SHARE = 0.75
@@ -40,21 +40,21 @@ class HeldJobs:
         own = self._by_client.get(client, 0)
         return (
             self.jobs + len(arrivals) <= self.most_jobs
-            and self.size_bytes + _size_bytes(arrivals) <= self.most_bytes
+            and self.size_bytes + bytes_of(arrivals) <= self.most_bytes
             and (not own or own + len(arrivals) <= self._most_of_a_client)
         )
 
     def add(self, arrivals: Sequence[Arrival]) -> None:
         """Take jobs of one client in."""
         self.jobs += len(arrivals)
-        self.size_bytes += _size_bytes(arrivals)
+        self.size_bytes += bytes_of(arrivals)
         client = arrivals[0].client
         self._by_client[client] = self._by_client.get(client, 0) + len(arrivals)
 
     def remove(self, arrivals: Sequence[Arrival], now_s: float) -> None:
         """They are answered, or given up."""
         self.jobs -= len(arrivals)
-        self.size_bytes -= _size_bytes(arrivals)
+        self.size_bytes -= bytes_of(arrivals)
         client = arrivals[0].client
         self._by_client[client] -= len(arrivals)
         if not self._by_client[client]:
@@ -65,7 +65,3 @@ class HeldJobs:
     def wait_s(self) -> float:
         """When there will be room, most likely."""
         return self._leaving.wait_s(self.jobs)
-
-
-def _size_bytes(arrivals: Sequence[Arrival]) -> int:
-    return sum([arrival.size_bytes for arrival in arrivals])

@@ -39,6 +39,19 @@ MOST_FLAGS = 4096
 """Jobs with processes, running or waiting there, that can be called off; more run to their end."""
 
 
+class Visit:
+    """What one visit to a process or thread has left of its bytes and its time."""
+
+    def __init__(self) -> None:
+        self._left_bytes = VISIT_BYTES
+        self._until_s = monotonic() + VISIT_S
+
+    def ends_with(self, reply_bytes: int) -> bool:
+        """Count one more reply; whether it was the last."""
+        self._left_bytes -= reply_bytes
+        return self._left_bytes < 0 or monotonic() > self._until_s
+
+
 class Sent(NamedTuple):
     """A job on its way to a process; clocks are the system's, so times mean the same there.
 
@@ -196,12 +209,11 @@ class _SharedFlag:
 def _run(jobs: Sequence[Sent]) -> list[Returned | None]:
     """Run jobs, as many as a visit takes."""
     results: list[Returned | None] = []
-    size_bytes, until_s = 0, monotonic() + VISIT_S
+    visit = Visit()
     for job in jobs:
         done = _answer(job)
         results.append(done)
-        size_bytes += 0 if done is None else len(done.data)
-        if size_bytes > VISIT_BYTES or monotonic() > until_s:
+        if visit.ends_with(0 if done is None else len(done.data)):
             break
     return results
 

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from pullback_server.front_end.arrivals import Arrival
+from pullback_server.front_end.arrivals import Arrival, bytes_of
 
 AHEAD_JOBS = 1024
 """Jobs read and not started: beyond them lies what cancels them, on the same stream."""
@@ -27,7 +27,7 @@ class ReadAhead:
 
     async def put(self, chunk: Sequence[Arrival]) -> None:
         """Line a chunk up; waits while too much is."""
-        size_bytes = _size_bytes(chunk)
+        size_bytes = bytes_of(chunk)
         while self._chunks and (
             self._jobs + len(chunk) > AHEAD_JOBS or self._bytes + size_bytes > AHEAD_BYTES
         ):
@@ -42,7 +42,7 @@ class ReadAhead:
                 return None
             await self._change()
         chunk = self._chunks.popleft()
-        self._count(-len(chunk), -_size_bytes(chunk))
+        self._count(-len(chunk), -bytes_of(chunk))
         return chunk
 
     def end(self) -> None:
@@ -78,7 +78,3 @@ class Room:
         """They are done."""
         self._free += count
         self._freed.set()
-
-
-def _size_bytes(chunk: Sequence[Arrival]) -> int:
-    return sum([arrival.size_bytes for arrival in chunk])
