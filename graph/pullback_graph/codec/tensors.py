@@ -14,7 +14,7 @@ from pullback_graph.errors import DTypeError, InputError, PullbackError, WireErr
 from pullback_graph.fingerprint import NUMBERS, little_endian
 from pullback_graph.job import NDArray, Tensor, TensorHash
 from pullback_graph.limits import DEFAULT_LIMITS, Limits
-from pullback_graph.types import BOOL, DTYPE_NAMES, DType, Shape
+from pullback_graph.types import BOOL, DTYPE_NAMES, DType, Shape, type_of
 from pullback_proto.v1 import tensor_pb2
 
 HASH_BYTES = 32
@@ -103,8 +103,7 @@ def _of_type(array: NDArray, dtype: DType, shape: Shape, field: str) -> NDArray:
     """
     if (array.dtype, array.shape) != (dtype, shape):
         raise WireError(
-            f"it has no data, and what came apart in its place is {array.dtype}"
-            f"[{','.join(map(str, array.shape))}]",
+            f"it has no data, and what came apart in its place is {type_of(array)}",
             field=f"{field}.data",
         )
     return array
