@@ -84,26 +84,30 @@ def _parts(data: bytes, inner: dict[int, Any]) -> Iterator[int]:
         tag = data[position]
         position += 1
         if tag > 127:
-            tag, position = _varint(data, position - 1)
+            tag, position = read_varint(data, position - 1)
         if tag & 7 == _LENGTH:
             yield position
             length = data[position]
             position += 1
             if length > 127:
-                length, position = _varint(data, position - 1)
+                length, position = read_varint(data, position - 1)
             if tag in inner and length:
                 outer.append((end, inner))
                 end, inner = min(position + length, end), _messages(inner[tag])
             else:
                 position += length
         elif tag & 7 == _VARINT:
-            _, position = _varint(data, position)
+            _, position = read_varint(data, position)
         else:
             position += _FIXED_BYTES[tag & 7]
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """The number at a position, and the position after it."""
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The number at a position, and the position after it.
+
+    Raises:
+        IndexError: it goes on behind the data, or for longer than any number.
+    """
     value = shift = 0
     while data[position] > 127:
         value |= (data[position] & 127) << shift

@@ -13,6 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from pullback_graph.codec.large_arrays import length_key, varint
+from pullback_graph.codec.messages import read_varint
 from pullback_graph.codec.tensors import check_elements, decode_dtype
 from pullback_graph.errors import LimitExceeded, WireError
 from pullback_graph.fingerprint import NUMBERS, little_endian, raw_bytes
@@ -151,11 +152,8 @@ def _data_alone(data: bytes) -> memoryview | None:
     """The data of a part that holds nothing else, uncopied; None for any other."""
     if data[:1] != _DATA_KEY:
         return None
-    length, position, shift = 0, 1, 0
-    while position < len(data):
-        byte = data[position]
-        length |= (byte & 127) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 128:
-            break
+    try:
+        length, position = read_varint(data, len(_DATA_KEY))
+    except IndexError:
+        return None
     return memoryview(data)[position:] if length == len(data) - position else None
