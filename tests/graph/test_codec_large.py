@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullback_graph.codec import decode_result, encode_result
-from pullback_graph.codec.large_arrays import LEAST_BYTES, varint
-from pullback_graph.codec.results import encode_standing
+from pullback_graph.codec.results import APART_BYTES, encode_standing
+from pullback_graph.codec.wire_arrays import varint
 from pullback_graph.errors import DTypeError
 from pullback_graph.fingerprint import NUMBERS
 from pullback_graph.job import Metrics, Result
@@ -19,7 +19,7 @@ from pullback_graph.pattern import SparseArray, pattern_of
 from pullback_graph.want import DerivativeKey
 from pullback_proto.v1 import job_pb2
 
-LARGE = LEAST_BYTES // 8
+LARGE = APART_BYTES // 8
 
 
 def result_of(size: int) -> Result:
@@ -89,7 +89,7 @@ def test_a_large_array_of_no_dtype_of_ours_is_refused():
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)
 def test_every_dtype_comes_back(dtype: Any):
     """Also where elements are of one byte."""
-    array = np.ones(LEAST_BYTES // dtype.itemsize, dtype)
+    array = np.ones(APART_BYTES // dtype.itemsize, dtype)
     result = Result({"z": array}, {}, Metrics(), "")
     same(decode_result(encode_result(result)), result)
 

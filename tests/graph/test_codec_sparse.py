@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 
 from pullback_graph.codec import (
+    JobLayout,
     decode_job,
-    decode_like,
     decode_result,
     encode_job,
     encode_result,
     encode_tensor,
-    job_head,
 )
 from pullback_graph.errors import UnsupportedError, WireError
 from pullback_graph.job import GraphHash, Job, Metrics, Result
-from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.pattern import Pattern, SparseArray, pattern_of
 from pullback_graph.want import DerivativeKey, Hessian, Jacobian
 from pullback_proto.v1 import job_pb2
@@ -116,16 +114,18 @@ def test_a_sparse_want_names_its_feature(want: Any) -> None:
     assert not job_pb2.Job.FromString(encode_job(Job(HASH, {}, dense))).required_features
 
 
-def test_the_head_of_a_sparse_job_is_its_own() -> None:
-    """Sparse jobs are known again by their head, dense ones apart; unknown features are not."""
+def test_the_layout_of_a_sparse_job_is_its_own() -> None:
+    """Sparse jobs are known again by their bytes, dense ones apart; unknown features are not."""
     want = Jacobian(("x",), sparse=True)
-    message = job_pb2.Job.FromString(encode_job(Job(HASH, {}, want)))
-    dense = job_pb2.Job.FromString(encode_job(Job(HASH, {}, Jacobian(("x",)))))
-    head = job_head(message)
-    assert head is not None
-    assert head != job_head(dense)
-    assert decode_like(message, decode_job(message), DEFAULT_LIMITS).want == want
+    sparse, dense = encode_job(Job(HASH, {}, want)), encode_job(Job(HASH, {}, Jacobian(("x",))))
+    layout = JobLayout.of(sparse, decode_job(sparse))
+    assert layout is not None
+    assert layout.read(dense) is None
+    found = layout.read(sparse)
+    assert found is not None
+    assert found.want == want
+    message = job_pb2.Job.FromString(sparse)
     message.required_features.append("levitation")
-    assert job_head(message) is None
+    assert layout.read(message.SerializeToString()) is None
     with pytest.raises(UnsupportedError, match="levitation"):
         decode_job(message)

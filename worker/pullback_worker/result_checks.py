@@ -75,6 +75,8 @@ def note_non_finite(
     Raises:
         NonFiniteError: a result holds some, and the job's check is `finite`.
     """
+    if _few_and_finite([*arrays, *results]):
+        return
     counts = non_finite(lowered.graph.output_names[: len(results)], results)
     if counts and job.options.check != "none":
         own = arrays[: len(lowered.job_inputs)]
@@ -102,6 +104,16 @@ def _bad_node(
         f"{where}; look at the inputs, or set check to `report` or `none`",
         field=field,
     )
+
+
+def _few_and_finite(arrays: Sequence[NDArray]) -> bool:
+    """Whether there are few elements, real and finite all: seen sooner together than by array."""
+    total = 0.0
+    for array in arrays:
+        if array.size > FEW or array.dtype.kind != "f":
+            return False
+        total += sum(array.ravel().tolist())
+    return isfinite(total)
 
 
 def _all_finite(array: NDArray) -> bool:

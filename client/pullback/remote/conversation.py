@@ -6,6 +6,7 @@ Pure but for the clock and the dice it is given: every method is a generator of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from random import random
 from time import monotonic
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from pullback.remote.request import JobEncoder, Prepared, Request, as_array, as_
 from pullback.remote.retry import GRACE_S, RetryPolicy
 from pullback.remote.sent import Entry, Sent
 from pullback.remote.steps import Call, Compute, Pause, Steps
-from pullback_graph.codec import encode_graph, tensor_hash
+from pullback_graph.codec import Layouts, ResultLayout, encode_graph, tensor_hash
 from pullback_graph.codec.tapes import NAMED_BYTES
 from pullback_graph.errors import (
     DeadlineExceeded,
@@ -67,6 +68,7 @@ class Conversation:
         self._travelled = Sent()
         self._passing = Passing()
         self._large = LargeReplies()
+        self._replies: Layouts[Result, None] = Layouts()
         self._graphs: WeakValueDictionary[str, Graph] = WeakValueDictionary()
 
     # --- what a client asks -----------------------------------------------------------------------
@@ -152,8 +154,8 @@ class Conversation:
         """
         entries: list[Entry] = []
         passed = self._passing.new(job) if passing else NOTHING
-        rest = {name: value for name, value in job.inputs.items() if name not in passed.arrays}
         inputs: dict[str, Prepared] = as_passed(passed)
+        rest = {name: value for name, value in job.inputs.items() if name not in inputs}
         inputs |= yield from self._prepared(rest, job.graph, entries, until_s, patient)
         if job.seeds:
             seeds = []
@@ -268,7 +270,7 @@ class Conversation:
         if not apart and not (self._passing.takes_parts and job in self._large):
             data = yield from self.call("Evaluate", request.data, until_s, grace_s=GRACE_S)
             self._large.note(job, len(data))
-            return parse_result(data, job.id, self.address)
+            return self._result(data, job)
         parts = JobParts(request.data, apart)
         try:
             reply: ReplyParts = yield from self.call(
@@ -281,6 +283,15 @@ class Conversation:
         except UnsupportedError:
             raise _PartsRefused from None
         return reply.result(job.id)
+
+    def _result(self, data: bytes, job: Job) -> Result:
+        """The result in a reply; one like others before is not parsed."""
+        found = None if job.id else self._replies.find(data)
+        if found is not None:
+            return found[0]
+        result = parse_result(data, job.id, self.address)
+        self._replies.add(data, partial(ResultLayout.of, data, result), None)
+        return result
 
     def _prepared(
         self,

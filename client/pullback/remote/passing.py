@@ -35,14 +35,10 @@ class Passed:
     keys: tuple[str, ...] = ()
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum([array.nbytes for array in self.arrays.values()])
-
-    @property
     def apart(self) -> tuple[NDArray, ...]:
         """Those that travel beside the job: all of them, or none."""
-        return tuple(self.arrays.values()) if self.size_bytes >= PARTS_BYTES else ()
+        arrays = self.arrays.values()
+        return tuple(arrays) if sum([array.nbytes for array in arrays]) >= PARTS_BYTES else ()
 
 
 NOTHING = Passed()
@@ -75,6 +71,8 @@ class Passing:
                 if self._passed.get(key) is None:
                     arrays[name] = array
                     keys.append(key)
+        if not arrays:
+            return NOTHING
         passed = Passed(arrays, tuple(keys))
         return NOTHING if passed.apart and not self.takes_parts else passed
 
@@ -98,7 +96,7 @@ class LargeReplies:
             self._kinds.add((job.graph.fingerprint, job.want))
 
     def __contains__(self, job: Job) -> bool:
-        is_known = isinstance(job.graph, Graph | GraphHash)
+        is_known = bool(self._kinds) and isinstance(job.graph, Graph | GraphHash)
         return is_known and (job.graph.fingerprint, job.want) in self._kinds
 
 

@@ -1,13 +1,12 @@
 """Jobs to bytes, fast: what repeats is encoded once. Serialised messages join by concatenation.
 
-A job is its head (graph, want, options: the same call after call, kept whole) and its arrays (an
-array's bytes end its message, so that what stands before them depends on name, dtype and shape
-alone, and is kept too). Everything else goes through the codec, whose bytes these are.
+A job is its head (graph, want, options: the same call after call, kept whole) and its arrays.
+Everything else goes through the codec, whose bytes these are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ from pullback.remote.remote_tensor import RemoteTensor
 from pullback.remote.sent import Entry
 from pullback_graph.codec import encode_job
 from pullback_graph.codec.tensors import encode_named, write_type
+from pullback_graph.codec.wire_arrays import Piece, named_pieces
 from pullback_graph.errors import InputError, PullbackError
 from pullback_graph.fingerprint import little_endian
 from pullback_graph.graph import Graph
@@ -36,7 +36,7 @@ Prepared: TypeAlias = "NDArray | TensorHash | Apart"
 """An input as it travels: whole, by name, or its type alone."""
 
 _KEPT = 4096
-"""Heads and array prefixes kept; all are dropped when there are more."""
+"""Heads kept; all are dropped when there are more."""
 
 
 class Request(NamedTuple):
@@ -65,7 +65,6 @@ class JobEncoder:
 
     def __init__(self) -> None:
         self._heads: dict[Any, bytes] = {}
-        self._prefixes: dict[Any, bytes] = {}
 
     def named(self, name: str, job: Job, inputs: Mapping[str, Prepared]) -> bytes:
         """A job whose graph is named, not carried.
@@ -75,8 +74,9 @@ class JobEncoder:
         """
         if job.seeds:
             return self._whole(GraphHash(name), job, inputs)
-        parts = [self._head(name, job)]
-        parts += [self._array(key, value) for key, value in inputs.items()]
+        parts: list[Piece] = [self._head(name, job)]
+        for key, value in inputs.items():
+            parts += _pieces(key, value)
         if job.id:
             parts.append(job_pb2.Job(id=job.id).SerializeToString())
         return b"".join(parts)
@@ -95,7 +95,7 @@ class JobEncoder:
         inside = {key: value for key, value in inputs.items() if not isinstance(value, Apart)}
         data = encode_job(Job(graph, inside, job.want, job.seeds, job.options, job.id))
         apart = [(key, value) for key, value in inputs.items() if isinstance(value, Apart)]
-        return data + b"".join([_named_tensor(key, value) for key, value in apart])
+        return data + b"".join([_without_elements(key, value) for key, value in apart])
 
     def _head(self, name: str, job: Job) -> bytes:
         key = (name, job.want, job.options)
@@ -104,23 +104,6 @@ class JobEncoder:
             head = encode_job(Job(GraphHash(name), {}, job.want, (), job.options))
             _keep(self._heads, key, head)
         return head
-
-    def _array(self, name: str, value: Prepared) -> bytes:
-        if isinstance(value, TensorHash | Apart):
-            return _named_tensor(name, value)
-        array = little_endian(value)
-        key = (name, array.dtype, array.shape)
-        prefix = self._prefixes.get(key)
-        if prefix is None:
-            return self._measured(key, name, array)
-        return prefix + array.tobytes()
-
-    def _measured(self, key: Any, name: str, array: NDArray) -> bytes:
-        """The array's bytes on the wire; keeps what stands before its elements."""
-        whole, elements = _named_tensor(name, array), array.tobytes()
-        if whole.endswith(elements):
-            _keep(self._prefixes, key, whole[: len(whole) - len(elements)])
-        return whole
 
 
 def as_tensor(
@@ -181,7 +164,18 @@ def as_array(name: str, value: Any, dtype: DType | None = None) -> NDArray:
     return array
 
 
-def _named_tensor(name: str, value: Prepared) -> bytes:
+def _pieces(name: str, value: Prepared) -> Sequence[Piece]:
+    """The bytes of an input, to be joined."""
+    if isinstance(value, TensorHash | Apart):
+        return (_without_elements(name, value),)
+    try:
+        return named_pieces(job_pb2.Job.INPUTS_FIELD_NUMBER, name, value)
+    except ValueError as error:
+        raise _unfit_name(name, error) from None
+
+
+def _without_elements(name: str, value: TensorHash | Apart) -> bytes:
+    """An input that is named, or whose elements travel beside the job."""
     message = job_pb2.Job()
     try:
         item = message.inputs.add()
@@ -191,8 +185,12 @@ def _named_tensor(name: str, value: Prepared) -> bytes:
         else:
             encode_named(item, name, value)
     except ValueError as error:
-        raise InputError(f"the input name {name!r} does not fit the wire: {error}") from None
+        raise _unfit_name(name, error) from None
     return message.SerializeToString()
+
+
+def _unfit_name(name: str, error: ValueError) -> InputError:
+    return InputError(f"the input name {name!r} does not fit the wire: {error}")
 
 
 def _keep(kept: dict[Any, bytes], key: Any, value: bytes) -> None:

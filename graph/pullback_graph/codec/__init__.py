@@ -7,7 +7,8 @@ error naming the field or node. No other module of the language knows protobuf.
 from __future__ import annotations
 
 from pullback_graph.codec.graphs import decode_graph, encode_graph
-from pullback_graph.codec.jobs import decode_job, decode_like, encode_job, job_head
+from pullback_graph.codec.jobs import decode_job, encode_job
+from pullback_graph.codec.layouts import JobLayout, Layouts, ResultLayout
 from pullback_graph.codec.parts import PartsReader, parts
 from pullback_graph.codec.results import (
     decode_result,
@@ -23,10 +24,12 @@ from pullback_graph.codec.tensors import decode_tensor, encode_tensor
 from pullback_graph.fingerprint import tensor_hash
 
 __all__ = [
+    "JobLayout",
+    "Layouts",
     "PartsReader",
+    "ResultLayout",
     "decode_graph",
     "decode_job",
-    "decode_like",
     "decode_result",
     "decode_tape",
     "decode_tensor",
@@ -40,7 +43,6 @@ __all__ = [
     "encode_tape",
     "encode_tensor",
     "error_to_status",
-    "job_head",
     "parts",
     "status_code_number",
     "status_to_error",

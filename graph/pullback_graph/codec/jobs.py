@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -34,9 +34,6 @@ _SPLIT_NAMES = {number: name for name, number in _SPLITS.items()}
 _CHECKS = {"none": 0, "finite": 1, "report": 2}
 _CHECK_NAMES = {number: name for name, number in _CHECKS.items()}
 _DEFAULT_OPTIONS = Options()
-
-
-_SEEDLESS = frozenset({"value", "gradient", "jacobian", "hessian"})
 
 
 def encode_job(job: Job) -> bytes:
@@ -97,32 +94,6 @@ def decode_job(
         else _DEFAULT_OPTIONS,
         id=message.id,
     )
-
-
-def job_head(message: job_pb2.Job) -> Hashable | None:
-    """All of a job that stays from call to call: its graph's hash, want and options.
-
-    Two messages of one head decode alike but for id and inputs; None for a job that brings its
-    graph, seeds or unknown features, which are for `decode_job`.
-    """
-    want = message.WhichOneof("want")
-    if want not in _SEEDLESS or not message.fingerprint:
-        return None
-    if message.required_features and not FEATURES.issuperset(message.required_features):
-        return None
-    named = getattr(message, want).SerializeToString()
-    return message.fingerprint, want, named, message.options.SerializeToString()
-
-
-def decode_like(message: job_pb2.Job, known: Job, limits: Limits) -> Job:
-    """The job of a message whose head is that of a known one.
-
-    Raises:
-        InputError, WireError, DTypeError, LimitExceeded: as `decode_job` says of the inputs.
-    """
-    limits.check("max_inputs", len(message.inputs), "inputs", "inputs")
-    inputs = decode_named(message.inputs, limits, "inputs")
-    return Job(known.graph, inputs, known.want, (), known.options, message.id)
 
 
 def _decode_computation(message: Any, limits: Limits) -> Graph | Tape | GraphHash:

@@ -102,6 +102,36 @@ def _parts(data: bytes, inner: dict[int, Any]) -> Iterator[int]:
             position += _FIXED_BYTES[tag & 7]
 
 
+def length_tag(field: int) -> int:
+    """The tag of a field that has a length: a message, a string, bytes."""
+    return field << 3 | _LENGTH
+
+
+def double_tag(field: int) -> int:
+    """The tag of a field that is a double."""
+    return field << 3 | _FIXED64
+
+
+def fields_within(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The fields of the sound message at these bytes: tag, start and end of each one's value.
+
+    Raises:
+        LookupError: one is of a kind that the language does not use.
+    """
+    position = start
+    while position < end:
+        tag, position = read_varint(data, position)
+        first = position
+        if tag & 7 == _LENGTH:
+            length, first = read_varint(data, position)
+            position = first + length
+        elif tag & 7 == _VARINT:
+            _, position = read_varint(data, position)
+        else:
+            position += _FIXED_BYTES[tag & 7]
+        yield tag, first, position
+
+
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """The number at a position, and the position after it.
 

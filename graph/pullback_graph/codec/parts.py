@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from pullback_graph.codec.large_arrays import length_key, varint
 from pullback_graph.codec.messages import read_varint
 from pullback_graph.codec.tensors import check_elements, decode_dtype
+from pullback_graph.codec.wire_arrays import length_key, varint
 from pullback_graph.errors import LimitExceeded, WireError
 from pullback_graph.fingerprint import NUMBERS, little_endian, raw_bytes
 from pullback_graph.job import NDArray
@@ -60,11 +60,6 @@ class PartsReader:
         self.arrays: list[NDArray] = []
         self._begun = False
         self._room: list[memoryview] = []
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the message and its arrays, those to come included."""
-        return len(self.message) + sum([array.nbytes for array in self.arrays])
 
     def take(self, data: bytes) -> None:
         """Take the next part.

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from pullback_graph.bad_node import BadNode, ValueRange
-from pullback_graph.codec.large_arrays import LEAST_BYTES, Piece, length_key, pieces, varint
 from pullback_graph.codec.messages import parsed
 from pullback_graph.codec.patterns import decode_pattern, encode_pattern
 from pullback_graph.codec.tensors import (
     check_all_read,
     decode_arrays,
     decode_tensor,
-    encode_arrays,
     write_tensor,
     write_type,
 )
+from pullback_graph.codec.wire_arrays import (
+    KEPT,
+    Piece,
+    head,
+    length_key,
+    named_pieces,
+    varint,
+)
 from pullback_graph.errors import WireError
+from pullback_graph.fingerprint import little_endian, raw_bytes
 from pullback_graph.job import Metrics, NDArray, Result
 from pullback_graph.limits import DEFAULT_LIMITS
 from pullback_graph.pattern import SparseArray
 from pullback_graph.timeline import TaskSpan
+from pullback_graph.types import DType, Shape
 from pullback_graph.want import DerivativeKey
-from pullback_proto.v1 import job_pb2, metrics_pb2, plan_pb2, tensor_pb2
+from pullback_proto.v1 import job_pb2, metrics_pb2, plan_pb2
 
 _SEQUENCES = ("independent_inputs", "non_finite", "bad_node", "certificate_error", "timeline")
 _PHASES: dict[str, Any] = {
     name.removeprefix("PHASE_").lower(): number for name, number in plan_pb2.Phase.items()
 }
 _PHASE_NAMES = {number: name for name, number in _PHASES.items()}
-_PLAIN = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUENCES)
-_plain_values = attrgetter(*_PLAIN)
+PLAIN_METRICS = tuple(item.name for item in fields(Metrics) if item.name not in _SEQUENCES)
+_plain_values = attrgetter(*PLAIN_METRICS)
 _STANDING = (
     "nodes",
     "adjoint_evaluations",
@@ -52,10 +61,12 @@ _STANDING = (
     "recompute_factor",
 )
 """Metrics that all runs of one prepared job share, `independent_inputs` besides."""
-_PASSING = tuple(name for name in _PLAIN if name not in _STANDING)
+_PASSING = tuple(name for name in PLAIN_METRICS if name not in _STANDING)
 _passing_values = attrgetter(*_PASSING)
 
 
+APART_BYTES = 1 << 20
+"""Arrays from this size on leave beside the result, where they may."""
 _RESULT_KEY = length_key(job_pb2.JobReply.RESULT_FIELD_NUMBER)
 
 
@@ -66,16 +77,9 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
         standing: what `encode_standing` gave for metrics that share those of this result; they are
             then not encoded again. A message that comes twice is merged by whoever parses it.
     """
-    message, large = job_pb2.JobResult(), _has_large(result)
-    if not large:
-        encode_arrays(message.outputs, result.outputs)
-        for key, array in result.derivatives.items():
-            item = message.derivatives.add()
-            _write_derivative(item, key, array)
-            write_tensor(item.value, _values(array))
+    message = job_pb2.JobResult()
     _write_metrics_beside(message.metrics, result.metrics, standing)
-    data = standing + message.SerializeToString()
-    return b"".join([data, *_array_pieces(result)]) if large else data
+    return b"".join([standing, message.SerializeToString(), *_array_pieces(result)])
 
 
 def encode_result_apart(result: Result, standing: bytes = b"") -> tuple[bytes, list[NDArray]]:
@@ -98,7 +102,7 @@ def encode_result_apart(result: Result, standing: bytes = b"") -> tuple[bytes, l
 
 def _written(target: Any, array: Any) -> list[NDArray]:
     """Fill a Tensor; the array, where it is large and its elements are not in there."""
-    if array.nbytes < LEAST_BYTES:
+    if array.nbytes < APART_BYTES:
         write_tensor(target, array)
         return []
     write_type(target, array)
@@ -129,25 +133,32 @@ def _values(array: Any) -> Any:
     return array.values if isinstance(array, SparseArray) else array
 
 
-def _has_large(result: Result) -> bool:
-    arrays = (*result.outputs.values(), *map(_values, result.derivatives.values()))
-    return any([array.nbytes >= LEAST_BYTES for array in arrays])
-
-
 def _array_pieces(result: Result) -> Iterator[Piece]:
-    """The arrays of a JobResult, in order, none copied."""
+    """The arrays of a JobResult, in order; none that is large is copied."""
     for name, array in result.outputs.items():
-        own = tensor_pb2.NamedTensor(name=name)
-        yield from pieces(_OUTPUTS, own, tensor_pb2.NamedTensor.TENSOR_FIELD_NUMBER, array)
+        yield from named_pieces(_OUTPUTS, name, array)
     for key, array in result.derivatives.items():
-        item = job_pb2.Derivative()
-        _write_derivative(item, key, array)
-        number = job_pb2.Derivative.VALUE_FIELD_NUMBER
-        yield from pieces(_DERIVATIVES, item, number, _values(array))
+        values = little_endian(_values(array))
+        if isinstance(array, SparseArray):
+            item = job_pb2.Derivative()
+            _write_derivative(item, key, array)
+            yield head(_DERIVATIVES, item, _VALUE, values.dtype, values.shape)
+        else:
+            yield _derivative_head(key, values.dtype, values.shape)
+        yield raw_bytes(values)
+
+
+@lru_cache(KEPT)
+def _derivative_head(key: DerivativeKey, dtype: DType, shape: Shape) -> bytes:
+    """What stands before the elements of a dense derivative."""
+    item = job_pb2.Derivative()
+    _write_derivative(item, key, None)
+    return head(_DERIVATIVES, item, _VALUE, dtype, shape)
 
 
 _OUTPUTS = job_pb2.JobResult.OUTPUTS_FIELD_NUMBER
 _DERIVATIVES = job_pb2.JobResult.DERIVATIVES_FIELD_NUMBER
+_VALUE = job_pb2.Derivative.VALUE_FIELD_NUMBER
 
 
 def encode_standing(metrics: Metrics) -> bytes:
@@ -207,7 +218,7 @@ def _derivative(item: job_pb2.Derivative, apart: Iterator[NDArray]) -> Any:
 
 def write_metrics(message: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
     """Fill an empty JobMetrics."""
-    for name, value in zip(_PLAIN, _plain_values(metrics), strict=True):
+    for name, value in zip(PLAIN_METRICS, _plain_values(metrics), strict=True):
         if value:
             setattr(message, name, value)
     message.SetInParent()
@@ -263,6 +274,11 @@ def encode_metrics(metrics: Metrics) -> bytes:
     write_metrics(message, metrics)
     data: bytes = message.SerializeToString()
     return data
+
+
+def metric_values(metrics: Metrics) -> list[Any]:
+    """What metrics are made of, in order, but for what the checks found."""
+    return [*_plain_values(metrics), metrics.independent_inputs]
 
 
 def read_metrics(message: metrics_pb2.JobMetrics) -> Metrics:

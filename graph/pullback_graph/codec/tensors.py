@@ -5,7 +5,7 @@ Decoding shares the message's bytes: the array is a read-only view of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -191,14 +191,6 @@ def _decode_source(
     except PullbackError as error:
         message = f"{field} {name[:80]!r}: {error.message}"
         raise type(error)(message, field=f"{field}.{name[:80]}") from None
-
-
-def encode_arrays(target: Any, arrays: Mapping[str, NDArray]) -> None:
-    """Append a NamedTensor per array."""
-    for name, array in arrays.items():
-        item = target.add()
-        item.name = name
-        write_tensor(item.tensor, array)
 
 
 def encode_hex(data: bytes, field: str) -> str:

@@ -27,6 +27,7 @@ class Arrival:
         apart: arrays that came beside the job.
         in_parts: whether large arrays of its result may leave beside the result.
         state: `queued`, `planning` or `running`, for counting.
+        size_bytes: what it takes to hold the request.
     """
 
     data: bytes
@@ -42,14 +43,11 @@ class Arrival:
     apart: Sequence[NDArray] = ()
     in_parts: bool = False
     flag: JobFlag = field(init=False)
+    size_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.flag = JobFlag(self.deadline_s, self.caller)
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes to hold the request."""
-        return len(self.data) + sum([array.nbytes for array in self.apart])
+        self.size_bytes = len(self.data) + sum([array.nbytes for array in self.apart])
 
     def is_of(self, job: Job) -> None:
         """Note what the decoded job says of itself."""

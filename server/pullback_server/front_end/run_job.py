@@ -6,21 +6,22 @@ decode -> find or prepare -> bind -> run here, or hand back what the dispatcher 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
 from pullback_graph.codec import (
+    JobLayout,
+    Layouts,
     decode_job,
-    decode_like,
     encode_result,
     encode_result_apart,
     encode_standing,
-    job_head,
 )
 from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
@@ -41,8 +42,6 @@ from pullback_worker.executors import TABLE, Executors, XlaSettings
 from pullback_worker.promoter import Promoter, Watcher
 from pullback_worker.result_checks import note_non_finite, without_certificate
 
-HEADS = 1024
-"""Kinds of job that are answered on the event loop without decoding all of them again."""
 SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
 PACKED_KEPT = 1024
@@ -80,7 +79,7 @@ class JobRunner:
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
-        self._known: dict[Hashable, tuple[Job, Ready]] = {}
+        self._repeated: Layouts[Job, Ready] = Layouts()
         self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
         self._packed: deque[bytes] = deque(maxlen=PACKED_KEPT)
 
@@ -89,34 +88,31 @@ class JobRunner:
 
         Only a job whose graph came by fingerprint and was prepared before can be that small.
         """
+        repeated = self._repeated.find(arrival.data)
+        found = repeated or self._known(arrival)
+        if found is None:
+            return None
+        job, prepared = found
+        arrival.is_of(job)
+        if not prepared.runs_inline:
+            return None
+        if repeated is None:
+            self._repeated.add(arrival.data, partial(JobLayout.of, arrival.data, job), prepared)
+        if isinstance(prepared, PreparedTape):
+            return self.tapes.answer(arrival, job, prepared, hit=True)
+        return self.run(self._bound(arrival, job, prepared, hit=True))
+
+    def _known(self, arrival: Arrival) -> tuple[Job, Ready] | None:
+        """A job whose graph came before, by its name, and what was prepared for it."""
         try:
             message = job_pb2.Job.FromString(arrival.data)
         except DecodeError:
             return None  # `answer` says what is wrong with it
         if message.WhichOneof("computation") != "fingerprint":
             return None
-        head = job_head(message)
-        known = None if head is None else self._known.get(head)
-        if known is not None:
-            prepared: Ready | None = known[1]
-            job = decode_like(message, known[0], self.limits)
-        else:
-            job = decode_job(message, self.limits)
-            prepared = self.tapes.kept(job) or self._kept(job)
-        arrival.is_of(job)
-        if prepared is None or not prepared.runs_inline:
-            return None
-        if known is None and head is not None:
-            self._remember_head(head, job, prepared)
-        if isinstance(prepared, PreparedTape):
-            return self.tapes.answer(arrival, job, prepared, hit=True)
-        return self.run(self._bound(arrival, job, prepared, hit=True))
-
-    def _remember_head(self, head: Hashable, job: Job, prepared: Ready) -> None:
-        """Keep what a job's head decodes to, for the next of its kind; on the event loop."""
-        if len(self._known) >= HEADS:
-            self._known.clear()
-        self._known[head] = (replace(job, inputs={}), prepared)
+        job = decode_job(message, self.limits, arrival.apart)
+        prepared: Ready | None = self.tapes.kept(job) or self._kept(job)
+        return None if prepared is None else (job, prepared)
 
     def answer(self, arrival: Arrival) -> Answer | BoundJob:
         """Decode, prepare, bind and run a job; one that needs the cluster is handed back bound.
