@@ -9,7 +9,8 @@ from pullback_server.scheduler.accounts import Accounts
 from pullback_server.scheduler.alarms import Alarms
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import Command, Free
-from pullback_server.scheduler.events import BatchId, JobId
+from pullback_server.scheduler.deadlines import Deadlines
+from pullback_server.scheduler.events import BatchId, JobId, WorkerId
 from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.room import Needs
@@ -37,6 +38,7 @@ class Board:
     totals: Totals = field(default_factory=Totals)
     alarms: Alarms = field(default_factory=Alarms)
     commands: list[Command] = field(default_factory=list)
+    deadlines: Deadlines = field(default_factory=Deadlines)
     freeing: dict[JobId, Job] = field(default_factory=dict)
     batch_ids: count[BatchId] = field(default_factory=lambda: count(1))
     worker_ids: count[int] = field(default_factory=lambda: count(1))

@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count, islice
 
 from pullback_server.planner.plan import Placement
@@ -21,6 +21,8 @@ from pullback_server.scheduler.worker import Batch, Worker
 MOST_PROGRAMS = 4096
 """Programs remembered of one worker; of more, all are forgotten, which costs a hint."""
 MOST_LOOKED_AT = 32
+MOST_STALE = 64
+"""Batches that were over sooner than predicted, beyond two a worker, before they are cleared."""
 LONG_S = 0.02
 """Batches predicted to take less are waited for: nothing runs beside them."""
 _GENERATIONS = count()
@@ -185,7 +187,16 @@ class Fleet:
 
     def expect(self, worker: Worker, batch: Batch, soon_s: float) -> None:
         """A worker will be nearly done with its one batch at a time."""
-        heappush(self.kinds[worker.placement].ending, (soon_s, worker.id, batch.id))
+        kind = self.kinds[worker.placement]
+        heappush(kind.ending, (soon_s, worker.id, batch.id))
+        if len(kind.ending) > 2 * len(kind.ready) + MOST_STALE:
+            kind.ending = [entry for entry in kind.ending if self._has(*entry[1:])]
+            heapify(kind.ending)
+
+    def _has(self, number: WorkerId, batch: BatchId) -> bool:
+        """Whether a worker has a batch that is not over."""
+        worker = self._workers.get(number)
+        return worker is not None and batch in worker.batches
 
     def nearly_done(self, placement: Placement, now_s: float) -> list[WorkerId]:
         """The workers that came to be nearly done with all they have, since this was last asked."""

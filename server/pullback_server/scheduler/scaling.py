@@ -79,13 +79,20 @@ class Scaling:
     def watch(self, worker: Worker, now_s: float) -> None:
         """A worker has nothing to do from now: see whether that stays so."""
         worker.idle_since_s = now_s
-        if worker.placement in self._elastic:
-            self._board.alarms.at(now_s + self._board.settings.idle_s, self._look, worker.id)
+        if worker.placement in self._elastic and not worker.watched:
+            self._look_again(worker, now_s + self._board.settings.idle_s)
+
+    def _look_again(self, worker: Worker, time_s: float) -> None:
+        worker.watched = True
+        self._board.alarms.at(time_s, self._look, worker.id)
 
     def _look(self, number: int, now_s: float) -> None:
         """Stop a worker that was idle all the time, if there are enough without it."""
         worker = self._board.fleet.get(number)
-        if worker is None or worker.doomed or worker.in_flight:
+        if worker is None:
+            return
+        worker.watched = False
+        if worker.doomed or worker.in_flight:
             return
         left_s = worker.idle_since_s + self._board.settings.idle_s - now_s
         own = self._board.fleet.kinds[worker.placement]
@@ -94,7 +101,7 @@ class Scaling:
             self._stop(worker)
         else:
             again_s = max(left_s, self._board.settings.idle_s / 4)
-            self._board.alarms.at(now_s + again_s, self._look, number)
+            self._look_again(worker, now_s + again_s)
 
     def _stop(self, worker: Worker) -> None:
         board = self._board

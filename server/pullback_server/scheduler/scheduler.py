@@ -82,6 +82,8 @@ class Scheduler:
             now_s = event.now_s
             self._on[type(event)](event)
         if self._board.freeing:
+        for number in self._board.deadlines.passed(now_s):
+            self._end(self._jobs[number], now_s, overdue(self._jobs[number]))
             self._board.free()
         self._board.alarms.ring(now_s)
         self._matching.dispatch(now_s)
@@ -91,7 +93,7 @@ class Scheduler:
     @property
     def next_s(self) -> float:
         """When it wants to be told that time has passed, at the latest."""
-        return min(self._board.alarms.next_s, self._matching.next_s)
+        return min(self._board.alarms.next_s, self._board.deadlines.next_s, self._matching.next_s)
 
     def snapshot(self) -> Snapshot:
         """How the pool stands; reads only."""
@@ -135,7 +137,7 @@ class Scheduler:
         else:
             self._matching.refresh(job)
             if job.deadline_s is not None:
-                self._board.alarms.at(job.deadline_s, self._deadline, job.id)
+                self._board.deadlines.add(job.id, job.deadline_s)
 
     def _worker_ready(self, event: WorkerReady) -> None:
         worker = self._fleet.get(event.worker)
@@ -298,11 +300,6 @@ class Scheduler:
         if job is not None:
             self._end(job, event.now_s, abandoned(job, event.cause))
 
-    def _deadline(self, number: JobId, now_s: float) -> None:
-        job = self._jobs.get(number)
-        if job is not None and job.deadline_s is not None and now_s >= job.deadline_s:
-            self._end(job, now_s, overdue(job))
-
     def _tick(self, event: Tick) -> None:
         """Time passed: alarms that are due ring after every event, and after this one too."""
 
@@ -336,6 +333,7 @@ class Scheduler:
 
     def _in_flight(self, job: Job) -> dict[WorkerId, list[Batch]]:
         """A job's batches on each worker that was given any.
+        self._board.deadlines.discard(job.id)
 
         What the worker holds of the job is counted to them: it stays there until they have ended.
         """

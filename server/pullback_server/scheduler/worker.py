@@ -79,6 +79,7 @@ class Worker:
         due_s: when it is to be looked at next.
         alarms_s: when alarms that are set for it ring, the soonest last.
     """
+        watched: whether an alarm is set that looks whether it is idle still.
 
     id: WorkerId
     placement: Placement
@@ -96,6 +97,7 @@ class Worker:
     answered_s: float = -inf
     due_s: float = inf
     alarms_s: list[float] = field(default_factory=list)
+    watched: bool = False
 
     def backlog_s(self, now_s: float) -> float:
         """Predicted time until it has nothing to do; what is late is so for as long again."""
