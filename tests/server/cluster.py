@@ -15,14 +15,17 @@ from pullback_server.scheduler import (
     Submitted,
     Tick,
 )
-from tests.server.simulated_pool import CPU, SimulatedPool
+from tests.server.simulated_pool import CPU, GPU, SimulatedPool
 
 
 class Cluster:
     """A scheduler over a simulated pool whose workers have started."""
 
-    def __init__(self, workers: int = 2, memory_bytes: int = 0, **settings: Any) -> None:
-        self.scheduler = Scheduler(Settings(workers={CPU: workers}, **settings))
+    def __init__(
+        self, workers: int = 2, memory_bytes: int = 0, gpu_workers: int = 0, **settings: Any
+    ) -> None:
+        kinds = {kind: n for kind, n in ((CPU, workers), (GPU, gpu_workers)) if n}
+        self.scheduler = Scheduler(Settings(workers=kinds, **settings))
         self.pool = SimulatedPool(memory_bytes=memory_bytes)
         self.tell(Tick(now_s=0.0))
         self.start()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pullback_server.planner.plan import Placement
+from pullback_server.scheduler.events import WorkerId
 from pullback_server.scheduler.holdings import HeldBytes
 from pullback_server.scheduler.ready import Backlog, HomeIndex
 
@@ -22,6 +23,7 @@ class Accounts:
         suspects: tasks that are ready and run alone.
         running: tasks that workers have.
         unstarted: jobs no worker was given anything of.
+        serves: whether a worker is of the kind that runs tasks of a placement.
     """
 
     held_bytes: HeldBytes = field(default_factory=lambda: defaultdict(int))
@@ -32,3 +34,4 @@ class Accounts:
     suspects: int = 0
     running: int = 0
     unstarted: int = 0
+    serves: Callable[[WorkerId, Placement], bool] = lambda worker, placement: True

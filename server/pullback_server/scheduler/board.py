@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
+from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.accounts import Accounts
 from pullback_server.scheduler.alarms import Alarms
 from pullback_server.scheduler.calibration import Calibration
@@ -45,6 +46,11 @@ class Board:
 
     def __post_init__(self) -> None:
         self.accounts.held_bytes = self.fleet.held_bytes
+        self.accounts.serves = self._serves
+
+    def _serves(self, number: WorkerId, placement: Placement) -> bool:
+        worker = self.fleet.get(number)
+        return worker is not None and worker.placement is self.settings.serving[placement]
 
     def take_commands(self) -> list[Command]:
         """The commands given since this was last asked."""

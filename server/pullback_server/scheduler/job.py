@@ -389,6 +389,9 @@ class Job:
             statistics.peak_bytes = done.peak_bytes
         self._timings[task] = TaskTiming(
             worker.id,
+        if self._only is None:
+            placement = self.plan.tasks[task].placement
+            held = {k: v for k, v in held.items() if self._accounts.serves(k, placement)}
             worker.placement,
             self.attempts[task],
             done.running_s,

@@ -42,24 +42,27 @@ class HomeIndex:
     """Which jobs have tasks ready that belong to a worker.
 
     Attributes:
-        jobs: by worker, in the order they got such tasks.
+        jobs: by worker, in the order they got such tasks; and for tasks of how many placements.
         called: workers to look at, that got a job or room for one.
     """
 
-    jobs: dict[WorkerId, dict[JobId, None]] = field(default_factory=dict)
+    jobs: dict[WorkerId, dict[JobId, int]] = field(default_factory=dict)
     called: dict[WorkerId, None] = field(default_factory=dict)
 
     def add(self, home: WorkerId, job: JobId) -> None:
-        """A job got its first task of that home."""
+        """A job got its first task of a placement with that home."""
         if home > HERE:
-            self.jobs.setdefault(home, {})[job] = None
+            own = self.jobs.setdefault(home, {})
+            own[job] = own.get(job, 0) + 1
             self.called[home] = None
 
     def remove(self, home: WorkerId, job: JobId) -> None:
         """Its last is gone."""
         if home > HERE:
             own = self.jobs[home]
-            del own[job]
+            own[job] -= 1
+            if not own[job]:
+                del own[job]
             if not own:
                 del self.jobs[home]
                 self.called.pop(home, None)
@@ -71,9 +74,9 @@ class HomeIndex:
 
     def take_called(self) -> Collection[WorkerId]:
         """The workers to look at, since this was last asked."""
-        called = self.called
-        if called:
-            self.called = {}
+        if not self.called:
+            return ()
+        called, self.called = self.called, {}
         return called
 
     def first(self, home: WorkerId, most: int) -> list[JobId]:
