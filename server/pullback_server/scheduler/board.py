@@ -38,8 +38,8 @@ class Board:
     calibration: Calibration = field(default_factory=Calibration)
     totals: Totals = field(default_factory=Totals)
     alarms: Alarms = field(default_factory=Alarms)
-    commands: list[Command] = field(default_factory=list)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    commands: list[Command] = field(default_factory=list)
     freeing: dict[JobId, Job] = field(default_factory=dict)
     batch_ids: count[BatchId] = field(default_factory=lambda: count(1))
     worker_ids: count[int] = field(default_factory=lambda: count(1))
@@ -63,6 +63,10 @@ class Board:
             for holder, values in job.take_freed().items():
                 self.commands.append(Free(holder, job.id, tuple(values)))
         self.freeing.clear()
+
+    def part_with(self, worker: Worker) -> list[Job]:
+        """Nothing is to be had from a worker any more; the jobs that had something there."""
+        return [job for job in self.jobs.values() if job.part_with(worker.id)]
 
     def forget(self, worker: Worker) -> list[Job]:
         """Nothing is at a worker any more; the jobs that had something there."""

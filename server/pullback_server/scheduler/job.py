@@ -221,8 +221,8 @@ class Job:
             self.statistics.queued_s = now_s - self.submitted_s
             self._accounts.unstarted -= 1
 
-    def forget(self, worker: WorkerId) -> bool:
-        """A worker is no more: what it held is lost, what was laid to it may run anywhere.
+    def part_with(self, worker: WorkerId) -> bool:
+        """A worker is to end: what it held is lost, what was laid to it may run anywhere.
 
         Returns: whether anything of the job was there, or was to be.
         """
@@ -233,13 +233,18 @@ class Job:
         waiting = [ready for ready in self.ready.values() if worker in ready.counts]
         if worker not in self.touched and not waiting:
             return False
-        self.touched.discard(worker)
         self.lose(worker, self.held.of(worker))
         self.stirred = True
         for ready in waiting:
             for task in ready.at(worker):
                 ready.move(task, self._home(task))
         return True
+
+    def forget(self, worker: WorkerId) -> bool:
+        """A worker is no more, nor is what it ran; whether it had anything of the job."""
+        concerned = self.part_with(worker)
+        self.touched.discard(worker)
+        return concerned
 
     def lose(self, holder: WorkerId, values: Iterable[TaskOutput]) -> None:
         """A holder has these values no more, if it had."""
@@ -251,6 +256,15 @@ class Job:
             if self.states[task] is _READY:
                 self._move(task, Trigger.OPERANDS_LOST)
         self._settle(hurt)
+
+    def brought(self, values: Iterable[TaskOutput], worker: WorkerId) -> None:
+        """A worker has values after all that it was not thought to be given any more."""
+        for value in values:
+            if self.readers.get(value):
+                self.held.add(value, worker)
+                self._settle(self.plan.reading[value])
+            else:
+                self.freed[worker].append(value)
 
     def failed(self, task: int) -> None:
         """A task made the job fail."""
@@ -375,6 +389,9 @@ class Job:
                 size_bytes = self.plan.size_bytes(value) + 1
                 for holder in holders:
                     held[holder] = held.get(holder, 0) + size_bytes
+        if self._only is None:
+            placement = self.plan.tasks[task].placement
+            held = {k: v for k, v in held.items() if self._accounts.serves(k, placement)}
         if len(held) <= 1:
             return next(iter(held), first)
         return max(held, key=lambda holder: (held[holder], holder == first))
@@ -389,9 +406,6 @@ class Job:
             statistics.peak_bytes = done.peak_bytes
         self._timings[task] = TaskTiming(
             worker.id,
-        if self._only is None:
-            placement = self.plan.tasks[task].placement
-            held = {k: v for k, v in held.items() if self._accounts.serves(k, placement)}
             worker.placement,
             self.attempts[task],
             done.running_s,

@@ -21,7 +21,6 @@ from pullback_server.scheduler.events import (
     BatchId,
     Cancel,
     Event,
-    JobId,
     Submitted,
     TaskDone,
     TaskFailed,
@@ -82,9 +81,9 @@ class Scheduler:
             now_s = event.now_s
             self._on[type(event)](event)
         if self._board.freeing:
+            self._board.free()
         for number in self._board.deadlines.passed(now_s):
             self._end(self._jobs[number], now_s, overdue(self._jobs[number]))
-            self._board.free()
         self._board.alarms.ring(now_s)
         self._matching.dispatch(now_s)
         self._scaling.resize(now_s)
@@ -166,6 +165,9 @@ class Scheduler:
         job = self._jobs.get(batch.job)
         if job is None:
             return
+        if batch.doubted:
+            job.brought(batch.doubted, worker.id)
+            batch.doubted = ()
         kind, calibration = worker.placement, self._board.calibration
         calibration.record(job.plan, event.task, kind, event.running_s, event.executor)
         came_bytes = max(batch.fetched_bytes, event.network_bytes)
@@ -195,7 +197,8 @@ class Scheduler:
     def _values_lost(self, event: ValuesLost) -> None:
         _, batch = self._batch(event.worker, event.batch)
         job = self._jobs.get(batch.job) if batch is not None else None
-        if job is not None:
+        if job is not None and batch is not None:
+            batch.missed += event.values
             job.lose(event.worker, event.values)
             job.lose(event.holder, event.values)
             self._lose_coming(job, event.values)
@@ -210,6 +213,7 @@ class Scheduler:
         for batch, worker in sorted(own, key=lambda pair: pair[0].id):
             for value, holder in batch.coming:
                 if value in values and not job.held.has(holder, value):
+                    batch.doubted += (value,) * job.held.has(worker, value)
                     job.lose(worker, [value])
 
     def _batch_ended(self, event: BatchEnded) -> None:
@@ -223,6 +227,8 @@ class Scheduler:
         job = self._jobs.get(batch.job)
         self._account(worker, batch, event, started_s)
         if job is not None:
+            if batch.coming:
+                self._settle_coming(job, batch, worker)
             if batch.unreported:
                 self._return(job, batch, Trigger.RETURNED, event.now_s)
             if batch.passing:
@@ -246,9 +252,26 @@ class Scheduler:
     def _pass_on(self, job: Job, batch: Batch, worker: Worker) -> None:
         """Have a worker drop what it was brought for a batch that is over, and for no other."""
         others = {v for b in worker.in_flight if b.job == batch.job for v in b.passing}
-        values = tuple([value for value in batch.passing if value not in others])
+        own = [value for value in batch.passing if value not in others]
+        values = tuple([value for value in own if not job.held.has(worker.id, value)])
         if values and job.id in self._jobs:
             self._board.commands.append(Free(worker.id, job.id, values))
+
+    def _settle_coming(self, job: Job, batch: Batch, worker: Worker) -> None:
+        """What became of what a batch was to be brought of which no task was reported.
+
+        Unless it missed something, it was stopped before it looked.
+        """
+        if batch.missed:
+            job.brought([v for v in batch.doubted if v not in batch.missed], worker.id)
+        elif all([other.job != batch.job for other in worker.in_flight]):
+            values = tuple([value for value, _ in batch.coming if value not in batch.passing])
+            job.lose(worker.id, values)
+            if values:
+                self._board.commands.append(Free(worker.id, job.id, values))
+        if job.freed:
+            self._board.freeing[job.id] = job
+        self._matching.note(job)
 
     def _account(self, worker: Worker, batch: Batch, event: BatchEnded, started_s: float) -> None:
         """Count what a batch wasted, and what the way to its worker and back took."""
@@ -310,6 +333,7 @@ class Scheduler:
         commands = self._board.commands
         del self._jobs[job.id]
         self._board.needs.remove(job.plan)
+        self._board.deadlines.discard(job.id)
         in_flight = self._in_flight(job)
         job.end()
         job.start(now_s)
@@ -333,7 +357,6 @@ class Scheduler:
 
     def _in_flight(self, job: Job) -> dict[WorkerId, list[Batch]]:
         """A job's batches on each worker that was given any.
-        self._board.deadlines.discard(job.id)
 
         What the worker holds of the job is counted to them: it stays there until they have ended.
         """
@@ -373,7 +396,7 @@ class Scheduler:
 
     def _batch(self, worker: WorkerId, batch: BatchId) -> tuple[Worker | None, Batch | None]:
         found = self._fleet.get(worker)
-        if found is None:
+        if found is None or found.doomed:  # it is about to be lost, with what it says
             return None, None
         express = found.express
         if express is not None and express.id == batch:

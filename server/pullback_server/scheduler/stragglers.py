@@ -97,6 +97,8 @@ class Stragglers:
         """End a worker; nothing more goes to it."""
         self._board.fleet.retire(worker)
         self._board.commands.append(KillWorker(worker.id, cause))
+        for job in self._board.part_with(worker):
+            self.matching.note(job)
 
     # --- workers that say nothing -----------------------------------------------------------------
 

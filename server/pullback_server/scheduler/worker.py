@@ -30,7 +30,9 @@ class Batch:
         counted_s: time in those of its tasks whose results counted.
         fetched_bytes: operands that were to come from elsewhere.
         made_bytes: values of its tasks, and those brought for it.
-        coming: what it is to be brought, until the first of its tasks is reported.
+        coming: what it is to be brought, until it is known to have come.
+        doubted: of that, what its holder was found not to have since.
+        missed: what it did not find.
         passing: values brought for it alone, which its worker has no room to keep.
         peak_bytes: what its largest task takes while it runs, where memory is bounded; with what
             its worker holds of the job, once that is over.
@@ -50,6 +52,8 @@ class Batch:
     fetched_bytes: int = 0
     made_bytes: int = 0
     coming: tuple[Fetch, ...] = ()
+    doubted: tuple[TaskOutput, ...] = ()
+    missed: tuple[TaskOutput, ...] = ()
     passing: tuple[TaskOutput, ...] = ()
     express: bool = False
     peak_bytes: int = 0
@@ -75,11 +79,11 @@ class Worker:
         doomed: the scheduler has it killed or stopped: it gets no more work.
         silent: it was killed because it did not answer: its batch is to blame.
         idle_since_s: when it last had nothing to do.
+        watched: whether an alarm is set that looks whether it is idle still.
         asked_s, answered_s: when it was last asked whether it lives, and last said so.
         due_s: when it is to be looked at next.
         alarms_s: when alarms that are set for it ring, the soonest last.
     """
-        watched: whether an alarm is set that looks whether it is idle still.
 
     id: WorkerId
     placement: Placement
@@ -93,11 +97,11 @@ class Worker:
     doomed: bool = False
     silent: bool = False
     idle_since_s: float = 0.0
+    watched: bool = False
     asked_s: float = -inf
     answered_s: float = -inf
     due_s: float = inf
     alarms_s: list[float] = field(default_factory=list)
-    watched: bool = False
 
     def backlog_s(self, now_s: float) -> float:
         """Predicted time until it has nothing to do; what is late is so for as long again."""
