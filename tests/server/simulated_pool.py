@@ -62,14 +62,50 @@ def outputs_of(plan: Plan, task: int, values: dict[TaskOutput, Symbol]) -> dict[
     return {TaskOutput(task, k): total + Counter({-1 - k: 1}) for k in outputs}
 
 
+def drop(store: Store, free: Free) -> None:
+    """Drop values of a job."""
+    for job, value in tuple(store):
+        if job == free.job and (free.values is None or value in free.values):
+            del store[job, value]
+
+
 @dataclass
 class SimulatedWorker:
-    """A worker: what it was given, oldest first, what runs beside that, and what it holds."""
+    """A worker: what it was given, oldest first, what runs beside that, and what it holds.
 
+    Attributes:
+        freed: what it is to drop at the next occasion.
+        along: what it is to drop before it runs a batch.
+    """
+
+    placement: Placement = Placement.CPU
     queue: list[Run] = field(default_factory=list)
     express: list[Run] = field(default_factory=list)
     store: Store = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
+    freed: list[Free] = field(default_factory=list)
+    along: dict[int, list[Free]] = field(default_factory=dict)
+
+    def take(self, run: Run) -> None:
+        """Have a batch, with what is to be dropped before it runs."""
+        if not run.express:
+            self.along[run.batch], self.freed = self.freed, []
+        elif any(free.job == run.job for free in self.freed):
+            self.flush()
+        (self.express if run.express else self.queue).append(run)
+
+    def flush(self) -> None:
+        """Drop what is to be dropped."""
+        freed, self.freed = self.freed, []
+        for free in freed:
+            drop(self.store, free)
+
+    def dropping(self) -> Store:
+        """What it holds and will drop."""
+        rest = dict(self.store)
+        for free in [*self.freed, *[f for own in self.along.values() for f in own]]:
+            drop(rest, free)
+        return {key: value for key, value in self.store.items() if key not in rest}
 
     @property
     def in_flight(self) -> list[Run]:
@@ -98,8 +134,9 @@ class SimulatedPool:
         here: values sent to the dispatcher.
         replies: what each job was answered.
         stops: how each job that was answered with an error is said to have stopped.
-        misses: how often a batch did not find a value.
+        misses: how often a batch that was not called off did not find a value.
         running_s: what every task takes; as predicted, if 0.
+        is_lazy: whether workers hear what they may drop with the next batch, or by `flush`.
     """
 
     plans: dict[JobId, Plan] = field(default_factory=dict)
@@ -120,6 +157,18 @@ class SimulatedPool:
     misses: int = 0
     running_s: float = 0.0
     now_s: float = 0.0
+    is_lazy: bool = False
+    _answered: list[JobId] = field(default_factory=list)
+
+    def flush(self) -> None:
+        """Workers drop what they may."""
+        for own in self.workers.values():
+            own.flush()
+
+    def take_answered(self) -> list[JobId]:
+        """The jobs that were answered since this was last asked."""
+        answered, self._answered = self._answered, []
+        return answered
 
     def apply(self, commands: Iterable[Command]) -> None:
         """Carry commands out; what takes time is queued."""
@@ -132,8 +181,7 @@ class SimulatedPool:
                 case Run(worker=worker):
                     self._check_room(command)
                     self._check_lane(command)
-                    own = self.workers[worker]
-                    (own.express if command.express else own.queue).append(command)
+                    self.workers[worker].take(command)
                 case CancelRun(worker=worker, batch=batch):
                     self.workers[worker].cancelled.add(batch)
                 case KillWorker(worker=worker):
@@ -167,7 +215,7 @@ class SimulatedPool:
     def start(self, which: int = 0) -> Event:
         """A worker that was asked for starts."""
         command = self.starting.pop(which)
-        self.workers[command.worker] = SimulatedWorker()
+        self.workers[command.worker] = SimulatedWorker(command.placement)
         return WorkerReady(
             now_s=self.now_s,
             worker=command.worker,
@@ -188,15 +236,21 @@ class SimulatedPool:
         only: int | None = None,
         heed: bool = True,
         express: bool = False,
+        slowness: float = 1.0,
+        is_last: bool = False,
     ) -> list[Event]:
         """A worker runs its oldest batch: all of it, or `only` so many tasks and dies after.
 
         Args:
+            slowness: how many times what was predicted its tasks take.
+            is_last: whether it says that it is done, although it ran only so many.
             express: whether it is one that runs beside others, where there is a choice.
             heed: whether it sees in time that the batch was cancelled.
         """
         own = self.workers[worker]
         run = own.lane(express).pop(0)
+        for free in own.along.pop(run.batch, ()):
+            drop(own.store, free)
         if run.batch in own.cancelled and heed:
             own.cancelled.discard(run.batch)
             return [BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=0.0)]
@@ -223,25 +277,34 @@ class SimulatedPool:
                     worker=worker,
                     batch=run.batch,
                     task=call.task,
-                    running_s=self.running_s
-                    or self.plans[run.job].tasks[call.task].flops / COST_TABLE.flops_per_s,
+                    running_s=slowness * self._running_s(run.job, call.task),
                 )
             )
         if lost:
-            self.misses += 1
+            self.misses += self._is_wanted(run)
             events.append(self._lost(run, lost, worker))
-        if only is None:
+        if only is None or is_last:
             events.append(BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=1.0))
         return events
 
     def fail(self, worker: WorkerId, error: PullbackError, *, express: bool = False) -> list[Event]:
         """The first task of a worker's oldest batch raises."""
-        run = self.workers[worker].lane(express).pop(0)
+        own = self.workers[worker]
+        run = own.lane(express).pop(0)
+        for free in own.along.pop(run.batch, ()):
+            drop(own.store, free)
         task = run.calls[0].task
         return [
             TaskFailed(now_s=self.now_s, worker=worker, batch=run.batch, task=task, error=error),
             BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch),
         ]
+
+    def _is_wanted(self, run: Run) -> bool:
+        called_off = run.batch in self.workers[run.worker].cancelled
+        return run.job not in self.replies and not called_off
+
+    def _running_s(self, job: JobId, task: int) -> float:
+        return self.running_s or self.plans[job].tasks[task].flops / COST_TABLE.flops_per_s
 
     def _stop(self, worker: WorkerId) -> None:
         """Only what has no batch is stopped."""
@@ -258,15 +321,19 @@ class SimulatedPool:
     def _check_lane(self, run: Run) -> None:
         """One batch runs beside others, and of another job: nothing waits for values in between."""
         own = self.workers[run.worker]
-        assert not (run.express and own.express)
+        assert not (run.express and (own.express or own.placement is GPU))
+        placements = {self.plans[run.job].tasks[call.task].placement for call in run.calls}
+        assert own.placement is GPU or placements == {CPU}
         beside = own.queue if run.express else own.express
         assert all(other.job != run.job for other in beside)
 
     def _check_memory(self, run: Run, task: int, values: dict[TaskOutput, Symbol]) -> None:
         """While a task runs, what its worker holds besides is no more than leaves it room."""
         plan, own = self.plans[run.job], self.workers[run.worker]
-        held = {(job, value) for job, value in own.store if job in self.plans}
+        dropping = own.dropping()
+        held = {key for key in own.store if key[0] in self.plans}
         held |= {(run.job, value) for value in values}
+        held -= dropping.keys()
         held -= {(run.job, s) for s in plan.tasks[task].operands if isinstance(s, TaskOutput)}
         taken_bytes = sum([self._size_bytes(*value) for value in held])
         taken_bytes += plan.tasks[task].peak_bytes + self._beside_bytes(run, held)
@@ -296,7 +363,7 @@ class SimulatedPool:
             if (run.job, value) in source:
                 own.store[run.job, value] = source[run.job, value]
             else:
-                self.misses += 1
+                self.misses += self._is_wanted(run)
                 yield self._lost(run, [value], holder)
 
     def _store(self, holder: WorkerId) -> Store:
@@ -328,10 +395,13 @@ class SimulatedPool:
                     self.results[run.job, value] = symbol
 
     def _free(self, command: Free) -> None:
-        store = self.here if command.holder == HERE else self._store(command.holder)
-        for job, value in tuple(store):
-            if job == command.job and (command.values is None or value in command.values):
-                del store[job, value]
+        own = self.workers.get(command.holder)
+        if command.holder == HERE:
+            drop(self.here, command)
+        elif own is not None and self.is_lazy:
+            own.freed.append(command)
+        elif own is not None:
+            drop(own.store, command)
 
     def _reply(self, command: Reply) -> None:
         own = {v: s for (job, v), s in self.results.items() if job == command.job}
@@ -339,6 +409,7 @@ class SimulatedPool:
             del self.results[command.job, value]
         self.replies.setdefault(command.job, []).append((command.error, own))
         self.statistics[command.job] = command
+        self._answered.append(command.job)
 
 
 CPU, GPU = Placement.CPU, Placement.GPU
