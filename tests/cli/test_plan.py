@@ -9,7 +9,9 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from pullback.command_line import plan as plan_command
-from pullback.command_line.plan_drawing import MOST_DRAWN, OTHER_FILL, draw_plan
+from pullback.command_line.plan_drawing import OTHER_FILL, draw_plan
+from pullback.command_line.plan_layout import BOX_HEIGHT, BOX_WIDTH, MOST_DRAWN, lay_out
+from pullback.command_line.plan_table import report_text
 from pullback.remote.descriptions import PlanReport, Prediction, Task
 from pullback_server.local_plan import plan_reply
 from tests.cli.running import PRODUCT, run
@@ -85,9 +87,30 @@ def test_a_plan_is_made_here(batch: Path):
     done = run("plan", batch, "-g", "w", "--local", "--option", "split=shard(3)")
     assert done.status == 0
     assert "split shard(3): 99% of the work runs along axis 0 of 'x' of length 12" in done.output
-    assert "3 fused, 2 reduce" in done.output
-    assert "predicted for\n  1 worker: " in done.output
-    assert "task 4: reduce" in done.output
+    assert "3 fused (forward and backward in one), 2 reduce" in done.output
+    words = [line.split() for line in done.output.splitlines()]
+    assert ["workers", "time", "speed-up"] in [line[:3] for line in words]
+    assert ["1", "1.00", "x"] in [[*line[:1], *line[3:5]] for line in words]
+    assert ["4", "reduce", "cpu", "numpy"] in [line[:4] for line in words]
+
+
+def test_numbers_of_workers_that_change_nothing_are_left_out(batch: Path):
+    """Three shards have no use for a fourth worker."""
+    done = run("plan", batch, "-g", "w", "--local", "--option", "split=shard(3)")
+    assert "more than 4 workers would change nothing" in done.output
+
+
+def test_many_tasks_are_listed_by_kind():
+    """A line for those of one phase and size, what is most of each; none is left uncounted."""
+    tasks = [_task(k, flops=k * 1e3, depends_on=()) for k in range(30)]
+    tasks += [_task(30, phase="reduce", depends_on=tuple(range(30)), nodes=2)]
+    lines = report_text(_report(tasks)).splitlines()
+    assert [line.split()[:2] for line in lines[2:4]] == [["30", "forward"], ["1", "reduce"]]
+    assert "29k" in lines[2]
+    tasks = [_task(k, nodes=k) for k in range(40)]
+    assert "and 20 tasks of other kinds" in report_text(_report(tasks))
+    few = report_text(_report([_task(0), _task(1, depends_on=tuple(range(9)))]))
+    assert few.splitlines()[-1].endswith("0, 1, 2, 3, 4, 5 and 3 more")
 
 
 def test_a_plan_as_json_has_homes_and_predictions(batch: Path):
@@ -138,16 +161,43 @@ def test_a_long_head_and_the_last_box_have_room():
     assert max(float(b.attrib["x"]) + float(b.attrib["width"]) for b in boxes) <= end - 8
 
 
-def test_no_two_boxes_of_a_drawing_overlap():
-    """Whatever the homes and dependencies are."""
-    tasks = [_task(k, depends_on=(), home=k % 3 - 1) for k in range(40)]
-    tasks += [_task(40 + k, depends_on=tuple(range(40)), home=0) for k in range(20)]
+@pytest.mark.parametrize("count", [40, 400])
+def test_no_two_boxes_of_a_drawing_overlap(count: int):
+    """Whatever the homes and dependencies are; every task is in one box, alone or with its like."""
+    tasks = [_task(k, depends_on=(), home=k % 3 - 1) for k in range(count)]
+    tasks += [_task(count + k, depends_on=tuple(range(count)), home=0) for k in range(20)]
+    boxes = lay_out(tasks, top=0.0).boxes
+    for number, box in enumerate(boxes):
+        for other in boxes[:number]:
+            apart = abs(box.x - other.x) >= BOX_WIDTH or abs(box.y - other.y) >= BOX_HEIGHT
+            assert apart
+    assert sorted(k for box in boxes for k in box.tasks) == [*range(len(tasks))]
+    assert len(boxes) == (len(tasks) if count == 40 else 4)
+
+
+def test_many_tasks_share_boxes_by_lane_or_by_column():
+    """Few lanes are kept apart, many are not; edges are counted, and lead from left to right."""
+    piped = [_task(k, home=k % 4, depends_on=(k - 1,) if k % 4 else ()) for k in range(400)]
+    layout = lay_out(piped, top=0.0)
+    assert [len(box.tasks) for box in layout.boxes] == [100] * 4
+    assert [edge.pairs for edge in layout.edges] == [100] * 3
+    assert all(layout.boxes[e.start].column < layout.boxes[e.end].column for e in layout.edges)
+    sharded = [_task(k, home=k, depends_on=()) for k in range(100)]
+    assert [len(box.tasks) for box in lay_out(sharded, top=0.0).boxes] == [100]
+
+
+def test_an_edge_over_several_columns_passes_behind_no_box():
+    """It runs below the row that it ends in."""
+    tasks = [_task(k, home=0) for k in range(3)] + [_task(3, home=0, depends_on=(0, 2))]
     svg = Xml.fromstring(draw_plan(_report(tasks)))
-    boxes = [rect for group in svg.findall(f"{SVG}g") for rect in group.findall(f"{SVG}rect")]
-    places = [(float(b.attrib["x"]), float(b.attrib["y"])) for b in boxes]
-    assert len(places) == 60
-    for number, (x, y) in enumerate(places):
-        assert not any(abs(x - u) < 150 and abs(y - v) < 40 for u, v in places[:number])
+    (far,) = [p.attrib["d"] for p in svg.findall(f"{SVG}path") if "H" in p.attrib["d"]]
+    level = float(far.split("H")[0].split()[-1])
+    boxes = lay_out(tasks, top=0.0).boxes
+    tops = {
+        float(rect.attrib["y"]) for g in svg.findall(f"{SVG}g") for rect in g.findall(f"{SVG}rect")
+    }
+    assert len({box.y for box in boxes}) == len(tops) == 1
+    assert tops.pop() + BOX_HEIGHT < level
 
 
 def test_hostile_replies_are_drawn_as_text():
@@ -166,7 +216,7 @@ def test_hostile_replies_are_drawn_as_text():
 def test_a_huge_plan_is_drawn_in_part():
     """The picture has an end, and says what it leaves out; an empty plan is drawn as well."""
     drawn = draw_plan(_report([_task(k) for k in range(MOST_DRAWN + 5)]))
-    assert f"the first {MOST_DRAWN} tasks of {MOST_DRAWN + 5}" in drawn
+    assert "The last 5 tasks are left out" in drawn
     assert Xml.fromstring(draw_plan(_report([]))).tag == f"{SVG}svg"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pullback.command_line.exposition import parse_scrape
-from pullback.command_line.top_frame import Between, duration, frame, percent, quantile, si
+from pullback.command_line.top_frame import Between, frame, percent, quantile
 from pullback_graph.errors import ServiceError
 from pullback_server.metrics.table import METRICS
 from tests.cli.running import run
@@ -127,19 +127,9 @@ def test_every_metric_shown_is_one_the_server_has():
     assert used <= known
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (999.0, "999"), (1234.0, "1.23k"), (5e9, "5G"), (7e13, "70T"), (inf, "-")],
-)
-def test_numbers(value: float, text: str):
-    """Three digits and a prefix."""
-    assert si(value) == text
-
-
-def test_units():
-    """Shares and times in the unit they are read best in."""
+def test_shares():
+    """Whole percentages."""
     assert (percent(0.256), percent(float("nan"))) == ("26%", "-")
-    assert [duration(x) for x in (2.5, 0.0031, 4.2e-6, inf)] == ["2.5 s", "3.1 ms", "4.2 us", "-"]
 
 
 # --- the command ----------------------------------------------------------------------------------

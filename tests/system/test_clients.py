@@ -283,7 +283,7 @@ def test_plan(server: RunningServer, squares: Path):
     """For people and as JSON."""
     done = run("plan", squares, "--gradient", "x", "--server", server.address)
     assert done.status == 0
-    assert "task 0: fused on cpu" in done.output
+    assert "1 task in the server's own process" in done.output
     done = run("plan", squares, "-g", "x", "--server", server.address, "--json")
     assert done.json["front_end"] is True
 

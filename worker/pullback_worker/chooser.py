@@ -14,7 +14,7 @@ STEADY = "numpy, as a reproducible job stays on one executor"
 EACH = "each worker starts on numpy, and moves hot tasks to xla where that is faster"
 CAPPED = "numpy, which keeps to the memory cap"
 ALONE = "numpy, as xla is not installed here; pip install 'pullback[xla]'"
-OFF = "numpy, as promotion is off"
+OFF = "where every job starts; nothing moves it to xla here"
 
 
 class Chooser:

@@ -13,6 +13,7 @@ import typer
 from pullback.command_line import flags
 from pullback.command_line.asked_job import read_job
 from pullback.command_line.plan_drawing import draw_plan
+from pullback.command_line.plan_table import report_text
 from pullback.job_arguments import make_job
 from pullback.remote.descriptions import PlanReport, parse_plan
 from pullback_graph.codec import encode_job
@@ -21,7 +22,6 @@ from pullback_graph.job import Job
 
 PLANNERS = "pullback.planners"
 """The entry point group of planners: functions from a serialised Job to a serialised PlanReply."""
-_SHOWN_TASKS = 20
 
 
 def plan(
@@ -88,18 +88,3 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error.strerror}", field="--draw") from None
-
-
-def report_text(report: PlanReport) -> str:
-    """A plan for people: the server's own words, then a line a task."""
-    lines = [report.text] if report.text else []
-    for number, task in enumerate(report.tasks[:_SHOWN_TASKS]):
-        after = f" after {', '.join(map(str, task.depends_on))}" if task.depends_on else ""
-        lines.append(
-            f"  task {number}: {task.phase} on {task.placement}, {task.nodes} nodes, "
-            f"{task.flops:.3g} FLOPs, {task.peak_bytes / 1e6:.3g} MB"
-            f"{f' on {task.executor}' if task.executor else ''}{after}"
-        )
-    if len(report.tasks) > _SHOWN_TASKS:
-        lines.append(f"  and {len(report.tasks) - _SHOWN_TASKS} tasks more; --json lists all")
-    return "\n".join(lines)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan
 
 from pullback.command_line.exposition import Scrape
+from pullback_graph.quantities import duration, si
 
 PHASES = (
     "queued",
@@ -22,7 +23,6 @@ PHASES = (
     "transferring",
     "total",
 )
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,26 +168,6 @@ _PARTS = (_overview, _jobs, _phases, _workers, _trouble)
 # --- numbers as text ------------------------------------------------------------------------------
 
 
-def si(value: float) -> str:
-    """A number of three digits with the prefix it needs; `-` where there is none."""
-    if not isfinite(value):
-        return "-"
-    for scale, prefix in _PREFIXES:
-        if abs(value) >= scale:
-            return f"{value / scale:.3g}{prefix}"
-    return f"{value:.3g}"
-
-
 def percent(share: float) -> str:
     """A share as a whole percentage."""
     return f"{100 * share:.0f}%" if isfinite(share) else "-"
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit it is read best in."""
-    if not isfinite(seconds):
-        return "-"
-    for scale, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections import Counter
 from functools import cache
 from importlib.metadata import version
 from typing import NamedTuple
@@ -12,15 +11,21 @@ from typing import NamedTuple
 from pullback_graph.codec.jobs import FEATURES
 from pullback_graph.table import OP_TABLE_VERSION, OPS
 from pullback_graph.types import DTYPE_NAMES
-from pullback_graph.want import DerivativeKey
 from pullback_proto.v1 import plan_pb2, server_info_pb2
 from pullback_server.config import ServerConfig
 from pullback_server.dispatcher_figures import BUSY, IDLE
 from pullback_server.dispatcher_link import DispatcherLink
 from pullback_server.front_end.evaluation import Evaluation
+from pullback_server.front_end.plan_text import (
+    derivatives_text,
+    memory_text,
+    predictions_text,
+    where_text,
+    work_text,
+)
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.streams import BATCH_JOBS
-from pullback_server.planner import COST_TABLE, Phase, Placement, Plan, Task, TaskOutput
+from pullback_server.planner import COST_TABLE, Placement, Plan, Task, TaskOutput
 from pullback_server.planner.predict import input_bytes, predict, task_seconds
 from pullback_server.planner.rates import Rates
 from pullback_worker.executors import Executors, installed
@@ -146,40 +151,18 @@ def own_rates() -> Rates:
 
 def plan_text(prepared: Prepared, start: Start, told: Told) -> str:
     """The plan for people, a line a fact."""
-    plan, mode = prepared.plan, prepared.lowered.mode
-    where = "the front end" if prepared.choice is not None else "the workers"
+    plan, lowered = prepared.plan, prepared.lowered
     lines = [
-        f"{prepared.nodes} nodes, {prepared.lowered.adjoints} adjoints, "
-        f"{prepared.flops:.3g} FLOPs, about {told.estimated_s * 1e3:.3g} ms on one core "
-        f"({told.rates})",
+        work_text(prepared.nodes, lowered.adjoints, prepared.flops, told.estimated_s, told.rates),
         f"split {plan.split}: {plan.reason}",
-        *([f"mode {mode.name}: {mode.reason}"] if mode.name else []),
+        *([f"mode {lowered.mode.name}: {lowered.mode.reason}"] if lowered.mode.name else []),
         f"executor {start.executor}: {start.reason}",
-        f"{len(plan.tasks)} task(s) in {where}, largest {prepared.peak_bytes / 1e6:.3g} MB"
-        f"{_by_phase(plan)}",
-        f"inputs {input_bytes(plan) / 1e6:.3g} MB{_predicted(told)}",
-        *[_title(key) for key in prepared.lowered.derivatives[:20]],
+        where_text(plan, prepared.choice is not None),
+        memory_text(prepared.peak_bytes, input_bytes(plan)),
+        *derivatives_text(lowered.derivatives),
+        *(predictions_text(told.predictions) if len(plan.tasks) > 1 else ()),
     ]
     return "\n".join(lines)
-
-
-def _by_phase(plan: Plan) -> str:
-    """How many tasks each phase has, where there are several."""
-    counts = Counter(task.phase.value for task in plan.tasks)
-    phases = [f"{counts[phase.value]} {phase.value}" for phase in Phase if counts[phase.value]]
-    return f": {', '.join(phases)}" if len(plan.tasks) > 1 else ""
-
-
-def _predicted(told: Told) -> str:
-    """Seconds and traffic on a few numbers of workers; nothing for a plan of one task."""
-    if len(told.seconds) < 2:
-        return ""
-    lines = [
-        f"\n  {workers} worker{'s' * (workers > 1)}: {estimated_s * 1e3:.3g} ms, "
-        f"{moved_bytes / 1e6:.3g} MB moved, at most {worker_bytes / 1e6:.3g} MB held by one"
-        for workers, estimated_s, moved_bytes, worker_bytes in told.predictions
-    ]
-    return f"; predicted for{''.join(lines)}"
 
 
 def describe_server(evaluation: Evaluation, config: ServerConfig) -> server_info_pb2.ServerInfo:
@@ -250,8 +233,3 @@ def _summary(task: Task, seconds: float) -> plan_pb2.TaskSummary:
         home=task.shard,
         estimated_s=seconds,
     )
-
-
-def _title(key: DerivativeKey) -> str:
-    by = "".join(f" by {name}" for name in (key.input, key.second_input) if name)
-    return f"derivative of {key.output}{by}" + (f", seed {key.seed}" if key.seed else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pullback_graph.quantities import counted, duration, in_bytes, in_flops
 from pullback_proto.v1 import plan_pb2
 from pullback_server.front_end.tape_jobs import WHOLE, PreparedTape
 
@@ -22,10 +23,13 @@ def describe_tape(prepared: PreparedTape) -> plan_pb2.PlanReply:
     count = prepared.program.point_count
     at = f" at {count} points" if count > 1 else ""
     text = (
-        f"a tape of {metrics.nodes} nodes{at}, {metrics.adjoint_evaluations} adjoints, "
-        f"{metrics.flops:.3g} FLOPs, about {estimated_s * 1e3:.3g} ms on one core\n"
+        f"a tape of {counted(metrics.nodes, 'node')}{at}, "
+        f"{counted(metrics.adjoint_evaluations, 'adjoint')}, {in_flops(metrics.flops)}, "
+        f"about {duration(estimated_s)} on one core\n"
+        f"split none: {WHOLE}\n"
         f"executor tape: {metrics.executor_reason}\n"
-        f"split none: {WHOLE}; in the front end, {metrics.peak_bytes / 1e6:.3g} MB"
+        "1 task in the server's own process, without a worker\n"
+        f"largest task {in_bytes(metrics.peak_bytes)}"
     )
     return plan_pb2.PlanReply(
         nodes=metrics.nodes,

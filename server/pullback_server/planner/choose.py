@@ -8,6 +8,7 @@ from functools import partial
 from math import inf
 
 from pullback_graph.errors import PullbackError
+from pullback_graph.quantities import duration
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.forced import lanes_of
 from pullback_server.planner.nested import nested
@@ -30,7 +31,7 @@ def chosen(joint: Joint, _count: int) -> Plan:
     """The kind predicted to be done first, the simplest of near equals."""
     total_s = joint.cost.total_s
     if total_s < 2 * COST_TABLE.shard_s:
-        return unsplit(joint, f"{total_s * 1e3:.3g} ms is too little to split")
+        return unsplit(joint, f"{duration(total_s)} is too little to split")
     declined: list[str] = []
     best: Plan | None = None
     best_s = CLEARLY * total_s
@@ -44,15 +45,15 @@ def chosen(joint: Joint, _count: int) -> Plan:
             continue
         alone_s, spent_s = makespan_s(plan, 1), COST_TABLE.typical_s(partial(makespan_s, plan))
         if alone_s > MOST_LONGER * total_s:
-            declined.append(f"{plan.split} would take one worker {alone_s * 1e3:.3g} ms")
+            declined.append(f"{plan.split} would take one worker {duration(alone_s)}")
         elif spent_s < best_s:
             best, best_s = plan, spent_s
         else:
-            declined.append(f"{plan.split} is predicted to take {spent_s * 1e3:.3g} ms")
+            declined.append(f"{plan.split} is predicted to take {duration(spent_s)}")
     if best is not None:
         return best
     why = "; ".join(declined) or "no axis has enough of the work to shard, and no parts of it do"
-    return unsplit(joint, f"{total_s * 1e3:.3g} ms in one task: {why}")
+    return unsplit(joint, f"{duration(total_s)} in one task: {why}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pullback_graph.errors import RequestError
 from pullback_graph.graph import Graph
 from pullback_graph.job import Split
+from pullback_graph.quantities import duration
 from pullback_server.planner.branch import branch_split
 from pullback_server.planner.cost_table import Estimate, estimate
 from pullback_server.planner.groups import tasks_of
@@ -103,7 +104,7 @@ def branched(joint: Joint, count: int) -> Plan:
     results = tasks_of(split.graph, split.groups, made)
     reason = (
         f"{len(parts.working)} independent parts have {parts.share:.0%} of the work; "
-        f"the heaviest of {count} lanes takes {split.lane_s * 1e3:.3g} ms of it"
+        f"the heaviest of {count} lanes takes {duration(split.lane_s)} of it"
     )
     return joint.plan(made, results, Split("branch", count), reason)
 
