@@ -32,6 +32,8 @@ WORKERS = 2
 SHARDS = 2
 """Of every job: two tasks and their reduction, all of them on workers."""
 NONE = Goal("at_most", 0.0)
+BESIDE = "peers"
+"""What chooses the jobs beside peers, with `--only`."""
 QUICK_PEERS = ("process pool, in a loop",)
 POISON = 11_000, 8
 """Shape of a matrix whose product with itself takes 1 GB."""
@@ -49,6 +51,7 @@ class Fault(NamedTuple):
     """One row of the table: what is hurt and how, and how often.
 
     Attributes:
+        name: what chooses it, with `--only`.
         period_s: between two hits; longer where what was hit takes longer to come back.
         until_redone: whether what was stopped goes on when its work was given to another.
         poison: every so manieth job takes more memory than a worker may have, and is beside those
@@ -56,6 +59,7 @@ class Fault(NamedTuple):
         most: hits of a run.
     """
 
+    name: str
     title: str
     blows: tuple[Blow, ...]
     period_s: float
@@ -65,14 +69,14 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    Fault("worker killed", (WORKER,), 3.0),
-    Fault("worker stopped for good", (Blow(WORKER.named, signal.SIGSTOP),), 8.0),
-    Fault("worker stopped, answers late", (Blow(WORKER.named, signal.SIGSTOP),), 4.0, True),
-    Fault("worker out of memory", (), 0.0, poison=2000),
-    Fault("dispatcher killed", (DISPATCHER,), 10.0, most=FEW),
-    Fault("worker and dispatcher killed", (WORKER, DISPATCHER), 10.0, most=FEW),
-    Fault("Ray's node killed", (Blow("raylet/raylet", signal.SIGKILL),), 10.0, most=FEW),
-    Fault("Ray's head killed", (Blow("gcs_server", signal.SIGKILL),), 10.0, most=FEW),
+    Fault("worker", "worker killed", (WORKER,), 3.0),
+    Fault("silence", "worker stopped for good", (Blow(WORKER.named, signal.SIGSTOP),), 8.0),
+    Fault("late", "worker stopped, answers late", (Blow(WORKER.named, signal.SIGSTOP),), 4.0, True),
+    Fault("memory", "worker out of memory", (), 0.0, poison=2000),
+    Fault("dispatcher", "dispatcher killed", (DISPATCHER,), 10.0, most=FEW),
+    Fault("both", "worker and dispatcher killed", (WORKER, DISPATCHER), 10.0, most=FEW),
+    Fault("node", "Ray's node killed", (Blow("raylet/raylet", signal.SIGKILL),), 10.0, most=FEW),
+    Fault("head", "Ray's head killed", (Blow("gcs_server", signal.SIGKILL),), 10.0, most=FEW),
 )
 
 
@@ -113,13 +117,17 @@ QUICK = Load(120, Sizes(200, 4, 4, 3), 120, Sizes(2_000, 8, 8, 4), 0.5)
 
 
 def run(request: Request) -> Report:
-    """Run the same jobs unharmed, and then under each fault; then others beside peers."""
+    """Run the same jobs unharmed, and then under each fault; then others beside peers.
+
+    Raises:
+        ValueError: `only` names what there is not.
+    """
     load = QUICK if request.quick else FULL
-    faults = FAULTS[:1] if request.quick else FAULTS
-    own = [*_own(load, faults), *_beside(load)]
+    faults, with_peers = chosen(request)
+    own = [*(_own(load, faults) if faults else ()), *(_beside(load) if with_peers else ())]
     missing = [name for name, peer in PEERS.items() if find_spec(peer.module) is None]
-    names = [name for name in (QUICK_PEERS if request.quick else PEERS) if name not in missing]
-    beside, left_out = _peers(load, names)
+    wanted = (QUICK_PEERS if request.quick else PEERS) if with_peers else ()
+    beside, left_out = _peers(load, [name for name in wanted if name not in missing])
     workload = [
         f"{load.jobs:,} jobs by one `map`: value and gradient of a classifier of "
         f"{load.sizes.rows} rows, other weights in each, {SHARDS} shards and a reduction on "
@@ -131,6 +139,16 @@ def run(request: Request) -> Report:
     ]
     left_out += [f"{name}: not installed (make bench brings it)" for name in missing]
     return Report("faults", "", workload, [*own, *beside], left_out)
+
+
+def chosen(request: Request) -> tuple[tuple[Fault, ...], bool]:
+    """The faults that are asked for, and whether peers are."""
+    if not request.only:
+        return (FAULTS[:1] if request.quick else FAULTS), True
+    names = (*[fault.name for fault in FAULTS], BESIDE)
+    if unknown := sorted(set(request.only) - set(names)):
+        raise ValueError(f"no fault {', '.join(unknown)}; there are {', '.join(names)}")
+    return tuple([fault for fault in FAULTS if fault.name in request.only]), BESIDE in request.only
 
 
 def _described(fault: Fault) -> str:
@@ -168,7 +186,7 @@ def _beside(load: Load) -> Iterator[Figure]:
         hold(None)  # whatever a server compiles at its start, it has then
         expected = hold(None)
         yield Figure("Pullback: time unharmed", expected.seconds, "s")
-        killed = Fault("Pullback", (WORKER,), load.period_s, most=MOST_HITS)
+        killed = Fault("", "Pullback", (WORKER,), load.period_s, most=MOST_HITS)
         yield from _row("Pullback", hold(killed), expected)
 
 
