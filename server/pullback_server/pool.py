@@ -42,7 +42,7 @@ from pullback_server.scheduler import (
     WorkerReady,
 )
 from pullback_server.traffic import Traffic
-from pullback_worker.actor import CONCURRENCY_GROUPS, ENVIRONMENT, WorkerActor, WorkerSettings
+from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
 from pullback_worker.batch import Freed, InputOperand, Packed, Report, ValueKey
 
 LOG = logging.getLogger(__name__)
@@ -142,9 +142,7 @@ class Pool:
             "max_task_retries": 0,
             "max_concurrency": 1,
             "concurrency_groups": CONCURRENCY_GROUPS,
-            "runtime_env": {
-                "env_vars": {**ENVIRONMENT, **settings.environment_of(command.placement)}
-            },
+            **ray_cluster.actor_environment(settings, command.placement),
         }
         own = WorkerSettings(
             settings.memory_share,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -16,8 +18,10 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, OutOfMemoryErro
 from pullback_graph.errors import OutOfMemory
 from pullback_graph.job import NDArray
 from pullback_server.held_input import Carried
+from pullback_server.planner.plan import Placement
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.traffic import MachineId
+from pullback_worker.actor import ENVIRONMENT
 from pullback_worker.batch import Packed
 
 
@@ -27,14 +31,42 @@ def join(settings: PoolSettings) -> MachineId:
     if settings.ray_address:
         ray.init(address=settings.ray_address, **quiet)
     else:
-        ray.init(
-            num_cpus=max(settings.workers + settings.gpu_workers, os.cpu_count() or 1),
-            include_dashboard=False,
-            object_store_memory=settings.local_store_bytes,
-            _temp_dir=str(settings.folder),
-            **quiet,
-        )
+        with _environment(ENVIRONMENT):
+            ray.init(
+                num_cpus=max(settings.workers + settings.gpu_workers, os.cpu_count() or 1),
+                include_dashboard=False,
+                object_store_memory=settings.local_store_bytes,
+                _temp_dir=str(settings.folder),
+                **quiet,
+            )
     return str(ray.get_runtime_context().get_node_id())
+
+
+def actor_environment(settings: PoolSettings, kind: Placement) -> dict[str, Any]:
+    """The option of an actor that says what its process starts with.
+
+    A Ray that was started here starts its processes with that already, ahead of their actors,
+    which they only serve where those ask for nothing else.
+    """
+    own = settings.environment_of(kind)
+    if settings.ray_address:
+        own = {**ENVIRONMENT, **own}
+    return {"runtime_env": {"env_vars": own}} if own else {}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have environment variables while a block lasts: what starts in it inherits them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def address() -> str:

@@ -14,6 +14,10 @@ import pytest
 
 from pullback_graph.errors import DeadlineExceeded, ServiceError
 from pullback_server.dispatcher.lifeline import session_processes
+from pullback_server.planner import Placement
+from pullback_server.pool_settings import PoolSettings
+from pullback_server.ray_cluster import actor_environment
+from pullback_worker.actor import ENVIRONMENT
 from tests.system.jobs import chain_graph, loss_inputs, loss_plan, rotation, whole_plan
 from tests.system.running_link import RunningLink, wait_for
 
@@ -108,6 +112,22 @@ def test_a_stop_fails_what_is_held_and_leaves_nothing():
         job.result(10)
     assert not session_processes(session)
     assert not any(path.exists() for path in own)
+
+
+def test_workers_have_their_environment_without_asking_ray_for_one():
+    """So that they are processes which Ray, started here, has prepared; in a cluster they ask."""
+    folder = Path("/nowhere")
+    assert actor_environment(PoolSettings(folder), Placement.CPU) == {}
+    cluster = PoolSettings(folder, ray_address="head:6379")
+    asked = actor_environment(cluster, Placement.CPU)
+    assert asked == {"runtime_env": {"env_vars": ENVIRONMENT}}
+    with RunningLink(workers=2) as link:
+        link.until_all_ready()
+        workers = link.processes("ray::WorkerActor")
+        found = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in workers]
+    assert len(workers) == 2
+    for environment in found:
+        assert {f"{name}={value}".encode() for name, value in ENVIRONMENT.items()} <= {*environment}
 
 
 def test_a_killed_front_end_leaves_nothing():
