@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -56,13 +57,13 @@ LONGEST_FOLDER = 24
 """Ray's socket paths, which the system limits to 107 characters, start with the folder."""
 MOST_SUBMISSIONS = 5
 """A job that this many dispatchers had when they ended is given up."""
-SILENCE_S = 60.0
+SILENCE_S = 20.0
 """A dispatcher that says nothing for this long is replaced."""
 LONGEST_PAUSE_S = 10.0
 LATE_FACTOR = 3.0
 """A task is tried on a second worker when it takes this many times what it took before."""
-STEADY_S = 30.0
-"""A dispatcher that lived this long is replaced at once."""
+STEADY_S = 1.0
+"""A dispatcher that served this long is replaced at once."""
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class DispatcherLink:
         self._figures, self._before = PoolFigures(), PoolFigures()
         self._rates: dict[Placement, Rates] = {}
         self._keeper: asyncio.Task[None] | None = None
+        self._served_since_s = inf
         self._stopping = False
         self._folders: list[OwnedFolder] = []
 
@@ -219,13 +221,12 @@ class DispatcherLink:
         """Start dispatchers for ever, each when the one before has ended."""
         pause_s = 0.0
         while True:
-            started_s = monotonic()
+            self._served_since_s = inf
             try:
                 await self._serve_with_one()
             except Exception:
                 LOG.exception("the link to the dispatcher failed")
-            lived_s = monotonic() - started_s
-            pause_s = 0.0 if lived_s > STEADY_S else min(2 * pause_s + 0.1, LONGEST_PAUSE_S)
+            pause_s = pause_after(monotonic() - self._served_since_s, pause_s)
             LOG.warning("the dispatcher ended; another starts in %.1f s", pause_s)
             await asyncio.sleep(pause_s)
 
@@ -296,7 +297,7 @@ class DispatcherLink:
     async def _serve(self, stream: DispatcherStream) -> None:
         """Send what waits, and take answers, until the stream ends."""
         await stream.connect()
-        self._stream = stream
+        self._stream, self._served_since_s = stream, monotonic()
         for job in tuple(self._jobs.values()):
             self._send(job, stream)
         while (reply := await stream.read(SILENCE_S)) is not None:
@@ -369,6 +370,15 @@ class DispatcherLink:
             self._send(job, stream)
         else:
             _fail(job, error)
+
+
+def pause_after(served_s: float, paused_s: float) -> float:
+    """How long to wait before the next dispatcher, by how long this one served and the last wait.
+
+    One that came to serve is replaced at once. Where they end sooner, something is wrong that a
+    start costs much and mends nothing of, so that they start ever less often.
+    """
+    return 0.0 if served_s > STEADY_S else min(2 * paused_s + 0.1, LONGEST_PAUSE_S)
 
 
 def _fail(job: _Job, error: PullbackError) -> None:

@@ -24,6 +24,8 @@ from pullback_server.planner.plan import Plan
 from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
 
 MOST_PLANS = 256
+LAST_LOOK_S = 1.0
+"""Where this process stood still itself, what was said meanwhile is here within this time."""
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -126,8 +128,18 @@ class DispatcherStream:
         Raises:
             TimeoutError: none came, not even the status that comes every second.
         """
+        reading = asyncio.ensure_future(self._call.read())
         try:
-            reply = await asyncio.wait_for(self._call.read(), timeout_s)
+            for patience_s in (timeout_s, LAST_LOOK_S):
+                if not reading.done():
+                    await asyncio.wait({reading}, timeout=patience_s)
+        finally:
+            if not reading.done():
+                reading.cancel()
+        if not reading.done():
+            raise TimeoutError(f"the dispatcher said nothing for {timeout_s:g} s")
+        try:
+            reply = reading.result()
         except grpc.aio.AioRpcError:
             return None
         return None if reply is grpc.aio.EOF else reply

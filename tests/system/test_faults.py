@@ -14,6 +14,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from pullback_graph.errors import ExecutionError
+from pullback_server import dispatcher_link
 from pullback_server.dispatcher.lifeline import session_processes
 from pullback_server.planner import Plan
 from tests.server.plan_interpreter import run_plan
@@ -86,6 +87,23 @@ def test_a_killed_dispatcher_is_replaced_and_its_job_runs_again(link: RunningLin
     after = link.until_all_ready()
     assert after.restarts == before.restarts + 1
     assert after.tasks >= before.tasks
+    assert not session_processes(session)
+
+
+def test_a_dispatcher_that_hangs_is_replaced_and_its_job_runs_again(
+    link: RunningLink, expected: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    """One that says nothing for a while is ended with all that it started."""
+    monkeypatch.setattr(dispatcher_link, "SILENCE_S", 5.0)
+    before = link.until_all_ready()
+    link.run(PLAN, [rotation(SIZE)])  # the next message is awaited no longer than that
+    job = link.submit(PLAN, [rotation(SIZE)])
+    link.until(lambda f: f.running_tasks > 0)
+    session = link.link.pid
+    assert session is not None
+    os.kill(session, signal.SIGSTOP)
+    assert bits(job.result(90).results) == expected
+    assert link.until_all_ready().restarts > before.restarts
     assert not session_processes(session)
 
 
