@@ -15,6 +15,7 @@ from pullback_graph.errors import Cancelled, ExecutionError, OutOfMemory
 from pullback_graph.graph import Graph
 from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, ArrayType
+from pullback_worker import lane_clock
 from pullback_worker.batch import Batch, Call, Freed, InputOperand, Report, ValueKey
 from pullback_worker.choice import Choice, Fixed, Running
 from pullback_worker.executor import CancelFlag, NDArray
@@ -393,6 +394,21 @@ def test_an_express_batch_is_done_while_another_runs():
         assert beside.report is None
     assert beside.report is not None
     assert beside.report.sent[ValueKey(0, 0)].tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("name", ["main", "express", "alone"])
+def test_what_shares_a_processor_takes_what_it_had_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """A task that the other lane was busy beside, if only for a while, is timed by its thread."""
+    monkeypatch.setattr(lane_clock, "thread_time", lambda: 5.0)
+    with Beside() as beside:
+        if name != "alone":
+            express = beside.runner.run(beside.batch(2, 8, "total", express=True), [X])
+    assert beside.report is not None
+    report = express if name == "express" else beside.report
+    assert (report.done[0].running_s == 0.0) == (name != "alone")
+    assert report.busy_s > 0.0
 
 
 def test_a_stop_is_for_one_batch():

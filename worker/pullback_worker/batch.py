@@ -94,8 +94,8 @@ class Freed(NamedTuple):
 class TaskReport(NamedTuple):
     """How a task ran; `executor` has the version behind a hyphen.
 
-    `running_s` is processor time where the batch is an express one; `offset_s` is from the start of
-    its batch to its own.
+    `running_s` is processor time where the other lane was busy meanwhile; `offset_s` is from the
+    start of its batch to its own.
     """
 
     task: int

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter, thread_time
+from time import perf_counter
 from typing import TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ from pullback_worker.batch import (
 )
 from pullback_worker.choice import Choice, Ran, run
 from pullback_worker.executor import CancelFlag, NDArray
+from pullback_worker.lane_clock import Activity, LaneClock
 from pullback_worker.memory_watch import MemoryWatch
 from pullback_worker.program_cache import Lookup
 
@@ -54,6 +55,7 @@ class _Lane:
 
     flags: dict[int, CancelFlag] = field(default_factory=dict)
     last_ended: int = -1
+    activity: Activity = field(default_factory=Activity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,15 @@ class TaskRunner:
         """
         started_s = perf_counter()
         report = Report(batch.number)
-        self.free(batch.freed)
-        self._take_in(batch, inputs, fetched, report)
-        graphs = self._known(batch)
-        report.unknown_graphs = sorted({call.fingerprint for call in batch.calls} - graphs.keys())
-        if not report.unknown_graphs:
-            self._run_calls(batch, graphs, report)
-        self._end(batch)
+        with self._lanes[batch.express].activity:
+            self.free(batch.freed)
+            self._take_in(batch, inputs, fetched, report)
+            graphs = self._known(batch)
+            wanted = {call.fingerprint for call in batch.calls}
+            report.unknown_graphs = sorted(wanted - graphs.keys())
+            if not report.unknown_graphs:
+                self._run_calls(batch, graphs, report)
+            self._end(batch)
         report.busy_s = perf_counter() - started_s
         return report
 
@@ -263,7 +267,7 @@ class TaskRunner:
     ) -> tuple[Ran, int]:
         """The run, and the most private memory the process had meanwhile.
 
-        An express batch shares its processor: how long it waits for that says nothing of its tasks.
+        How long it waits for a processor that it shares with the other lane says nothing of it.
         """
         there = {id(array): array.nbytes for array in operands}
         flag, express = under_way.flag, under_way.express
@@ -271,7 +275,7 @@ class TaskRunner:
             raise self._too_large(call)
         with self._memory.over(flag, express) as watched:
             try:
-                ran = run(choice, operands, flag, thread_time if express else perf_counter)
+                ran = run(choice, operands, flag, LaneClock(self._lanes[not express].activity))
             except Cancelled:
                 if watched.exceeded:
                     raise self._too_large(call) from None
