@@ -154,11 +154,9 @@ class Pool:
         actor: Any = ray.remote(**options)(WorkerActor)
         worker = PoolWorker(command.worker, command.placement, actor.remote(own))
         self._workers[worker.id] = worker
-        worker.listeners = [
-            asyncio.create_task(self._greet(worker)),
-            asyncio.create_task(self._listen(worker, worker.flights)),
-            asyncio.create_task(self._listen(worker, worker.express)),
-        ]
+        worker.attend(self._greet(worker))
+        worker.attend(self._listen(worker, worker.flights))
+        worker.attend(self._listen(worker, worker.express))
 
     def _kill(self, command: KillWorker) -> None:
         worker = self._workers.get(command.worker)
@@ -174,7 +172,7 @@ class Pool:
     def _ask(self, command: AskWorker) -> None:
         worker = self._workers.get(command.worker)
         if worker is not None:
-            worker.listeners.append(asyncio.create_task(self._answer_of(worker)))
+            worker.attend(self._answer_of(worker))
 
     async def _answer_of(self, worker: PoolWorker) -> None:
         """Wait for a worker to say that it lives; its end is seen elsewhere."""
@@ -215,15 +213,15 @@ class Pool:
         """Tell workers what to drop, where no batch did on the way."""
         self._flushing = False
         for worker in self._workers.values():
-            if worker.freed:
-                worker.actor.free.remote(worker.freed)
-                worker.freed = []
+            worker.flush()
 
     # --- batches ----------------------------------------------------------------------------------
 
     def _fly(self, flight: Flight, worker: PoolWorker, job: PoolJob) -> None:
         """Send a batch on its way."""
         run, before_bytes = flight.run, job.traffic.network_bytes
+        if run.express and any([freed.job == run.job for freed in worker.freed]):
+            worker.flush()  # it may bring anew what was to be dropped
         batch = job.batch(run, worker)
         if not run.express:  # which may be done before others that were sent sooner
             worker.freed = []
@@ -286,7 +284,7 @@ class Pool:
             )
             if (worker.placement, worker.machine) not in self._measured:
                 self._measured.add((worker.placement, worker.machine))
-                worker.listeners.append(asyncio.create_task(self._measure(worker)))
+                worker.attend(self._measure(worker))
             await worker.actor.watch.remote()
         except RayError as error:
             self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))

@@ -6,6 +6,7 @@ No Ray here: an actor is whatever stands for one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ class PoolWorker:
         machine: where it runs, once it is up.
         given: per job, the inputs and blocks of inputs that it has.
         freed: what it is to drop at the next occasion.
-        listeners: what waits for its answers.
+        listeners: what waits for its answers, until it has them.
     """
 
     id: WorkerId
@@ -51,4 +52,16 @@ class PoolWorker:
     machine: MachineId = ""
     given: dict[JobId, set[InputOperand]] = field(default_factory=dict)
     freed: list[Freed] = field(default_factory=list)
-    listeners: list[asyncio.Task[None]] = field(default_factory=list)
+    listeners: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def attend(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Have something wait for an answer."""
+        listener = asyncio.create_task(coroutine)
+        self.listeners.add(listener)
+        listener.add_done_callback(self.listeners.discard)
+
+    def flush(self) -> None:
+        """Tell it what to drop, if there is anything."""
+        if self.freed:
+            self.actor.free.remote(self.freed)
+            self.freed = []
