@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import ray
@@ -53,6 +53,7 @@ MOST_GRAPHS_KNOWN = 4096
 STOPPED = "stopped for want of work"
 
 Tell: TypeAlias = Callable[..., None]
+Wait: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Pool:
@@ -154,9 +155,9 @@ class Pool:
         actor: Any = ray.remote(**options)(WorkerActor)
         worker = PoolWorker(command.worker, command.placement, actor.remote(own))
         self._workers[worker.id] = worker
-        worker.attend(self._greet(worker))
-        worker.attend(self._listen(worker, worker.flights))
-        worker.attend(self._listen(worker, worker.express))
+        self._attend(worker, self._greet)
+        self._attend(worker, self._listen, worker.flights)
+        self._attend(worker, self._listen, worker.express)
 
     def _kill(self, command: KillWorker) -> None:
         worker = self._workers.get(command.worker)
@@ -172,7 +173,7 @@ class Pool:
     def _ask(self, command: AskWorker) -> None:
         worker = self._workers.get(command.worker)
         if worker is not None:
-            worker.attend(self._answer_of(worker))
+            self._attend(worker, self._answer_of)
 
     async def _answer_of(self, worker: PoolWorker) -> None:
         """Wait for a worker to say that it lives; its end is seen elsewhere."""
@@ -266,6 +267,21 @@ class Pool:
 
     # --- what workers answer ----------------------------------------------------------------------
 
+    def _attend(self, worker: PoolWorker, wait: Wait, *flights: asyncio.Queue[Flight]) -> None:
+        """Have something wait for a worker's answers; one that can't be taken in ends the worker.
+
+        Else what it was given would be waited for for ever: it lives, and says so.
+        """
+
+        async def waiting() -> None:
+            try:
+                await wait(worker, *flights)
+            except Exception:
+                LOG.exception("worker %d: what it answered could not be taken in", worker.id)
+                self._lose(worker, "what it answered could not be taken in")
+
+        worker.attend(waiting())
+
     async def _greet(self, worker: PoolWorker) -> None:
         """Wait until a worker is up, then for its end."""
         try:
@@ -284,7 +300,7 @@ class Pool:
             )
             if (worker.placement, worker.machine) not in self._measured:
                 self._measured.add((worker.placement, worker.machine))
-                worker.attend(self._measure(worker))
+                self._attend(worker, self._measure)
             await worker.actor.watch.remote()
         except RayError as error:
             self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))

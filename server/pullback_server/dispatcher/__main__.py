@@ -1,6 +1,7 @@
 """The dispatcher's process: joins Ray on its main thread, serves, and leaves when it is told to.
 
-It ends by itself when the front end is gone or Ray's head is; whoever started it starts another.
+It ends by itself when the front end is gone, when Ray's head is, and by a fault of its own; whoever
+started it starts another, which is sent the jobs anew.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ LOG = logging.getLogger("pullback_server.dispatcher")
 
 HEAD_LOST = 75
 """Exit status when Ray's head is lost: try again."""
+FAULT = 70
+"""Exit status when an event could not be dealt with: the next dispatcher starts from nothing."""
 CHECK_S = 2.0
 STOP_S = 1.0
 """How long streams may take to end; the front end has closed its own."""
@@ -36,7 +39,7 @@ def main(argument: str) -> None:
         level=settings.log_level, format="%(asctime)s dispatcher %(levelname)s: %(message)s"
     )
     watch_parent(partial(leave_nothing, settings.orphaned))
-    engine = Engine(settings.scheduler, settings.pool)
+    engine = Engine(settings.scheduler, settings.pool, partial(os._exit, FAULT))
     engine.pool.connect()
     asyncio.run(_serve(engine, settings))
     engine.pool.close()

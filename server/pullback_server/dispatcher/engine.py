@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
@@ -62,9 +62,19 @@ class _Waiting:
 
 
 class Engine:
-    """The dispatcher without its socket."""
+    """The dispatcher without its socket.
 
-    def __init__(self, settings: Settings, pool: PoolSettings) -> None:
+    Args:
+        on_fault: called when an event could not be dealt with: what is known of jobs and workers
+            may be wrong from then on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: PoolSettings,
+        on_fault: Callable[[], None] = lambda: None,
+    ) -> None:
         self.pool = Pool(pool, self.tell, monotonic)
         self._scheduler = Scheduler(settings)
         self._jobs: dict[JobId, _Waiting] = {}
@@ -72,6 +82,7 @@ class Engine:
         self._telling_s = telling_s(settings.grace_s)
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
+        self._on_fault = on_fault
 
     async def run(self) -> None:
         """Let time pass, for ever."""
@@ -81,6 +92,14 @@ class Engine:
 
     def tell(self, *events: Event) -> None:
         """Give the scheduler events and carry out what it wants."""
+        try:
+            self._handle(*events)
+        except Exception:
+            LOG.exception("an event could not be dealt with: %s", [str(e)[:300] for e in events])
+            self._on_fault()
+            raise
+
+    def _handle(self, *events: Event) -> None:
         for command in self._scheduler.handle(*events):
             if isinstance(command, Reply):
                 self._reply(command)

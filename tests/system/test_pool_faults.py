@@ -1,0 +1,66 @@
+"""Faults of the dispatcher's own: no job waits for ever for what was not understood."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+import ray
+
+from pullback_server.dispatcher.engine import Engine
+from pullback_server.planner.plan import Placement
+from pullback_server.pool import Pool
+from pullback_server.pool_settings import PoolSettings
+from pullback_server.pool_worker import PoolWorker
+from pullback_server.scheduler import AskWorker, Settings, Tick, WorkerLost
+
+pytestmark = pytest.mark.system
+
+
+class Talker:
+    """An actor whose answers can't be read."""
+
+    def __init__(self) -> None:
+        self.identity = self
+
+    def remote(self) -> Any:
+        """A call of the actor."""
+
+        async def answer() -> None:
+            raise ValueError("not what was expected")
+
+        return answer()
+
+
+def test_a_worker_whose_answer_can_t_be_taken_in_is_lost(monkeypatch: pytest.MonkeyPatch):
+    """It lives and says so, but what it was given is to be run by another."""
+    ended: list[Any] = []
+    monkeypatch.setattr(ray, "kill", ended.append)
+
+    async def told() -> Any:
+        event = asyncio.get_running_loop().create_future()
+        pool = Pool(PoolSettings(Path("/nowhere")), event.set_result, monotonic)
+        pool._workers[1] = PoolWorker(1, Placement.CPU, Talker())
+        pool.apply(AskWorker(1))
+        return await event
+
+    assert isinstance(asyncio.run(told()), WorkerLost)
+    assert len(ended) == 1
+
+
+def test_an_event_that_can_t_be_dealt_with_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    """The dispatcher ends then, and the next one is sent the jobs: none hangs."""
+    faults: list[str] = []
+
+    async def told() -> None:
+        pool = PoolSettings(Path("/nowhere"))
+        engine = Engine(Settings(), pool, lambda: faults.append("told"))
+        monkeypatch.setattr(engine._scheduler, "handle", lambda *events: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.tell(Tick(now_s=0.0))
+
+    asyncio.run(told())
+    assert faults == ["told"]
