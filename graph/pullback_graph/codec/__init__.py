@@ -10,6 +10,7 @@ from pullback_graph.codec.graphs import decode_graph, encode_graph
 from pullback_graph.codec.jobs import decode_job, encode_job
 from pullback_graph.codec.layouts import JobLayout, Layouts, ResultLayout
 from pullback_graph.codec.parts import PartsReader, parts
+from pullback_graph.codec.result_form import ResultForm
 from pullback_graph.codec.results import (
     decode_result,
     encode_metrics,
@@ -27,6 +28,7 @@ __all__ = [
     "JobLayout",
     "Layouts",
     "PartsReader",
+    "ResultForm",
     "ResultLayout",
     "decode_graph",
     "decode_job",

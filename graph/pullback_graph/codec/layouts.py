@@ -7,7 +7,6 @@ Where all other bytes are the same, these stand in the same places, and are read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from struct import Struct
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -83,15 +82,14 @@ class Layouts(Generic[Read, Note]):
 class JobLayout:
     """Where the elements of a job's inputs stand."""
 
-    __slots__ = ("_fixed", "_inputs", "_job")
+    __slots__ = ("_fixed", "_inputs")
 
     def __init__(self, data: bytes, job: Job, spans: list[Span]) -> None:
-        self._job = replace(job, inputs={})
         self._fixed = _fixed(data, spans)
         places = iter(spans)
-        self._inputs: list[tuple[str, TensorHash | _Elements]] = [
-            (name, x if isinstance(x, TensorHash) else _Elements.of(x, next(places)))
-            for name, x in job.inputs.items()
+        self._inputs: list[TensorHash | _Elements] = [
+            x if isinstance(x, TensorHash) else _Elements.of(x, next(places))
+            for x in job.inputs.values()
         ]
 
     @classmethod
@@ -107,15 +105,11 @@ class JobLayout:
             return None
         return cls(data, job, spans)
 
-    def read(self, data: bytes) -> Job | None:
-        """The job, its arrays views of the bytes."""
+    def read(self, data: bytes) -> list[Tensor] | None:
+        """The inputs in order, arrays as views of the bytes; all else is as in the first job."""
         if not _agrees(data, self._fixed):
             return None
-        inputs: dict[str, Tensor] = {}
-        for name, place in self._inputs:
-            inputs[name] = place if isinstance(place, TensorHash) else place.view(data)
-        known = self._job
-        return Job(known.graph, inputs, known.want, (), known.options, known.id)
+        return [x if isinstance(x, TensorHash) else x.view(data) for x in self._inputs]
 
 
 class ResultLayout:

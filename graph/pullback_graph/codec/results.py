@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -79,7 +79,7 @@ def encode_result(result: Result, standing: bytes = b"") -> bytes:
     """
     message = job_pb2.JobResult()
     _write_metrics_beside(message.metrics, result.metrics, standing)
-    return b"".join([standing, message.SerializeToString(), *_array_pieces(result)])
+    return b"".join([standing, message.SerializeToString(), *array_pieces(result)])
 
 
 def encode_result_apart(result: Result, standing: bytes = b"") -> tuple[bytes, list[NDArray]]:
@@ -116,10 +116,24 @@ def _write_metrics_beside(
     if not standing:
         write_metrics(target, metrics)
         return
+    _write_passing(target, metrics)
+    _write_findings(target, metrics)
+
+
+def _write_passing(target: metrics_pb2.JobMetrics, metrics: Metrics) -> None:
     for name, value in zip(_PASSING, _passing_values(metrics), strict=True):
         if value:
             setattr(target, name, value)
-    _write_findings(target, metrics)
+
+
+def passing_metrics(metrics: Metrics, leaving_out: Iterable[str]) -> bytes:
+    """The bytes of a JobResult with the metrics that runs of one job do not share, but for some."""
+    message = job_pb2.JobResult()
+    _write_passing(message.metrics, metrics)
+    for name in leaving_out:
+        message.metrics.ClearField(name)
+    data: bytes = message.SerializeToString()
+    return data
 
 
 def _write_derivative(item: job_pb2.Derivative, key: DerivativeKey, array: Any) -> None:
@@ -133,7 +147,7 @@ def _values(array: Any) -> Any:
     return array.values if isinstance(array, SparseArray) else array
 
 
-def _array_pieces(result: Result) -> Iterator[Piece]:
+def array_pieces(result: Result) -> Iterator[Piece]:
     """The arrays of a JobResult, in order; none that is large is copied."""
     for name, array in result.outputs.items():
         yield from named_pieces(_OUTPUTS, name, array)

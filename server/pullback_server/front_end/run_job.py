@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import TypeAlias
@@ -25,7 +25,7 @@ from pullback_graph.codec import (
 )
 from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
-from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result
+from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, Tensor
 from pullback_graph.limits import Limits
 from pullback_graph.tape import Tape
 from pullback_proto.v1 import job_pb2
@@ -33,6 +33,7 @@ from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_inputs
 from pullback_server.front_end.prepare import Prepared, Preparer
+from pullback_server.front_end.repeated_job import RepeatedJob
 from pullback_server.front_end.stores import ContentStore, graph_bytes
 from pullback_server.front_end.tape_jobs import PreparedTape, TapeJobs
 from pullback_server.front_end.tape_machine import TapeMachine
@@ -53,13 +54,19 @@ Ready: TypeAlias = "Prepared | PreparedTape"
 
 @dataclass(slots=True)
 class BoundJob:
-    """A job ready to run: prepared, its arrays bound, its metrics begun; what it ran on here."""
+    """A job ready to run: prepared, its arrays bound, its metrics begun.
+
+    Attributes:
+        known: what is kept of those like it, which came before.
+        ran_on: what it ran on here.
+    """
 
     arrival: Arrival
     job: Job
     prepared: Prepared
     arrays: list[NDArray]
     metrics: Metrics
+    known: RepeatedJob | None = None
     ran_on: Running | None = None
 
 
@@ -79,7 +86,7 @@ class JobRunner:
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
-        self._repeated: Layouts[Job, Ready] = Layouts()
+        self._repeated: Layouts[list[Tensor], RepeatedJob] = Layouts()
         self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
         self._packed: deque[bytes] = deque(maxlen=PACKED_KEPT)
 
@@ -88,19 +95,38 @@ class JobRunner:
 
         Only a job whose graph came by fingerprint and was prepared before can be that small.
         """
-        repeated = self._repeated.find(arrival.data)
-        found = repeated or self._known(arrival)
-        if found is None:
+        found = self._repeated.find(arrival.data)
+        if found is not None:
+            return self._answer_again(arrival, *found)
+        known = self._known(arrival)
+        if known is None:
             return None
-        job, prepared = found
+        job, prepared = known
         arrival.is_of(job)
         if not prepared.runs_inline:
             return None
-        if repeated is None:
-            self._repeated.add(arrival.data, partial(JobLayout.of, arrival.data, job), prepared)
+        begun: Metrics | None = None
         if isinstance(prepared, PreparedTape):
-            return self.tapes.answer(arrival, job, prepared, hit=True)
-        return self.run(self._bound(arrival, job, prepared, hit=True))
+            answer = self.tapes.answer(arrival, job, prepared, hit=True)
+        else:
+            bound = self._bound(arrival, job, prepared, hit=True)
+            begun = replace(bound.metrics)
+            answer = self.run(bound)
+        if not (job.options.certificate or job.options.timeline):
+            repeated = RepeatedJob.of(job, prepared, begun)
+            self._repeated.add(arrival.data, partial(JobLayout.of, arrival.data, job), repeated)
+        return answer
+
+    def _answer_again(
+        self, arrival: Arrival, tensors: Sequence[Tensor], known: RepeatedJob
+    ) -> Answer | None:
+        """The answer of a job that came before with other arrays."""
+        arrival.is_of(known.job)
+        prepared = known.prepared
+        if isinstance(prepared, PreparedTape):
+            return self.tapes.answer(arrival, known.with_inputs(tensors), prepared, hit=True)
+        arrays, metrics = known.bound(tensors, self.tensors), Metrics(*known.begun)
+        return self.run(BoundJob(arrival, known.job, prepared, arrays, metrics, known))
 
     def _known(self, arrival: Arrival) -> tuple[Job, Ready] | None:
         """A job whose graph came before, by its name, and what was prepared for it."""
@@ -312,17 +338,23 @@ def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
     stop = bound.arrival.flag.check
     note_non_finite(metrics, job, prepared.graph, lowered, bound.arrays, results, stop)
     metrics.total_s = perf_counter() - bound.arrival.received_s
+    fingerprint, known = prepared.graph.fingerprint, bound.known
+    written = known and known.written(results, metrics, bound.ran_on)
+    if written:
+        return Answer(metrics, written, fingerprint)
     result = Result(
         outputs=dict(zip(names[:count], results[:count], strict=True)),
         derivatives=lowered.named(results[count:]),
         metrics=metrics,
         id=bound.job.id,
     )
-    fingerprint = bound.prepared.graph.fingerprint
+    standing = _standing(bound)
     if bound.arrival.in_parts:
-        data, apart = encode_result_apart(result, _standing(bound))
+        data, apart = encode_result_apart(result, standing)
         return Answer(metrics, data, fingerprint, apart)
-    return Answer(metrics, encode_result(result, _standing(bound)), fingerprint)
+    if known is not None:
+        known.keep_form(result, standing, bound.ran_on)
+    return Answer(metrics, encode_result(result, standing), fingerprint)
 
 
 def _standing(bound: BoundJob) -> bytes:
