@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from time import perf_counter
 
+from pullback_graph.codec.messages import fields_within
 from pullback_graph.job import Job, Metrics, NDArray
 from pullback_graph.want import want_name
 from pullback_proto.v1 import job_pb2
@@ -13,6 +15,8 @@ from pullback_server.front_end.job_flag import JobFlag
 from pullback_worker.executor import CancelFlag
 
 _ID_TAG = job_pb2.Job.ID_FIELD_NUMBER << 3 | 2
+ID_FIELDS = 64
+"""Fields that are looked through for a job's id."""
 _GRAPH_TAG, _TAPE_TAG = bytes([0x12]), bytes([0x1A])
 
 
@@ -27,6 +31,8 @@ class Arrival:
         apart: arrays that came beside the job.
         in_parts: whether large arrays of its result may leave beside the result.
         state: `queued`, `planning` or `running`, for counting.
+        on_cluster: whether the dispatcher has it, which says how it ended.
+        is_answered: whether its reply is on its way; there is one.
         size_bytes: what it takes to hold the request.
     """
 
@@ -42,6 +48,8 @@ class Arrival:
     priority: int = 0
     apart: Sequence[NDArray] = ()
     in_parts: bool = False
+    on_cluster: bool = False
+    is_answered: bool = False
     flag: JobFlag = field(init=False)
     size_bytes: int = field(init=False)
 
@@ -56,6 +64,11 @@ class Arrival:
         if job.options.deadline_s is not None:
             spent_s = perf_counter() - self.received_s
             self.flag.end_within(job.options.deadline_s - spent_s)
+
+
+def unanswered(arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """Those that have no reply yet."""
+    return [arrival for arrival in arrivals if not arrival.is_answered]
 
 
 def bytes_of(arrivals: Sequence[Arrival]) -> int:
@@ -89,6 +102,18 @@ def brings_graph(data: bytes) -> bool:
 def brings_tape(data: bytes) -> bool:
     """Whether a serialised job has a tape in it; a guess, as `brings_graph` is."""
     return _after_id(data) == _TAPE_TAG
+
+
+def id_in(data: bytes) -> str:
+    """The id in a serialised job that nobody has parsed; empty where it is not among the first."""
+    id = b""
+    try:
+        for tag, start, end in islice(fields_within(data, 0, len(data)), ID_FIELDS):
+            if tag == _ID_TAG:
+                id = data[start:end]
+        return id.decode()
+    except (LookupError, UnicodeDecodeError):  # it does not parse: nobody knows whose it is
+        return ""
 
 
 def _after_id(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from google.rpc import status_pb2
 from pullback_graph.codec import encode_reply, error_to_status, status_to_error
 from pullback_graph.errors import PullbackError, ServiceError
 from pullback_proto.v1 import job_pb2
-from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph
+from pullback_server.front_end.arrivals import Answer, Arrival, brings_graph, id_in, unanswered
 from pullback_server.front_end.evaluation import Evaluation, typed_error
 from pullback_server.front_end.job_processes import JobProcesses, Returned, Visit
 from pullback_server.front_end.packed_jobs import LEAST_JOBS, is_small, run_packed_jobs
@@ -41,7 +41,10 @@ class ChunkRunner:
         self._processes = processes
 
     async def run(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
-        """Answer all jobs; `emit` gets their replies as they are there."""
+        """Answer all jobs that are not; `emit` gets their replies as they are there."""
+        arrivals = unanswered(arrivals)
+        if not arrivals:
+            return
         with self.evaluation.holding(arrivals):
             rest = await self._packed(arrivals, emit)
             apart: list[Arrival] = []
@@ -58,28 +61,41 @@ class ChunkRunner:
                 if here:
                     group.create_task(self._here(here, emit))
 
+    async def call_off(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
+        """Stop jobs, and no others; those that no worker has are answered at once.
+
+        What is still made of them, packed with others or by a program that goes on, is dropped.
+        """
+        for arrival in arrivals:
+            arrival.flag.set()
+            arrival.id = arrival.id or id_in(arrival.data)
+        here = [(arrival, arrival.flag.error()) for arrival in arrivals if not arrival.on_cluster]
+        await self._emit([(arrival, error) for arrival, error in here if error is not None], emit)
+
     async def _packed(self, arrivals: Sequence[Arrival], emit: Emit) -> list[Arrival]:
         """Answer those that can be run packed; those that are left."""
         machine = self.evaluation.runner.tapes.machine
-        small = [arrival for arrival in arrivals if is_small(arrival.data)]
-        packs = len(small) >= LEAST_JOBS
+        packs = sum([is_small(arrival.data) for arrival in arrivals]) >= LEAST_JOBS
         await self.evaluation.machine_ready(arrivals, batches=packs)
         if not (packs and machine.is_offered and machine.batches_ready):
-            return list(arrivals)
+            return unanswered(arrivals)
+        small = [arrival for arrival in unanswered(arrivals) if is_small(arrival.data)]
         for arrival in small:
             arrival.state = "running"
         done = await self.evaluation.threads.run(0, partial(run_packed_jobs, machine, small))
         pairs = list(zip(small, done.replies, strict=True))
-        answered = {arrival for arrival, reply in pairs if reply is not None}
-        if not answered:
-            return list(arrivals)
-        self.evaluation.runner.remember_packed(
-            [a.data for a, reply in pairs if reply is not None and brings_graph(a.data)]
-        )
-        for totals in done.totals:
-            self.evaluation.accounting.answered_together(answered, totals)
-        await emit([reply for _, reply in pairs if reply is not None])
-        return [arrival for arrival in arrivals if arrival not in answered]
+        told = [(a, r) for a, r in pairs if r is not None and not a.is_answered]
+        if told:
+            totals = done.totals(lambda number: not small[number].is_answered)
+            self.evaluation.runner.remember_packed(
+                [arrival.data for arrival, _ in told if brings_graph(arrival.data)]
+            )
+            for arrival, _ in told:
+                arrival.is_answered = True
+            for own in totals:
+                self.evaluation.accounting.answered_together([a for a, _ in told], own)
+            await emit([reply for _, reply in told])
+        return unanswered(arrivals)
 
     async def _on_process(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
         """Answer jobs on visits to a process; those that need the front end come back to it."""
@@ -115,22 +131,19 @@ class ChunkRunner:
         """
         visit = asyncio.ensure_future(work)
         late: dict[Arrival, float] = {}
-        answered: set[Arrival] = set()
         try:
             while not (await asyncio.wait([visit], timeout=LOOK_S))[0]:
                 now_s = monotonic()
                 late.update({a: now_s for a in arrivals if a.flag.is_set and a not in late})
                 due = [a for a, since_s in late.items() if now_s - since_s >= PATIENCE_S]
-                told = [(a, a.flag.error()) for a in due if a not in answered]
+                told = [(a, a.flag.error()) for a in due]
                 await self._emit([(a, error) for a, error in told if error is not None], emit)
-                answered.update(due)
         except asyncio.CancelledError:
             visit.cancel()
             raise
         done = visit.result()
-        pairs = zip(arrivals, done, strict=False)
-        rest = [arrival for arrival in arrivals[len(done) :] if arrival not in answered]
-        return [pair for pair in pairs if pair[0] not in answered], rest
+        pairs = [(a, item) for a, item in zip(arrivals, done, strict=False) if not a.is_answered]
+        return pairs, unanswered(arrivals[len(done) :])
 
     async def _here(self, arrivals: Sequence[Arrival], emit: Emit) -> None:
         """Answer jobs on visits to a thread; what needs the cluster follows as it ends.
@@ -158,11 +171,14 @@ class ChunkRunner:
         await self._emit([(bound.arrival, done)], emit)
 
     async def _emit(self, pairs: Sequence[tuple[Arrival, Done]], emit: Emit) -> None:
-        if pairs:
-            await emit([self._reply(arrival, done) for arrival, done in pairs])
+        """Answer jobs that are not answered."""
+        replies = [self._reply(arrival, done) for arrival, done in pairs if not arrival.is_answered]
+        if replies:
+            await emit(replies)
 
     def _reply(self, arrival: Arrival, done: Done) -> bytes:
         """One job's serialised JobReply; the job is counted."""
+        arrival.is_answered = True
         if isinstance(done, Answer):
             self.evaluation.accounting.answered(arrival, done.metrics)
             return encode_reply(arrival.id, arrival.position, done.data)

@@ -128,6 +128,7 @@ class Evaluation:
         assert self.link is not None, "only a server with workers hands jobs on"
         flag = bound.arrival.flag
         flag.check()
+        bound.arrival.on_cluster = True
         outcome = await self.link.run(
             bound.prepared.plan,
             bound.arrays,

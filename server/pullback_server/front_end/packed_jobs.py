@@ -6,7 +6,7 @@ Everything that a packed run does not cover, faults included, is left to the usu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from math import inf
 from time import perf_counter
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pullback_graph.codec import encode_metrics
-from pullback_graph.job import Metrics
+from pullback_graph.job import Metrics, NDArray
 from pullback_graph.types import FLOAT32, FLOAT64, DType
 from pullback_server.front_end.arrivals import Arrival, brings_graph, brings_tape
 from pullback_server.front_end.tape_machine import TapeMachine
@@ -48,10 +48,21 @@ class PackedJobs(NamedTuple):
 
     Attributes:
         replies: a serialised JobReply per job, None where it is left.
+        runs: of each run, the jobs in it, and its `pullback_worker.tape_batch.BatchReplies`.
     """
 
     replies: list[bytes | None]
-    totals: list[PackedTotals]
+    runs: list[tuple[list[int], Any]]
+
+    def totals(self, is_counted: Callable[[int], bool]) -> list[PackedTotals]:
+        """The sums over the jobs that were answered, as far as they count."""
+        masks = [
+            np.array(
+                [r is not None and is_counted(n) for n, r in zip(own, done.replies, strict=True)]
+            )
+            for own, done in self.runs
+        ]
+        return [_totals(done, mask) for (_, done), mask in zip(self.runs, masks, strict=True)]
 
 
 def is_small(data: bytes) -> bool:
@@ -62,7 +73,7 @@ def is_small(data: bytes) -> bool:
 def run_packed_jobs(machine: TapeMachine, arrivals: Sequence[Arrival]) -> PackedJobs:
     """Run what can be of these, on the calling thread: float64 first, then float32."""
     replies: list[bytes | None] = [None] * len(arrivals)
-    totals: list[PackedTotals] = []
+    runs: list[tuple[list[int], Any]] = []
     rest = [n for n, arrival in enumerate(arrivals) if not arrival.flag.is_set]
     for dtype in (FLOAT64, FLOAT32):
         if len(rest) < LEAST_JOBS:
@@ -70,9 +81,9 @@ def run_packed_jobs(machine: TapeMachine, arrivals: Sequence[Arrival]) -> Packed
         done = _run(machine, [arrivals[n] for n in rest], dtype)
         for n, reply in zip(rest, done.replies, strict=True):
             replies[n] = reply
-        totals += [_totals(done)] * any(done.replies)
+        runs += [(rest, done)] * any(done.replies)
         rest = [n for n in rest if replies[n] is None]
-    return PackedJobs(replies, totals)
+    return PackedJobs(replies, runs)
 
 
 def answer_packed(
@@ -117,9 +128,8 @@ def _run(machine: TapeMachine, arrivals: Sequence[Arrival], dtype: DType) -> Any
     )
 
 
-def _totals(done: Any) -> PackedTotals:
-    """The sums over the jobs that were answered."""
-    answered = np.array([reply is not None for reply in done.replies])
+def _totals(done: Any, answered: NDArray) -> PackedTotals:
+    """The sums over some jobs of a run."""
     gradients = Counter(done.is_gradient[answered].tolist())
     nodes, adjoints, flops = done.figures[answered, :3].sum(axis=0).tolist()
     return PackedTotals(

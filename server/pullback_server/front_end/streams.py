@@ -57,7 +57,8 @@ class JobStream:
             await reader
         finally:
             self._flag.set()
-            self._call_off(self._held)
+            for arrival in self._held.values():
+                arrival.flag.set()
             reader.cancel()
 
     async def _read_all(self, batches: AsyncIterator[bytes]) -> None:
@@ -94,19 +95,18 @@ class JobStream:
                 batch = _parsed(data)
             except PullbackError as error:
                 return error
-            self._call_off(batch.cancel)
+            await self._call_off(batch.cancel)
             if batch.jobs or not batch.cancel:
                 self._evaluation.accounting.batch(len(batch.jobs))
             for chunk in _cut(batch.jobs):
                 await self._ahead.put([self._arrival(job) for job in chunk])
         return None
 
-    def _call_off(self, positions: Iterable[int]) -> None:
+    async def _call_off(self, positions: Iterable[int]) -> None:
         """Stop the jobs at these positions, where they are and are not answered."""
-        for position in positions:
-            arrival = self._held.get(position)
-            if arrival is not None:
-                arrival.flag.set()
+        held = [self._held[position] for position in positions if position in self._held]
+        if held:
+            await self._chunks.call_off(held, self._emit)
 
     async def _run(self, arrivals: Sequence[Arrival]) -> None:
         try:
