@@ -16,7 +16,7 @@ from pullback_graph.codec import (
     encode_result_apart,
     parts,
 )
-from pullback_graph.codec.parts import PART_BYTES
+from pullback_graph.codec.elements import MESSAGE_BYTES
 from pullback_graph.codec.tensors import write_type
 from pullback_graph.errors import DTypeError, LimitExceeded, PullbackError, WireError
 from pullback_graph.fingerprint import NUMBERS
@@ -49,7 +49,7 @@ def vectors(*sizes: int) -> Part:
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)
 def test_arrays_come_back(dtype: Any):
     """Of any dtype, order and size: none, one element, and more than a part holds."""
-    size = PART_BYTES // dtype.itemsize
+    size = MESSAGE_BYTES // dtype.itemsize
     sent = [
         np.ones((0, 3), dtype),
         np.asarray(1, dtype),

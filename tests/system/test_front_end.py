@@ -478,7 +478,7 @@ def test_uploads_that_go_wrong(stub: Stub) -> None:
         ((data,), "first chunk must be a header"),
         ((header, header), "must be data"),
         ((header, data, data), "more data came"),
-        ((header,), "0 bytes came of 8"),
+        ((header,), "8 bytes of data are missing"),
         ((header, data), "hashes to"),
     ):
         with pytest.raises(WireError, match=says):

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from pullback_graph.codec.elements import CHUNK_DATA, MESSAGE_BYTES, element_messages
 from pullback_graph.fingerprint import DTYPE_NUMBERS, little_endian
 from pullback_graph.job import NDArray, TensorHash
 from pullback_graph.types import DType, Shape
 from pullback_proto.v1 import service_pb2
-
-CHUNK_BYTES = 1 << 20
-"""Data of one chunk: what every server takes."""
 
 
 class RemoteTensor:
@@ -57,7 +55,7 @@ class RemoteTensor:
 class Upload:
     """The serialised TensorChunks of an array; may be walked again, for another try."""
 
-    def __init__(self, array: NDArray, hash: TensorHash, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(self, array: NDArray, hash: TensorHash, chunk_bytes: int = MESSAGE_BYTES) -> None:
         self._array = little_endian(array)
         self._hash = hash
         self._chunk_bytes = chunk_bytes
@@ -71,7 +69,4 @@ class Upload:
             sha256=bytes.fromhex(self._hash.sha256),
         )
         yield service_pb2.TensorChunk(header=header).SerializeToString()
-        data = array.reshape(-1).view(np.uint8)
-        for start in range(0, data.size, self._chunk_bytes):
-            part = data[start : start + self._chunk_bytes].tobytes()
-            yield service_pb2.TensorChunk(data=part).SerializeToString()
+        yield from element_messages(CHUNK_DATA, array, self._chunk_bytes)

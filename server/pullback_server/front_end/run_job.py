@@ -32,6 +32,7 @@ from pullback_proto.v1 import job_pb2
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_inputs
+from pullback_server.front_end.passed_arrays import PassedArrays
 from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.repeated_job import RepeatedJob
 from pullback_server.front_end.stores import ContentStore, graph_bytes
@@ -45,6 +46,8 @@ from pullback_worker.result_checks import note_non_finite, without_certificate
 
 SOURCES_BYTES = 32 << 20
 """Serialised jobs kept for the graphs in them."""
+PASSED_SHARE = 0.125
+"""Of the store of tensors, what is kept besides of parameters that came with jobs."""
 PACKED_KEPT = 1024
 """Packed jobs kept for the graphs in them, each at most 16 KiB; decoded once, if ever, in a
 fraction of a millisecond each."""
@@ -86,6 +89,7 @@ class JobRunner:
         self.graphs = graphs
         self.tensors = tensors
         self.limits = limits
+        self.passed = PassedArrays(int(PASSED_SHARE * tensors.capacity_bytes))
         self._repeated: Layouts[list[Tensor], RepeatedJob] = Layouts()
         self._sources: ContentStore[bytes] = ContentStore("graph", SOURCES_BYTES, len)
         self._packed: deque[bytes] = deque(maxlen=PACKED_KEPT)
@@ -150,6 +154,8 @@ class JobRunner:
         arrival.state = "planning"
         job = decode_job(arrival.data, self.limits, arrival.apart)
         arrival.is_of(job)
+        if arrival.caller is None:  # a map stores what is large, by itself
+            self.passed.note(job)
         tape = self.tapes.tape(job)
         swept = self.swept(job, tape)
         if swept is not None:

@@ -18,8 +18,9 @@ from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.describe import describe_plan, describe_server, known_of
 from pullback_server.front_end.describe_tape import describe_tape
 from pullback_server.front_end.job_in_parts import JobInParts
+from pullback_server.front_end.paced import paced
 from pullback_server.front_end.streams import JobStream
-from pullback_server.front_end.tensor_upload import TensorUpload
+from pullback_server.front_end.tensor_upload import TensorUpload, Uploads
 
 SERVICE = "pullback.v1.GradientService"
 CLIENT_KEY = "pullback-client"
@@ -37,7 +38,8 @@ class GradientService:
         self._evaluation = evaluation
         self._config = config
         self._accounting = evaluation.accounting
-        self._runner = evaluation.runner
+        runner = self._runner = evaluation.runner
+        self._uploads = Uploads(runner.tensors, runner.passed, runner.limits)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """All RPCs, for `server.add_generic_rpc_handlers`."""
@@ -71,7 +73,7 @@ class GradientService:
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[bytes]:
         """Run one job; large arrays come and go beside it."""
-        job = JobInParts(self._counted(requests), self._runner)
+        job = JobInParts(paced(self._counted(requests)), self._runner)
         try:
             arrival = await job.opened(_remaining_s(context), client_of(context))
         except PullbackError as error:
@@ -118,13 +120,17 @@ class GradientService:
         ).SerializeToString()
 
     async def _put_tensor(self, requests: AsyncIterator[bytes], _: Context) -> bytes:
-        upload = TensorUpload(self._runner.tensors, self._runner.limits)
-        async for data in requests:
-            self._accounting.received(len(data))
-            if upload.take(data):
-                break
-        handle: service_pb2.TensorHandle = await self._on_thread(upload.finish)
-        return handle.SerializeToString()
+        chunks = paced(self._counted(requests))
+        upload = TensorUpload.begun(self._uploads, await anext(chunks, None))
+        if not upload.is_stored:
+            await self._on_thread(upload.look_among_passed)
+        was_stored = upload.is_stored
+        if not was_stored:
+            with self._uploads.room(upload.size_bytes):
+                async for data in chunks:
+                    upload.take(data)
+                await self._on_thread(upload.finish)
+        return upload.handle(was_stored=was_stored).SerializeToString()
 
     async def _plan(self, data: bytes, _: Context) -> bytes:
         runner = self._runner

@@ -2,87 +2,153 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+
 from google.protobuf.message import DecodeError
 
-from pullback_graph.codec import decode_tensor, tensor_hash
-from pullback_graph.errors import WireError
+from pullback_graph.codec import tensor_hash
+from pullback_graph.codec.elements import CHUNK_DATA, ElementsReader, array_type, elements_in
+from pullback_graph.errors import ServiceError, WireError
 from pullback_graph.job import NDArray
 from pullback_graph.limits import Limits
-from pullback_proto.v1 import service_pb2, tensor_pb2
+from pullback_graph.types import ArrayType
+from pullback_proto.v1 import service_pb2
+from pullback_server.front_end.passed_arrays import PassedArrays
 from pullback_server.front_end.stores import ContentStore
 
 
-class TensorUpload:
-    """Collects a tensor's chunks and keeps it when its hash is what the header said."""
+class Uploads:
+    """Where uploads end, and what those under way may take together: as much as the store."""
 
-    def __init__(self, tensors: ContentStore[NDArray], limits: Limits) -> None:
-        self._tensors = tensors
-        self._limits = limits
-        self._header: service_pb2.TensorHeader | None = None
-        self._data = bytearray()
-        self._known = False
+    def __init__(
+        self, tensors: ContentStore[NDArray], passed: PassedArrays, limits: Limits
+    ) -> None:
+        self.tensors = tensors
+        self.passed = passed
+        self.limits = limits
+        self.size_bytes = 0
 
-    def take(self, data: bytes) -> bool:
-        """Take the next chunk; whether no more is needed, since the tensor is here already.
+    @contextmanager
+    def room(self, size_bytes: int) -> Iterator[None]:
+        """Room for an upload while the block lasts; on the event loop.
 
         Raises:
-            WireError: a chunk does not parse, comes in the wrong place, or is too much.
-            LimitExceeded: the tensor is larger than the limits or the store allow.
+            ServiceError: others take it.
         """
-        try:
-            chunk = service_pb2.TensorChunk.FromString(data)
-        except DecodeError as error:
-            raise WireError(f"the TensorChunk does not parse: {error}", field="chunk") from None
-        part = chunk.WhichOneof("part")
-        if self._header is None:
-            if part != "header":
-                raise WireError("the first chunk must be a header", field="chunk.header")
-            return self._open(chunk.header)
-        if part != "data":
-            raise WireError("every chunk after the header must be data", field="chunk.data")
-        self._data += chunk.data
-        if len(self._data) > self._header.size_bytes:
-            raise WireError(
-                f"more data came than the {self._header.size_bytes} bytes of the header",
-                field="chunk.data",
+        if self.size_bytes and self.size_bytes + size_bytes > self.tensors.capacity_bytes:
+            raise ServiceError(
+                f"uploads of {self.size_bytes} bytes are under way, which with {size_bytes} more "
+                f"are over the store's {self.tensors.capacity_bytes}; try again when they are done",
+                retry_after_s=1.0,
             )
-        return False
+        self.size_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self.size_bytes -= size_bytes
 
-    def finish(self) -> service_pb2.TensorHandle:
-        """Check what came and keep it.
+
+class TensorUpload:
+    """Collects a tensor's chunks, in the array they are for, and keeps it if its hash is right."""
+
+    def __init__(self, uploads: Uploads, header: service_pb2.TensorHeader) -> None:
+        self._uploads = uploads
+        self._header = header
+        self._digits = header.sha256.hex()
+        self._type = array_type(header, "chunk.header")
+        self._elements: ElementsReader | None = None
+
+    @classmethod
+    def begun(cls, uploads: Uploads, data: bytes | None) -> TensorUpload:
+        """The upload that a first chunk announces; nothing is kept for it yet.
+
+        Raises:
+            WireError: the chunk does not parse or is no header, or the header's sizes disagree.
+            LimitExceeded: the tensor is larger than the limits or the store allow.
+            DTypeError: its dtype is not one of the language.
+        """
+        if data is None:
+            raise WireError("no chunk came; send a header first", field="chunk.header")
+        chunk = _parsed(data)
+        if chunk.WhichOneof("part") != "header":
+            raise WireError("the first chunk must be a header", field="chunk.header")
+        header = chunk.header
+        uploads.limits.check_tensor(header.shape)
+        uploads.tensors.check_size(header.size_bytes)
+        upload = cls(uploads, header)
+        dtype, shape = upload._type
+        if prod(shape) * dtype.itemsize != header.size_bytes:
+            raise WireError(
+                f"{ArrayType(dtype, shape)} takes {prod(shape) * dtype.itemsize} bytes, not "
+                f"{header.size_bytes}",
+                field="chunk.header.size_bytes",
+            )
+        return upload
+
+    @property
+    def size_bytes(self) -> int:
+        """What its data take."""
+        return int(self._header.size_bytes)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the tensor is in the store."""
+        return self._digits in self._uploads.tensors
+
+    def look_among_passed(self) -> None:
+        """Store the tensor if it came with a job; on a thread, since hashes say whether it did."""
+        array = self._uploads.passed.find(self._digits, *self._type)
+        if array is not None:
+            self._uploads.tensors.put(self._digits, array)
+
+    def take(self, data: bytes) -> None:
+        """Take the next chunk of data.
+
+        Raises:
+            WireError: it does not parse, comes in the wrong place, or is too much.
+        """
+        elements = elements_in(CHUNK_DATA, data)
+        if elements is None:
+            chunk = _parsed(data)
+            if chunk.WhichOneof("part") != "data":
+                raise WireError("every chunk after the header must be data", field="chunk.data")
+            elements = memoryview(chunk.data)
+        self._reader().take(elements)
+
+    def finish(self) -> None:
+        """Check what came and keep it; on a thread.
 
         Raises:
             WireError: data is missing, or hashes to something else.
         """
-        header = self._header
-        if header is None:
-            raise WireError("no chunk came; send a header first", field="chunk.header")
-        if not self._known:
-            self._keep(header)
-        return service_pb2.TensorHandle(
-            sha256=header.sha256, size_bytes=header.size_bytes, already_stored=self._known
-        )
-
-    def _open(self, header: service_pb2.TensorHeader) -> bool:
-        self._limits.check_tensor(list(header.shape))
-        self._tensors.check_size(header.size_bytes)
-        self._header = header
-        self._known = header.sha256.hex() in self._tensors
-        return self._known
-
-    def _keep(self, header: service_pb2.TensorHeader) -> None:
-        if len(self._data) != header.size_bytes:
-            raise WireError(
-                f"{len(self._data)} bytes came of {header.size_bytes}; send all of them",
-                field="chunk.data",
-            )
-        array = decode_tensor(
-            tensor_pb2.Tensor(dtype=header.dtype, shape=header.shape, data=bytes(self._data))
-        )
+        (array,) = self._reader().finish()
         found = tensor_hash(array)
-        if found != header.sha256.hex():
+        if found != self._digits:
             raise WireError(
-                f"the data hashes to {found}, the header says {header.sha256.hex()}",
+                f"the data hashes to {found}, the header says {self._digits}",
                 field="chunk.header.sha256",
             )
-        self._tensors.put(found, array)
+        array.flags.writeable = False
+        self._uploads.tensors.put(found, array)
+
+    def handle(self, *, was_stored: bool) -> service_pb2.TensorHandle:
+        """What the client is told."""
+        header = self._header
+        return service_pb2.TensorHandle(
+            sha256=header.sha256, size_bytes=header.size_bytes, already_stored=was_stored
+        )
+
+    def _reader(self) -> ElementsReader:
+        """Where the data go; made when the first of them come."""
+        if self._elements is None:
+            self._elements = ElementsReader([self._type], "chunk.data")
+        return self._elements
+
+
+def _parsed(data: bytes) -> service_pb2.TensorChunk:
+    try:
+        return service_pb2.TensorChunk.FromString(data)
+    except DecodeError as error:
+        raise WireError(f"the TensorChunk does not parse: {error}", field="chunk") from None
