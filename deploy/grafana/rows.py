@@ -58,7 +58,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             stat(
                 "Workers busy",
                 "Part of the workers' time spent in tasks.",
-                f"{rate(BUSY)} / {gauge('pullback_workers', where=ALIVE)}",
+                f"{rate(BUSY)} / ({gauge('pullback_workers', where=ALIVE)} > 0)",
                 "percentunit",
                 steps=((0.8, "orange"), (0.95, "red")),
                 maximum=1.0,
