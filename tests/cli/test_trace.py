@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pullback.command_line.chrome_trace import trace
 from pullback.command_line.trace import told
+from pullback.remote.descriptions import Task
 from pullback_graph.job import Metrics
 from pullback_graph.timeline import TaskSpan
 from tests.cli.running import SQUARES, run
@@ -162,12 +163,45 @@ def test_fetching_compiling_and_running_are_slices_of_their_own():
     span = TaskSpan(3, "forward", "1", 1.0, 2.0, 1, "xla-1", compiling_s=0.25, transferring_s=0.5)
     made = trace(Metrics(timeline=(span,)))
     check_events(made)
-    found = [(e["name"], e["cat"], e["ts"], e["dur"]) for e in made["traceEvents"][2:]]
+    found = [
+        (e["name"], e["cat"], e["ts"], e["dur"]) for e in made["traceEvents"] if e["ph"] == "X"
+    ]
     assert found == [
         ("fetch 3", "transfer", 5e5, 5e5),
         ("compile 3", "compile", 1e6, 2.5e5),
         ("forward 3", "forward", 1.25e6, 7.5e5),
     ]
+
+
+def planned(*before: int) -> Task:
+    """A task of a plan that reads what those found."""
+    return Task("fused", "cpu", 3, 2e9, 0.0, 64, before, estimated_s=0.5)
+
+
+def test_arrows_lead_from_a_task_to_those_that_read_it():
+    """From the end of what found a value to the start of what read it, on the workers' threads."""
+    spans = (
+        TaskSpan(0, "forward", "1", 0.0, 1.0),
+        TaskSpan(1, "forward", "2", 0.0, 2.0),
+        TaskSpan(2, "reduce", "1", 3.0, 4.0, transferring_s=0.5),
+    )
+    made = trace(Metrics(timeline=spans, tasks=3), [planned(), planned(), planned(0, 1)])
+    check_events(made)
+    ends = [(e["ph"], e["tid"], round(e["ts"], 1)) for e in made["traceEvents"] if e["ph"] in "sf"]
+    assert ends == [("s", 1, 1e6), ("f", 1, 2.5e6), ("s", 2, 2e6), ("f", 1, 2.5e6)]
+    args = next(e["args"] for e in made["traceEvents"] if e["ph"] == "X")
+    assert (args["nodes"], args["estimated_bytes"], args["estimated_ms"]) == (3, 64, "500")
+
+
+def test_counters_say_what_runs_and_what_it_holds():
+    """At each moment that it changes; memory only where the plan is known, and of this job."""
+    spans = (TaskSpan(0, "forward", "1", 0.0, 1.0), TaskSpan(1, "forward", "2", 0.5, 1.0))
+    made = trace(Metrics(timeline=spans, tasks=2), [planned(), planned()])
+    check_events(made)
+    steps = [(e["ts"], *e["args"].values()) for e in made["traceEvents"] if e["ph"] == "C"]
+    assert steps == [(0, 1), (5e5, 2), (1e6, 0), (0, 64), (5e5, 128), (1e6, 0)]
+    other = trace(Metrics(timeline=spans, tasks=2), [planned()])["traceEvents"]
+    assert [e["args"] for e in other if e["ph"] == "C"] == [{"tasks": n} for n in (1, 2, 0)]
 
 
 SECONDS = st.floats() | st.floats(0, 10)
@@ -183,11 +217,11 @@ SPANS = st.builds(
 )
 
 
-@given(st.lists(SPANS, max_size=6))
-def test_any_timeline_makes_a_trace(spans: list[TaskSpan]):
-    """What a reply tells may be late, out of order or impossible: the file is still one."""
-    metrics = Metrics(timeline=tuple(spans), timeline_omitted=3)
-    check_events(trace(metrics))
+@given(st.lists(SPANS, max_size=6), st.lists(st.lists(st.integers(0, 9)), max_size=6))
+def test_any_timeline_makes_a_trace(spans: list[TaskSpan], before: list[list[int]]):
+    """What replies tell may be late, out of order or impossible: the file is still one."""
+    metrics = Metrics(timeline=tuple(spans), timeline_omitted=3, tasks=len(before))
+    check_events(trace(metrics, [planned(*own) for own in before]))
     assert told(metrics)
 
 
@@ -195,7 +229,7 @@ def test_any_timeline_makes_a_trace(spans: list[TaskSpan]):
 def test_impossible_times_are_none(seconds: float):
     """A slice of no length at the start."""
     made = trace(Metrics(timeline=(TaskSpan(0, "fused", "1", seconds, seconds),)))
-    last = made["traceEvents"][-1]
+    (last,) = [event for event in made["traceEvents"] if event["ph"] == "X"]
     assert (last["ts"], last["dur"]) == (0.0, 0.0)
 
 

@@ -11,6 +11,7 @@ from pullback.command_line.graph_file import read_graph
 from pullback.command_line.options import read_options
 from pullback.command_line.values import input_dtypes, read_texts
 from pullback.command_line.wants import make_want, read_seeds
+from pullback.remote.descriptions import PlanReport
 from pullback_graph.graph import Graph
 from pullback_graph.job import Result
 from pullback_graph.want import Want
@@ -36,6 +37,13 @@ class AskedJob:
             **{**self.options, **options},
         )
         return result
+
+    def plan(self, service: Any) -> PlanReport:
+        """What a service would do with it."""
+        report: PlanReport = service.plan(
+            self.graph, want=self.want, seeds=self.seeds, **self.options
+        )
+        return report
 
 
 def read_job(

@@ -61,7 +61,7 @@ def plan(
         report = plan_here(asked)
     else:
         with flags.open_service(server) as service:
-            report = service.plan(job.graph, want=job.want, seeds=job.seeds, **job.options)
+            report = job.plan(service)
     if draw is not None:
         _write(draw, draw_plan(report))
     typer.echo(json.dumps(asdict(report)) if as_json else report_text(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,10 @@ import typer
 from pullback.command_line import flags
 from pullback.command_line.asked_job import read_job
 from pullback.command_line.chrome_trace import check_writable, save_trace
+from pullback.remote.descriptions import Task
+from pullback_graph.errors import PullbackError
 from pullback_graph.job import Metrics
+from pullback_graph.quantities import counted, duration
 
 
 def trace(
@@ -46,9 +50,13 @@ def trace(
         option=option,
     )
     check_writable(output, "--output")
+    tasks: tuple[Task, ...] = ()
     with flags.open_service(server, local) as service:
         result = job.evaluate(service, timeline=True)
-    save_trace(output, result.metrics, "--output")
+        if result.metrics.tasks > 1:
+            with suppress(PullbackError):  # the job is done: without its plan it has a trace still
+                tasks = job.plan(service).tasks
+    save_trace(output, result.metrics, "--output", tasks)
     typer.echo(f"{output}: {told(result.metrics)}; open it at https://ui.perfetto.dev")
 
 
@@ -60,10 +68,6 @@ def told(metrics: Metrics) -> str:
     workers = len({span.worker for span in spans})
     omitted = f" of {len(spans) + metrics.timeline_omitted}" if metrics.timeline_omitted else ""
     return (
-        f"{_counted(len(spans), 'task')}{omitted} on {_counted(workers, 'worker')} in "
-        f"{max(span.end_s for span in spans):.3g} s"
+        f"{counted(len(spans), 'task')}{omitted} on {counted(workers, 'worker')} in "
+        f"{duration(max(span.end_s for span in spans))}"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
