@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -43,6 +44,15 @@ def test_the_servers_flags_exist_and_lead_to_the_head():
     address = SERVER["args"][SERVER["args"].index("--ray-address") + 1]
     head = PODS[0]["containers"][0]
     assert address == f"{CLUSTER['metadata']['name']}-head-svc:{head['ports'][0]['containerPort']}"
+
+
+def test_the_pool_follows_the_work_as_far_as_there_may_be_pods():
+    """A worker a core: the autoscaler adds pods only for workers that the server asks for."""
+    flags = dict(itertools.pairwise(SERVER["args"]))
+    group = GROUPS["cpu"]
+    cores = int(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    assert int(flags["--workers"]) == group["minReplicas"] * cores
+    assert int(flags["--max-workers"]) == group["maxReplicas"] * cores
 
 
 def test_ports_lead_from_the_service_to_the_server():
