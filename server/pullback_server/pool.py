@@ -383,8 +383,9 @@ class Pool:
             if listener is not current:
                 listener.cancel()
         self.inputs.look_around(w.machine for w in self._workers.values())
-        ray.kill(worker.actor)
         event = WorkerLost(
             now_s=self._clock(), cause=cause, worker=worker.id, out_of_memory=out_of_memory
         )
-        asyncio.get_running_loop().call_soon(self._tell, event)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._tell, event)
+        loop.run_in_executor(None, ray_cluster.end, worker.actor)

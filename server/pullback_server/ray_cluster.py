@@ -6,6 +6,7 @@ Functions without state; the workers themselves are the pool's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -105,6 +106,12 @@ def get(carried: Carried) -> NDArray:
         return packed
     array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
     return array
+
+
+def end(actor: Any) -> None:
+    """End an actor and its process; waits for Ray's head, which may be busy, or gone."""
+    with contextlib.suppress(RayError, RuntimeError, ValueError):
+        ray.kill(actor)
 
 
 def cause(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +16,7 @@ from pullback_server.planner.plan import Placement
 from pullback_server.pool import Pool
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import PoolWorker
-from pullback_server.scheduler import AskWorker, Settings, Tick, WorkerLost
+from pullback_server.scheduler import AskWorker, KillWorker, Settings, Tick, WorkerLost
 
 pytestmark = pytest.mark.system
 
@@ -49,6 +50,23 @@ def test_a_worker_whose_answer_can_t_be_taken_in_is_lost(monkeypatch: pytest.Mon
 
     assert isinstance(asyncio.run(told()), WorkerLost)
     assert len(ended) == 1
+
+
+def test_a_worker_s_end_is_told_before_ray_s_head_has_heard_of_it(monkeypatch: pytest.MonkeyPatch):
+    """Ending an actor waits for the head, which may be busy: no other job waits for that."""
+    is_told = threading.Event()
+    monkeypatch.setattr(ray, "kill", lambda actor: is_told.wait(10.0) or pytest.fail("too late"))
+
+    async def told() -> Any:
+        event = asyncio.get_running_loop().create_future()
+        pool = Pool(PoolSettings(Path("/nowhere")), event.set_result, monotonic)
+        pool._workers[1] = PoolWorker(1, Placement.CPU, None)
+        pool.apply(KillWorker(1, "late"))
+        found = await event
+        is_told.set()
+        return found
+
+    assert isinstance(asyncio.run(told()), WorkerLost)
 
 
 def test_an_event_that_can_t_be_dealt_with_is_told_of(monkeypatch: pytest.MonkeyPatch):
