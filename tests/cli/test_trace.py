@@ -101,7 +101,7 @@ def test_the_command_runs_a_job_and_saves_its_trace(squares: Path, tmp_path: Pat
     path = tmp_path / "run.json"
     done = run("trace", squares, "-i", "x=[1,2,3]", "-g", "x", "--local", "-o", path)
     assert done.status == 0
-    assert done.output.startswith(f"{path}: 1 task on 1 worker in ")
+    assert done.output.startswith(f"{path}: 1 task without a worker in ")
     assert "ui.perfetto.dev" in done.output
     made = json.loads(path.read_text())
     check_events(made)

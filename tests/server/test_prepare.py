@@ -7,12 +7,12 @@ import pytest
 from pullback_graph.builder import Builder
 from pullback_graph.errors import DeadlineExceeded, LimitExceeded
 from pullback_graph.graph import Graph
-from pullback_graph.job import Options
+from pullback_graph.job import Options, Split
 from pullback_graph.ref import do
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_graph.want import Jacobian, Value
 from pullback_server.front_end.job_flag import JobFlag
-from pullback_server.front_end.prepare import Preparer
+from pullback_server.front_end.prepare import NO_WORKERS, Preparer
 from pullback_server.front_end.stores import graph_bytes
 
 
@@ -40,6 +40,15 @@ def test_a_task_over_the_memory_allowed_is_refused() -> None:
         preparer(1 << 20).prepare(spread(1 << 20), Value(), Options())
     with pytest.raises(LimitExceeded, match="memory_cap_bytes"):
         preparer().prepare(spread(1 << 20), Value(), Options(memory_cap_bytes=1 << 20))
+
+
+def test_why_a_server_without_workers_splits_nothing() -> None:
+    """Not as if it had been asked for, where it was not."""
+    asked = preparer().prepare(spread(8), Value(), Options(split=Split("none")))
+    unasked = preparer().prepare(spread(8), Value(), Options())
+    assert asked.plan.reason == "split none was asked for"
+    assert unasked.plan.reason == NO_WORKERS
+    assert asked.digest_on("numpy") == unasked.digest_on("numpy")
 
 
 def test_a_deadline_ends_preparing() -> None:

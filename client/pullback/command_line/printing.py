@@ -11,6 +11,7 @@ import numpy as np
 
 from pullback_graph.errors import RequestError
 from pullback_graph.job import Metrics, NDArray, Result
+from pullback_graph.quantities import counted, duration, in_bytes, in_flops
 from pullback_graph.text.literals import number_text
 from pullback_graph.want import DerivativeKey, Want, want_name
 
@@ -42,18 +43,24 @@ def metrics_text(metrics: Metrics) -> str:
     """What a job cost, in a line."""
     hit = ", program cached" if metrics.program_cache_hit else ""
     return (
-        f"{metrics.total_s * 1e3:.3g} ms; {metrics.nodes} nodes, {metrics.adjoint_evaluations} "
-        f"adjoints, {metrics.flops:.3g} FLOPs; {metrics.executor}, split {metrics.split}, "
-        f"{metrics.tasks} task(s) on {metrics.workers} worker(s){hit}{_moved(metrics)}"
+        f"{duration(metrics.total_s)}; {counted(metrics.nodes, 'node')}, "
+        f"{counted(metrics.adjoint_evaluations, 'adjoint')}, {in_flops(metrics.flops)}; "
+        f"{metrics.executor}, split {metrics.split}, {_where(metrics)}{hit}{_moved(metrics)}"
         f"{_mode(metrics)}{_findings(metrics)}"
     )
+
+
+def _where(metrics: Metrics) -> str:
+    """How many tasks there were, and who ran them."""
+    tasks = counted(metrics.tasks, "task")
+    return f"{tasks} on {counted(metrics.workers, 'worker')}" if metrics.workers else tasks
 
 
 def _moved(metrics: Metrics) -> str:
     """What workers were handed, where they are on several machines."""
     if not metrics.network_bytes:
         return ""
-    moved, network = (f"{n / 1e6:.3g} MB" for n in (metrics.moved_bytes, metrics.network_bytes))
+    moved, network = in_bytes(metrics.moved_bytes), in_bytes(metrics.network_bytes)
     return f", {moved} moved, {network} between machines"
 
 
@@ -66,7 +73,9 @@ def _findings(metrics: Metrics) -> str:
     """What the options asked for and the job found."""
     found = ""
     if metrics.recompute_factor:
-        found += f"\nwithin {metrics.peak_bytes} bytes by {metrics.recompute_factor:.3g} x the work"
+        found += (
+            f"\nwithin {in_bytes(metrics.peak_bytes)} by {metrics.recompute_factor:.3g} x the work"
+        )
     if metrics.certificate_error is not None:
         found += f"\nforward and reverse mode differ by {metrics.certificate_error:.2g}"
     if metrics.bad_node is not None:

@@ -15,6 +15,7 @@ from pullback.remote.descriptions import Task
 from pullback_graph.errors import PullbackError
 from pullback_graph.job import Metrics
 from pullback_graph.quantities import counted, duration
+from pullback_graph.timeline import FRONT_END
 
 
 def trace(
@@ -65,9 +66,11 @@ def told(metrics: Metrics) -> str:
     spans = metrics.timeline
     if not spans:
         return "no timeline (the server keeps none)"
-    workers = len({span.worker for span in spans})
+    workers = {span.worker for span in spans}
+    where = f"on {counted(len(workers), 'worker')}"
+    where = "without a worker" if workers == {FRONT_END} else where
     omitted = f" of {len(spans) + metrics.timeline_omitted}" if metrics.timeline_omitted else ""
     return (
-        f"{counted(len(spans), 'task')}{omitted} on {counted(workers, 'worker')} in "
+        f"{counted(len(spans), 'task')}{omitted} {where} in "
         f"{duration(max(span.end_s for span in spans))}"
     )

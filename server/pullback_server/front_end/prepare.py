@@ -25,6 +25,7 @@ from pullback_graph.table import OP_TABLE_VERSION
 from pullback_graph.want import Want
 from pullback_server.front_end.stores import graph_bytes
 from pullback_server.planner import COST_TABLE, Placement, Plan, assign
+from pullback_server.planner.forced import ASKED_FOR_NONE
 from pullback_server.planner.plan_within import Cap, Fitted, plan_within
 from pullback_worker.choice import Choice, Running
 from pullback_worker.chooser import Chooser, steadiness
@@ -39,6 +40,8 @@ LOCAL_CALL_S = 50e-3
 """A job whose largest single call is estimated over this never runs in the front end."""
 LOCAL_JOB_S = 0.5
 """Nor does a job estimated over this in all: it would hold a front-end thread too long."""
+NO_WORKERS = "this server has no workers to split it over"
+"""Why a job is in one task on a server without any."""
 RESULT_BYTES = (1 << 31) - (1 << 20)
 """Arrays that a reply carries: a message of protobuf ends short of 2 GiB."""
 
@@ -198,8 +201,8 @@ class Preparer:
             RequestError: a split was forced that the graph, or this server, does not have.
             LimitExceeded: a task cannot be made to fit.
         """
+        kind = options.split.kind
         if not self._cluster:
-            kind = options.split.kind
             if kind not in ("auto", "none"):
                 raise UnsupportedError(
                     f"split {kind!r} needs workers, and this server was started with --workers 0",
@@ -208,7 +211,11 @@ class Preparer:
             options = replace(options, split=Split("none"))
         allowed = self._allowed_bytes(options)
         flag = "--memory-bytes" if allowed == self._memory_bytes else "memory_cap_bytes"
-        return plan_within(lowered.graph, options, lowered.value_count, Cap(allowed, flag))
+        fitted = plan_within(lowered.graph, options, lowered.value_count, Cap(allowed, flag))
+        if self._cluster or kind == "none":
+            return fitted
+        reason = fitted.plan.reason.replace(ASKED_FOR_NONE, NO_WORKERS)
+        return fitted._replace(plan=replace(fitted.plan, reason=reason))
 
     def _is_local(self, plan: Plan) -> bool:
         if len(plan.tasks) > 1:

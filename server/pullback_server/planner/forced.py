@@ -25,9 +25,12 @@ MICRO_BATCHES = 4
 """Micro-batches per stage: then all stages work for four fifths of the time."""
 
 
+ASKED_FOR_NONE = "split none was asked for"
+
+
 def forced_none(joint: Joint, _count: int) -> Plan:
     """One task, as was asked for."""
-    return unsplit(joint, "split none was asked for")
+    return unsplit(joint, ASKED_FOR_NONE)
 
 
 def forced_shard(joint: Joint, count: int) -> Plan:
