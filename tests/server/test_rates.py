@@ -78,6 +78,15 @@ def test_a_unit_that_nobody_measured_has_a_rate_all_the_same() -> None:
     assert priced({}, UNITS) == Price(0.0, 0.0)
 
 
+def test_a_unit_in_another_dtype_is_priced_as_that_in_float64() -> None:
+    """Bytes of a row as the bytes of that row, not of any; scalars' calls as its calls."""
+    units = {"eigh float64": 1e-11, "eigh float64 bytes": 5e-9, "eigh calls": 3e-5}
+    assert priced({"eigh float32 bytes": 1e3}, units).rows_s == pytest.approx(5e-6)
+    assert priced({"eigh complex128": 1e6}, units).rows_s == pytest.approx(1e-5)
+    assert priced({"eigh scalar calls": 1.0}, units).rows_s == pytest.approx(3e-5)
+    assert priced({"eigh whole loops": 1e3}, {}).rows_s == pytest.approx(1e-5)
+
+
 def test_rates_survive_the_wire() -> None:
     """Every figure of a kind, and nothing of another."""
     rates = Rates(UNITS, 0.5, 2.0, {"xla": 0.25}, 3e-3, 5e8, 2, 12345)

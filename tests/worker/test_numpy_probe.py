@@ -9,9 +9,10 @@ import pytest
 from pullback_graph.op import Op
 from pullback_graph.ops.rules import broadcast_axes
 from pullback_graph.table import OPS
+from pullback_graph.types import FLOAT32
 from pullback_worker import numpy_probe
 from pullback_worker.numpy_probe import measured
-from pullback_worker.numpy_work import FRESH, MEMORY
+from pullback_worker.numpy_work import FRESH, LOOPS, MEMORY
 
 
 def test_every_elementwise_row_is_measured() -> None:
@@ -24,11 +25,22 @@ def test_every_elementwise_row_is_measured() -> None:
     assert [op.name for op in plain if f"{op.name} calls" not in rates] == []
     dense = {"matmul", "einsum", "solve", "inv", "cholesky", "eigh", "svd", "convolution"}
     assert {name for name in dense if f"{name} float64 bytes" not in rates} == set()
+    assert all([rates[f"{name} float64"] > 0.0 for name in dense])
+    assert all([rates[f"{name} {FLOAT32}"] > 0.0 for name in ("add", "exp", "multiply")])
+
+
+def test_what_surrounds_the_elements_is_measured_as_well() -> None:
+    """Inner loops, of reductions by what they go along, and calls on the scalars of loops."""
+    rates = measured(budget_s=60.0)
+    assert rates[LOOPS] > 0.0
+    assert {"sum contracted loops", "sort kept loops", "svd whole loops"} <= rates.keys()
+    assert rates["multiply scalar calls"] > 0.0
+    assert rates["sin scalar calls"] > 0.0
 
 
 def test_no_row_is_measured_beyond_the_budget() -> None:
-    """Memory always is."""
-    assert set(measured(budget_s=0.0)) == {MEMORY, FRESH}
+    """Memory always is, and inner loops."""
+    assert set(measured(budget_s=0.0)) == {MEMORY, FRESH, LOOPS}
 
 
 def test_a_row_that_does_not_run_costs_only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,36 @@ def test_a_loop_does_its_bodys_work_as_often_as_it_steps() -> None:
     assert (many["add calls"], many["add float64"]) == pytest.approx((1000, 4000))
 
 
+def test_scalars_of_a_loop_are_no_arrays() -> None:
+    """Their calls have a unit of their own; outside a loop they are calls as any."""
+    b = Builder()
+    inner = b.inner()
+    c = inner.input("c", ArrayType(FLOAT64, ()))
+    body = inner.build({"c": do.multiply(c, c)})
+    start = b.input("start", ArrayType(FLOAT64, ()))
+    z = do.scan(start, body=body, consts=0, carries=1, length=7)
+    work = work_of(b.build({"c": do.multiply(z, z)}))
+    assert work["multiply scalar calls"] == pytest.approx(7)
+    assert work["multiply calls"] == 1
+
+
+def test_a_choice_is_priced_by_what_it_chooses_from() -> None:
+    """Not by its condition, whose dtype says nothing of the elements' size."""
+    b = Builder()
+    x = b.input("x", ArrayType(FLOAT32, (100,)))
+    work = work_of(b.build({"z": do.where(do.greater(x, x), x, x)}))
+    assert work["where float32"] == 100
+
+
+def test_what_only_moves_elements_is_priced_by_bytes() -> None:
+    """Its unit is that of the bytes of rows that compute as well."""
+    b = Builder()
+    x = b.input("x", ArrayType(FLOAT64, (100,)))
+    work = work_of(b.build({"z": do.concat(x, x, axis=0)}))
+    assert work["concat float64 bytes"] == 3200
+    assert "concat float64" not in work
+
+
 def test_a_product_has_flops_and_bytes() -> None:
     """Both matter: products of small matrices are not as fast as their FLOPs say."""
     b = Builder()

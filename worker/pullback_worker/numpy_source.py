@@ -44,6 +44,14 @@ _FAULTS = (MemoryError, ValueError, TypeError, IndexError, ArithmeticError)
 _serial = count()
 
 
+def scalar_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a line on scalars does in place of a function."""
+    operators = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+    if function in _PREFIX:
+        return operator.neg
+    return operators.get(_INFIX.get(function, ""), function)
+
+
 class Line(NamedTuple):
     """What a line of source belongs to."""
 

@@ -16,11 +16,14 @@ from pullback_graph.ops.rules import broadcast_axes
 from pullback_graph.types import ArrayType
 from pullback_worker.buffer_reuse import overwritten
 from pullback_worker.elementwise_chains import chained, live_in, live_out, written_over
+from pullback_worker.inner_loops import inner_loops
 from pullback_worker.numpy_kernels import NUMPY
 from pullback_worker.registers import Registers
 
 MEMORY = "memory bytes"
 """Read or written, of arrays that no near cache holds."""
+LOOPS = "loops"
+"""Inner loops of elementwise rows, which take the same in all of them."""
 FRESH = "fresh bytes"
 """Of arrays that the system hands out anew, page by page."""
 LEAST_MEMORY_BYTES = 1 << 19
@@ -40,8 +43,10 @@ def work_of(graph: Graph) -> Work:
 
 
 def row_unit(node: Node, operands: Sequence[ArrayType]) -> str:
-    """The unit of a node's own work."""
-    return f"{node.op.name} {(operands or node.types)[0].dtype}"
+    """The unit of a node's own work, in the dtype of what it computes with."""
+    types = operands or node.types
+    floating = [type.dtype for type in types if type.dtype.kind in "fc"]
+    return f"{node.op.name} {(floating or [types[0].dtype])[0]}"
 
 
 def bytes_unit(node: Node, operands: Sequence[ArrayType]) -> str:
@@ -49,36 +54,60 @@ def bytes_unit(node: Node, operands: Sequence[ArrayType]) -> str:
     return f"{row_unit(node, operands)} bytes"
 
 
+def loops_unit(node: Node, kind: str) -> str:
+    """The unit of the inner loops it starts, of a kind."""
+    return LOOPS if node.op.axes is broadcast_axes else f"{node.op.name} {kind} {LOOPS}"
+
+
 def call_unit(node: Node) -> str:
     """The unit of a node's calls."""
     return f"{node.op.name} calls"
 
 
+def scalar_call_unit(node: Node) -> str:
+    """The unit of a node's calls on scalars that a loop or a branch makes."""
+    return f"{node.op.name} scalar calls"
+
+
 def amount_of(node: Node, cost: Cost) -> float:
-    """How much of its row's work a node does: elements where it broadcasts, else FLOPs or bytes."""
-    if node.op.axes is broadcast_axes:
-        return float(node.types[0].size)
-    return cost.flops or cost.size_bytes
+    """How much of its row's work a node does: elements where it broadcasts, else FLOPs."""
+    return float(node.types[0].size if node.op.axes is broadcast_axes else cost.flops)
 
 
-def has_bytes(node: Node, cost: Cost) -> bool:
-    """Whether its bytes are work besides its FLOPs: a matrix of n rows has n² of them, and n³."""
-    return node.op.axes is not broadcast_axes and cost.flops > 0.0
+def node_work(node: Node, operands: Sequence[ArrayType], cost: Cost) -> dict[str, float]:
+    """The work of one call of a node without subgraphs, on operands that are near.
+
+    Bytes are work besides FLOPs where it does not broadcast: a matrix has n² of them, and n³.
+    """
+    work = {call_unit(node): 1.0}
+    amount, size_bytes = amount_of(node, cost), cost.size_bytes
+    if amount:
+        work[row_unit(node, operands)] = amount
+    if size_bytes and node.op.axes is not broadcast_axes:
+        work[bytes_unit(node, operands)] = size_bytes
+    kind, loops = inner_loops(node, operands) if amount or size_bytes else ("", 0)
+    if loops:
+        work[loops_unit(node, kind)] = float(loops)
+    return work
 
 
-def _add(work: dict[str, float], graph: Graph, times: float) -> None:
-    """Add the work of so many evaluations."""
+def _add(work: dict[str, float], graph: Graph, times: float, inside: bool = False) -> None:
+    """Add the work of so many evaluations.
+
+    Args:
+        inside: whether the graph is a body, whose scalars are not arrays.
+    """
     types = graph.types
     for node, cost in zip(graph.nodes, graph.node_costs, strict=True):
-        work[call_unit(node)] += times
+        operands = [types[i] for i in node.operands]
         if node.op.graphs:
+            work[call_unit(node)] += times
             _add_bodies(work, node, cost, times)
-        elif amount := amount_of(node, cost):
-            operands = [types[i] for i in node.operands]
-            work[row_unit(node, operands)] += times * amount
-            if has_bytes(node, cost):
-                sizes = [type.size_bytes for type in (*operands, *node.types)]
-                work[bytes_unit(node, operands)] += times * sum(sizes)
+        elif inside and not any([type.shape for type in (*operands, *node.types)]):
+            work[scalar_call_unit(node)] += times
+        else:
+            for unit, amount in node_work(node, operands, cost).items():
+                work[unit] += times * amount
     for unit, size_bytes in _traffic(graph).items():
         work[unit] += times * size_bytes
 
@@ -88,7 +117,7 @@ def _add_bodies(work: dict[str, float], node: Node, cost: Cost, times: float) ->
     bodies = bodies_of(node)
     calls = sum([body.cost.calls for body in bodies])
     for body in bodies:
-        _add(work, body, times * cost.calls / max(calls, 1.0))
+        _add(work, body, times * cost.calls / max(calls, 1.0), inside=True)
 
 
 def _traffic(graph: Graph) -> Counter[str]:

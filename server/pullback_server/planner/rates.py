@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_worker.numpy_work import FRESH, MEMORY, Work
 
-OTHER_S = {"calls": 1e-6, "bytes": 1e-10}
+OTHER_S = {"calls": 1e-6, "bytes": 1e-10, "loops": 1e-8}
 """Of a unit that nobody measured, by its last word; `OTHER_UNIT_S` of a FLOP or an element."""
 OTHER_UNIT_S = 2e-10
 _TRAFFIC = frozenset([MEMORY, FRESH])
@@ -70,9 +70,18 @@ def priced(work: Work, unit_s: Mapping[str, float]) -> Price:
 
 
 def _unit_s(unit: str, unit_s: Mapping[str, float]) -> float:
-    """The rate of a unit; of one not measured, that of its row in float64."""
+    """The rate of a unit; of one not measured, that of the nearest one that was."""
     found = unit_s.get(unit)
     if found is None:
-        row, _, last = unit.rpartition(" ")
-        found = OTHER_S.get(last) or unit_s.get(f"{row} float64", OTHER_UNIT_S)
+        alike = [unit_s[other] for other in _alike(unit) if other in unit_s]
+        last = unit.rpartition(" ")[2]
+        found = alike[0] if alike else OTHER_S.get(last, OTHER_UNIT_S)
     return found
+
+
+def _alike(unit: str) -> list[str]:
+    """Units that take about as long: the row's calls on arrays, and its work in float64."""
+    row, *rest = unit.split(" ")
+    if rest[-1:] == ["calls"]:
+        return [f"{row} calls"]
+    return [" ".join([row, dtype, *rest[1:]]) for dtype in ("float64", "complex128")]

@@ -1,0 +1,40 @@
+"""Samples of rows: what tells calls, loops, FLOPs and bytes apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from pullback_graph.op import Op
+from pullback_graph.ops.rules import broadcast_axes
+from pullback_graph.table import OPS
+from pullback_graph.types import FLOAT32, FLOAT64
+from pullback_worker.quiet import quietly
+from pullback_worker.row_samples import DENSE_BYTES, MOST_BYTES, samples
+
+ROWS = [op for op in OPS.values() if not op.graphs]
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_samples_are_of_limited_size(op: Op) -> None:
+    """The smallest is no larger than the largest; half of that has fewer FLOPs a byte."""
+    for dtype in (FLOAT64, FLOAT32):
+        found = samples(op, dtype)
+        if found is None:
+            assert op.axes is not broadcast_axes or op.attributes
+            continue
+        assert found.small.cost.work <= found.large.cost.work
+        limit = DENSE_BYTES if found.large.is_dense else MOST_BYTES
+        assert found.large.times == 1 or found.large.cost.size_bytes <= limit
+        assert found.half is None or found.half.intensity < found.large.intensity
+        assert all([sample.loops[1] > 0 for sample in found.wide])
+
+
+def test_a_sample_runs_to_a_result_of_its_type() -> None:
+    """Whether the result's array is given or not."""
+    for name in ("add", "matmul", "sum", "take", "where"):
+        found = samples(OPS[name], FLOAT32)
+        assert found is not None
+        for sample in (found.small, found.large):
+            function, arrays = sample.function()
+            z = quietly(function, *arrays)
+            assert (z.shape, z.dtype) == (sample.node.types[0].shape, sample.node.types[0].dtype)
