@@ -211,8 +211,8 @@ def events_of(
     worker, batch = run.worker, run.batch
     hurt = {value.task for value in unread}
     events: list[Event] = []
-    transferring_s = report.transferring_s
-    ran_s = now_s - report.busy_s + transferring_s  # when the batch had all that it was to fetch
+    ran_s = now_s - report.busy_s + report.transferring_s  # when it had all that it was to fetch
+    transferring_s = 0.0 if report.lost else report.transferring_s  # else it waited, for nothing
     for task, running_s, compiling_s, hit, peak_bytes, executor, offset_s in report.done:
         if task not in hurt:
             events.append(
