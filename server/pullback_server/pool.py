@@ -238,6 +238,7 @@ class Pool:
             flight.apart = carriers_of(batch.apart, apart)
         else:
             flight.report = method.remote(batch, carried)
+        worker.flying.add(flight)
         (worker.express if run.express else worker.flights).put_nowait(flight)
 
     def _fetched(self, run: Run, job: PoolJob, reader: PoolWorker) -> list[Carried]:
@@ -326,12 +327,14 @@ class Pool:
             try:
                 report: Report = await flight.report
             except RayTaskError as error:
+                worker.flying.discard(flight)
                 LOG.exception("worker %d could not take a batch", worker.id)
                 self._tell(*refused(flight.run, error, self._clock()))
                 continue
             except RayError as error:
                 self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
                 return
+            worker.flying.discard(flight)
             if report.cut_off:
                 self._lose(worker, "a job's inputs did not reach it; is its machine cut off?")
                 return
@@ -383,6 +386,8 @@ class Pool:
             if listener is not current:
                 listener.cancel()
         self.inputs.look_around(w.machine for w in self._workers.values())
+        for reader in self._workers.values():
+            reader.leave(worker.id)
         event = WorkerLost(
             now_s=self._clock(), cause=cause, worker=worker.id, out_of_memory=out_of_memory
         )

@@ -13,10 +13,10 @@ from typing import Any
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler import JobId, Run, WorkerId
 from pullback_server.traffic import MachineId
-from pullback_worker.batch import Freed, InputOperand
+from pullback_worker.batch import Freed, InputOperand, ValueKey
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Flight:
     """A batch a worker has: the command, and references to the report and to what comes apart.
 
@@ -36,6 +36,7 @@ class PoolWorker:
 
     Attributes:
         flights, express: those it was sent, oldest first, and express ones by themselves.
+        flying: those of both that are not answered.
         known: fingerprints of the graphs it was given.
         machine: where it runs, once it is up.
         given: per job, the inputs and blocks of inputs that it has.
@@ -48,6 +49,7 @@ class PoolWorker:
     actor: Any
     flights: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
     express: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
+    flying: set[Flight] = field(default_factory=set)
     known: dict[str, None] = field(default_factory=dict)
     machine: MachineId = ""
     given: dict[JobId, set[InputOperand]] = field(default_factory=dict)
@@ -65,3 +67,13 @@ class PoolWorker:
         if self.freed:
             self.actor.free.remote(self.freed)
             self.freed = []
+
+    def leave(self, holder: WorkerId) -> None:
+        """Tell the worker what it need not wait for, since a lost one had it.
+
+        Ray may take long to say so, where a machine was lost.
+        """
+        for run in [flight.run for flight in self.flying]:
+            gone = [ValueKey(*value) for value, own in run.fetches if own == holder]
+            if gone:
+                self.actor.leave.remote(run.batch, run.express, gone)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pullback_server.planner.plan import Placement
-from pullback_server.pool_worker import PoolWorker
-from pullback_worker.batch import Freed
+from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.pool_worker import Flight, PoolWorker
+from pullback_server.scheduler import Fetch, Run
+from pullback_worker.batch import Freed, ValueKey
 
 
 class FakeActor:
-    """Takes `free.remote(...)` and remembers it."""
+    """Takes `free.remote(...)`, or another call of one method, and remembers it."""
 
     def __init__(self) -> None:
         self.freed: list[Any] = []
-        self.free = self
+        self.free = self.leave = self
 
-    def remote(self, freed: Any) -> None:
+    def remote(self, *arguments: Any) -> None:
         """A call of the actor."""
-        self.freed.append(freed)
+        self.freed.append(arguments if len(arguments) > 1 else arguments[0])
 
 
 def test_who_has_an_answer_waits_no_more():
@@ -51,3 +52,15 @@ def test_what_is_to_be_dropped_is_said_once():
     worker.flush()
     worker.flush()
     assert worker.actor.freed == [[Freed(3, None)]]
+
+
+def test_readers_of_what_a_lost_worker_had_are_told():
+    """Each batch that is under way hears of its own values, and of no other worker's."""
+    worker = PoolWorker(1, Placement.CPU, FakeActor())
+    mine, other = Fetch(TaskOutput(3, 0), 2), Fetch(TaskOutput(4, 1), 5)
+    for batch, fetches in ((1, (mine, other)), (2, (other,)), (3, ())):
+        worker.flying.add(Flight(Run(1, batch, 9, (), fetches), None, {}))
+    worker.leave(2)
+    assert worker.actor.freed == [(1, False, [ValueKey(3, 0)])]
+    worker.leave(7)
+    assert len(worker.actor.freed) == 1

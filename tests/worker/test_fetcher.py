@@ -101,3 +101,58 @@ def test_inputs_of_a_job_that_is_over_are_not_waited_for(fetcher: Fetcher):
     assert 7 in fetcher._awaited
     fetcher.free([Freed(7, None)])
     assert fetcher.fetch(Batch(2, 7, ()), [], never) == ((), [])
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_a_lost_worker_had_is_not_waited_for(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, before: bool
+):
+    """Told before the batch or during it; all else comes, other values and inputs alike."""
+    monkeypatch.setattr("pullback_worker.fetcher.LEAVE_S", 0.0)
+    late, kept, gone = Promise(np.ones(2)), Promise(np.ones(3)), Promise([np.ones(4), np.ones(5)])
+    keys = tuple([ValueKey(k, 0) for k in range(4)])
+    batch = Batch(3, 7, (), inputs=(X,), fetched=keys)
+    told = iter([False])
+
+    def tell() -> bool:
+        if next(told, True):
+            late.there.set()
+            kept.there.set()
+        elif not before:
+            fetcher.leave(3, False, keys[1:3])
+        return False
+
+    if before:
+        fetcher.leave(3, False, keys[1:3])
+    carried = [late, kept, Packed(gone, 0), Packed(gone, 1), np.zeros(6)]
+    found = fetcher.fetch(batch, carried, tell)
+    assert found is not None
+    assert [None if a is None else a.size for a in found.arrays] == [2, 3, None, None, 6]
+    gone.there.set()
+
+
+def test_what_was_said_of_a_batch_is_forgotten_after_it(fetcher: Fetcher):
+    """Batches that are still to come, and express ones beside, keep what was said of them."""
+    for number, express in ((2, False), (3, False), (4, False), (3, True)):
+        fetcher.leave(number, express, [ValueKey(0, 0)])
+    fetcher.fetch(Batch(3, 7, ()), [], never)
+    assert set(fetcher._gone) == {(False, 4), (True, 3)}
+
+
+def test_what_a_lost_worker_had_and_comes_all_the_same_is_taken(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+):
+    """Its machine may be there still, and hand it on."""
+    monkeypatch.setattr("pullback_worker.fetcher.LEAVE_S", PATIENCE_S)
+    promise = Promise(np.ones(2))
+    fetcher.leave(1, False, [ValueKey(0, 0)])
+    calls = iter([False, False])
+
+    def come() -> bool:
+        if next(calls, True):
+            promise.there.set()
+        return False
+
+    found = fetcher.fetch(Batch(1, 7, (), fetched=(ValueKey(0, 0),)), [promise], come)
+    assert found is not None
+    assert [array.size for array in found.arrays if array is not None] == [2]

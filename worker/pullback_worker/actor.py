@@ -148,6 +148,11 @@ class WorkerActor:
         self._runner.cancel(number, express)
 
     @ray.method(concurrency_group="control")
+    def leave(self, number: int, express: bool, values: Sequence[ValueKey]) -> None:
+        """Wait no longer for what a batch is to fetch: the worker that had it is gone."""
+        self._fetcher.leave(number, express, values)
+
+    @ray.method(concurrency_group="control")
     def free(self, freed: Sequence[Freed]) -> None:
         """Drop values."""
         self._fetcher.free(freed)
