@@ -239,15 +239,17 @@ class DispatcherLink:
             self._plans,
             self._config.tensor_store_bytes // 4,
         )
-        serving = asyncio.create_task(self._serve(stream))
-        exit = asyncio.create_task(process.wait())
+        endings = [
+            asyncio.create_task(ending)
+            for ending in (self._serve(stream), process.wait(), stream.silence(SILENCE_S))
+        ]
         try:
-            await asyncio.wait({serving, exit}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stream = None
-            for task in (serving, exit):
+            for task in endings:
                 task.cancel()
-            await asyncio.gather(serving, exit, return_exceptions=True)
+            await asyncio.gather(*endings, return_exceptions=True)
             await stream.close()
             if not self._stopping:
                 self._figures = self._before = after_restart(self._figures)
@@ -300,7 +302,7 @@ class DispatcherLink:
         self._stream, self._served_since_s = stream, monotonic()
         for job in tuple(self._jobs.values()):
             self._send(job, stream)
-        while (reply := await stream.read(SILENCE_S)) is not None:
+        while (reply := await stream.read()) is not None:
             kind = reply.WhichOneof("reply")
             if kind == "status":
                 self._figures = joined(self._before, figures_of(reply.status))

@@ -11,6 +11,8 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -92,11 +94,13 @@ class DispatcherStream:
         self._order = asyncio.Lock()
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
         self._call: Any = None
+        self._heard_s = inf
 
     async def connect(self) -> None:
         """Wait until the dispatcher serves."""
         await self._channel.channel_ready()
         self._call = rpc.DispatcherStub(self._channel).Run(self._requests())
+        self._heard_s = monotonic()
 
     async def submit(self, job: JobOrder, deadline_s: float | None) -> None:
         """Send a job; those sent before it arrive before it."""
@@ -122,27 +126,23 @@ class DispatcherStream:
         self._known.clear()
         self._kept.clear()
 
-    async def read(self, timeout_s: float) -> wire.DispatchReply | None:
-        """The next message; None when the stream has ended.
-
-        Raises:
-            TimeoutError: none came, not even the status that comes every second.
-        """
-        reading = asyncio.ensure_future(self._call.read())
+    async def read(self) -> wire.DispatchReply | None:
+        """The next message; None when the stream has ended."""
         try:
-            for patience_s in (timeout_s, LAST_LOOK_S):
-                if not reading.done():
-                    await asyncio.wait({reading}, timeout=patience_s)
-        finally:
-            if not reading.done():
-                reading.cancel()
-        if not reading.done():
-            raise TimeoutError(f"the dispatcher said nothing for {timeout_s:g} s")
-        try:
-            reply = reading.result()
+            reply = await self._call.read()
         except grpc.aio.AioRpcError:
             return None
+        self._heard_s = monotonic()
         return None if reply is grpc.aio.EOF else reply
+
+    async def silence(self, limit_s: float) -> None:
+        """Return when nothing came for so long, not even the status that comes every second."""
+        while True:
+            heard_s = self._heard_s
+            left_s = min(heard_s + limit_s - monotonic(), limit_s)
+            await asyncio.sleep(max(left_s, LAST_LOOK_S))
+            if left_s <= 0.0 and heard_s == self._heard_s:
+                return
 
     async def close(self) -> None:
         """End the stream, and with it the jobs on it."""
