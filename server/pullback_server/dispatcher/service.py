@@ -40,6 +40,8 @@ STATUS_AT_LEAST = 4
 RATES_S = 1.0
 MOST_PLANS = 256
 
+Coming: TypeAlias = HeldInput | Awaitable[HeldInput]
+"""An input of a job that is here, or will be."""
 Replies: TypeAlias = "asyncio.Queue[wire.DispatchReply | None]"
 
 
@@ -75,12 +77,10 @@ class DispatcherService(rpc.DispatcherServicer):
 
     # --- one job ----------------------------------------------------------------------------------
 
-    async def evaluate(
-        self, submit: wire.Submit, inputs: Sequence[Awaitable[HeldInput]]
-    ) -> wire.DispatchReply:
+    async def evaluate(self, submit: wire.Submit, inputs: Sequence[Coming]) -> wire.DispatchReply:
         """Run a job and make its reply."""
         try:
-            held = [await item for item in inputs]
+            held = [item if isinstance(item, HeldInput) else await item for item in inputs]
             answer = await self._engine.evaluate(
                 await self._plan(submit),
                 held,
@@ -112,13 +112,20 @@ class DispatcherService(rpc.DispatcherServicer):
         self._plans.move_to_end(key)
         return plan
 
+    def put_small(self, item: wire.OperandTensor) -> HeldInput | None:
+        """An input that came in the message and is small, at once; None for any other."""
+        if item.WhichOneof("place") != "inline" or len(item.inline.data) > SMALL_BYTES:
+            return None
+        array = decode_operand(item, self._shared)
+        if array.nbytes > SMALL_BYTES:  # it repeats what came
+            return None
+        return self._engine.pool.inputs.put(array, item.kept != 0)
+
     async def put(self, item: wire.OperandTensor) -> HeldInput:
         """An input as workers will read it."""
+        if (small := self.put_small(item)) is not None:
+            return small
         inputs, shared, kept = self._engine.pool.inputs, self._shared, item.kept != 0
-        if item.WhichOneof("place") == "inline":
-            array = decode_operand(item, shared)
-            if array.nbytes <= SMALL_BYTES:
-                return inputs.put(array, kept)
         return await asyncio.to_thread(lambda: inputs.put(decode_operand(item, shared), kept))
 
     async def _done(self, job: int, answer: Answer) -> wire.DispatchReply:
@@ -184,16 +191,18 @@ class _Stream:
                 task.cancel()
         await self.replies.put(None)
 
-    def _input(self, item: wire.OperandTensor) -> Awaitable[HeldInput]:
-        """An input on its way; it arrives even if the job that brought it is cancelled."""
-        kept = self._kept.get(item.kept)
-        if item.WhichOneof("place") is None:
-            coming = kept or asyncio.create_task(_forgotten())
-        else:
+    def _input(self, item: wire.OperandTensor) -> Coming:
+        """An input, or on its way; it arrives even if the job that brought it is cancelled."""
+        if not item.kept and (small := self._service.put_small(item)) is not None:
+            return small
+        coming = self._kept.get(item.kept)
+        if item.WhichOneof("place") is not None:
             coming = asyncio.create_task(self._service.put(item))
-        coming.add_done_callback(partial(self._arrived, item.kept))
-        if item.kept:
-            self._kept[item.kept] = coming
+            coming.add_done_callback(partial(self._arrived, item.kept))
+            if item.kept:
+                self._kept[item.kept] = coming
+        elif coming is None:
+            coming = asyncio.create_task(_forgotten())
         return asyncio.shield(coming)
 
     def _arrived(self, number: int, task: asyncio.Task[HeldInput]) -> None:
@@ -201,7 +210,7 @@ class _Stream:
         if not task.cancelled() and task.exception() and self._kept.get(number) is task:
             del self._kept[number]
 
-    async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Awaitable[HeldInput]]) -> None:
+    async def _evaluate(self, submit: wire.Submit, inputs: Sequence[Coming]) -> None:
         reply = await self._service.evaluate(submit, inputs)
         self._jobs.pop(submit.job, None)
         await self.replies.put(reply)
