@@ -134,9 +134,13 @@ def run(request: Request) -> Report:
         f"{WORKERS} workers",
         "wrong: another bit than in the run that nothing was hurt in",
         *[_described(fault) for fault in faults],
-        f"beside peers: {load.peer_jobs:,} jobs of {load.peer_sizes.rows:,} rows, a worker killed "
-        f"every {load.period_s:g} s; peers run a job whole, on data that their workers have",
     ]
+    if with_peers:
+        workload.append(
+            f"beside peers: {load.peer_jobs:,} jobs of {load.peer_sizes.rows:,} rows, a worker "
+            f"killed every {load.period_s:g} s; peers run a job whole, on data that their workers "
+            "have"
+        )
     left_out += [f"{name}: not installed (make bench brings it)" for name in missing]
     return Report("faults", "", workload, [*own, *beside], left_out)
 
