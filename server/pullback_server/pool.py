@@ -79,6 +79,7 @@ class Pool:
             Store(ray_cluster.put, ray_cluster.get), bool(settings.ray_address)
         )
         self._flushing = False
+        self._socket = ""
         self._measured: set[tuple[Placement, str]] = set()
         self._do: dict[type[Command], Callable[[Any], None]] = {
             StartWorker: self._start,
@@ -94,12 +95,16 @@ class Pool:
 
     def connect(self) -> None:
         """Join the cluster, or start one. Takes seconds; call it on the main thread."""
-        self.inputs.machine = ray_cluster.join(self.settings)
+        self.inputs.machine, self._socket = ray_cluster.join(self.settings)
 
     @property
     def address(self) -> str:
         """The address of the cluster."""
         return ray_cluster.address()
+
+    def is_connected(self) -> bool:
+        """Whether Ray's process on this machine is there, as far as can be seen from here."""
+        return not self._socket or ray_cluster.listens(self._socket)
 
     async def check(self, timeout_s: float) -> bool:
         """Whether Ray's head answers in time."""

@@ -11,7 +11,8 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, OutOfMemoryError, RayError
@@ -26,21 +27,44 @@ from pullback_worker.actor import ENVIRONMENT
 from pullback_worker.batch import Packed
 
 
-def join(settings: PoolSettings) -> MachineId:
-    """Join the cluster, or start one; the machine this is. Takes seconds; on the main thread."""
+class Place(NamedTuple):
+    """Where this process is in a cluster.
+
+    Attributes:
+        socket: of Ray's process on this machine; empty where it can't be looked at.
+    """
+
+    machine: MachineId
+    socket: str
+
+
+def join(settings: PoolSettings) -> Place:
+    """Join the cluster, or start one. Takes seconds; call it on the main thread."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    context: Any
     if settings.ray_address:
-        ray.init(address=settings.ray_address, **quiet)
+        context = ray.init(address=settings.ray_address, **quiet)
     else:
         with _environment(ENVIRONMENT):
-            ray.init(
+            context = ray.init(
                 num_cpus=max(settings.workers + settings.gpu_workers, os.cpu_count() or 1),
                 include_dashboard=False,
                 object_store_memory=settings.local_store_bytes,
                 _temp_dir=str(settings.folder),
                 **quiet,
             )
-    return str(ray.get_runtime_context().get_node_id())
+    socket = str(context.address_info["raylet_socket_name"])
+    machine = str(ray.get_runtime_context().get_node_id())
+    return Place(machine, socket if listens(socket) else "")
+
+
+def listens(socket: str) -> bool:
+    """Whether a process listens on a Unix socket, as the system lists them; nobody is asked."""
+    try:
+        listed = Path("/proc/net/unix").read_text()
+    except OSError:
+        return False
+    return any([line.endswith(f" {socket}") for line in listed.splitlines()])
 
 
 def actor_environment(settings: PoolSettings, kind: Placement) -> dict[str, Any]:

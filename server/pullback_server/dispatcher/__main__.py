@@ -14,6 +14,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from pullback_server.dispatcher.engine import Engine
 from pullback_server.dispatcher.lifeline import leave_nothing, watch_parent
@@ -27,6 +28,7 @@ HEAD_LOST = 75
 """Exit status when Ray's head is lost: try again."""
 FAULT = 70
 """Exit status when an event could not be dealt with: the next dispatcher starts from nothing."""
+LOOK_S = 0.25
 CHECK_S = 2.0
 STOP_S = 1.0
 """How long streams may take to end; the front end has closed its own."""
@@ -66,12 +68,15 @@ async def _serve(engine: Engine, settings: DispatcherSettings) -> None:
 
 
 async def _watch_head(engine: Engine, timeout_s: float) -> None:
-    """End the process when Ray's head no longer answers: nothing can be done without it."""
-    alive = True
-    while alive:
-        await asyncio.sleep(CHECK_S)
-        alive = await engine.pool.check(timeout_s)
-    LOG.error("Ray's head does not answer; the dispatcher ends, to be started anew")
+    """End the process when Ray is no longer there, or its head: nothing can be done without it."""
+    checked_s = monotonic()
+    while engine.pool.is_connected():
+        await asyncio.sleep(LOOK_S)
+        if monotonic() >= checked_s + CHECK_S:
+            if not await engine.pool.check(timeout_s):
+                break
+            checked_s = monotonic()
+    LOG.error("Ray or its head does not answer; the dispatcher ends, to be started anew")
     os._exit(HEAD_LOST)
 
 
