@@ -14,7 +14,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import kill
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -22,9 +24,12 @@ from ray.cluster_utils import Cluster
 
 from pullback_server.dispatcher.lifeline import end_session
 from pullback_server.owned_folder import OwnedFolder
+from tests.system.running_link import name_of, ticks, wait_for
 
 STORE_BYTES = 200 << 20
-WORKER = b"ray::Worker"
+WORKER = "ray::Worker"
+LEAST_TICKS = 5
+"""Hundredths of a second of a processor that a worker has used if it is at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class RayNodes:
     process: subprocess.Popen[str]
 
     def lose(self) -> None:
-        """End a node that has a worker, and all on it, at once; there is a new one after that."""
+        """End the node whose worker works most, and all on it, at once; there is a new one then."""
         self._tell("lose")
 
     def lose_head(self) -> None:
@@ -89,10 +94,33 @@ class Holder:
         return str(self._cluster.address)
 
     def lose(self) -> None:
-        """End a node that has a worker."""
-        node = next(n for n in self._cluster.worker_nodes if _has_worker(n))
+        """End the node whose worker works most."""
+        node = self._busiest()
+        raylet, children = _raylet(node), _children(node)
+        for process in (raylet, *children):  # a worker would otherwise go on for some seconds
+            kill(process, SIGKILL)
         self._cluster.remove_node(node, allow_graceful=False)
         self._add()
+
+    def _busiest(self) -> Any:
+        """The node whose worker has used most processor time since the first look."""
+        first = self._ticks()
+
+        def found() -> Any:
+            used = {node: now - first.get(node, now) for node, now in self._ticks().items()}
+            node = max(used, key=used.__getitem__, default=None)
+            return node if used.get(node, 0) >= LEAST_TICKS else None
+
+        return wait_for(found)
+
+    def _ticks(self) -> dict[Any, int]:
+        """Processor time so far of the worker on each node that has one."""
+        return {
+            node: ticks(child)
+            for node in self._cluster.worker_nodes
+            for child in _children(node)
+            if WORKER in name_of(child)
+        }
 
     def lose_head(self) -> None:
         """End the head, and have another."""
@@ -118,11 +146,15 @@ class Holder:
         self._cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
 
 
-def _has_worker(node: Any) -> bool:
-    """Whether one of ours runs on a node."""
-    raylet = node.all_processes["raylet"][0].process.pid
-    children = Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()
-    return any(WORKER in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+def _raylet(node: Any) -> int:
+    """The process that all others on a node are children of."""
+    return int(node.all_processes["raylet"][0].process.pid)
+
+
+def _children(node: Any) -> list[int]:
+    """Workers on a node, with what else its raylet started."""
+    raylet = _raylet(node)
+    return [int(n) for n in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()]
 
 
 VERBS = {"lose": Holder.lose, "lose_head": Holder.lose_head}

@@ -99,6 +99,16 @@ def name_of(process: int) -> str:
         return ""
 
 
+def ticks(process: int) -> int:
+    """Processor time of a process so far, in hundredths of a second."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 def wait_for(found: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     """What `found` gives, once it gives something true.
 

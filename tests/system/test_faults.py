@@ -19,7 +19,7 @@ from pullback_server.dispatcher.lifeline import session_processes
 from pullback_server.planner import Plan
 from tests.server.plan_interpreter import run_plan
 from tests.system.jobs import chain_graph, rotation, slow_shards_plan, whole_plan
-from tests.system.running_link import RunningLink, wait_for
+from tests.system.running_link import RunningLink, ticks, wait_for
 
 SIZE = 120
 PLAN = slow_shards_plan(8, SIZE, 1500)
@@ -135,13 +135,3 @@ def busiest(link: RunningLink) -> int:
         return worker if used.get(worker, 0) > 20 else 0
 
     return int(wait_for(grown))
-
-
-def ticks(process: int) -> int:
-    """Processor time of a process so far, in hundredths of a second."""
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])

@@ -54,7 +54,7 @@ def planned(graph: Graph, wanted: tuple[str, ...], split: Split) -> Plan:
     return assign(plan, "auto", steady=True)
 
 
-SHARDED = planned(normalised(24, 500, 8), ("w",), Split("shard", 4))
+SHARDED = planned(normalised(24, 500, 16), ("w",), Split("shard", 4))
 STAGED = planned(layered(60_000, 64), WEIGHTS, Split("stage", 2))
 
 
@@ -64,15 +64,17 @@ def inputs(plan: Plan) -> list[Any]:
     return [rng.normal(size=item.type.shape) * 0.05 for item in plan.inputs]
 
 
-def last_of(plan: Plan, phase: Phase) -> int:
-    """How many tasks there are up to the last large one of a phase."""
+def large(plan: Plan, phase: Phase) -> list[int]:
+    """The large tasks of a phase."""
     costly = max(task.flops for task in plan.tasks if task.phase is phase) / 2
     tasks = enumerate(plan.tasks)
-    return 1 + max(k for k, task in tasks if task.phase is phase and task.flops > costly)
+    return [k for k, task in tasks if task.phase is phase and task.flops > costly]
 
 
-FIRST_ROUND = last_of(SHARDED, Phase.FUSED)
+FIRST_ROUND = 1 + large(SHARDED, Phase.FUSED)[-1]
 """Tasks up to the end of the first round; what is computed after, reads residuals of all of it."""
+SECOND_ROUND = large(SHARDED, Phase.BACKWARD)[0]
+"""Tasks before the large ones of the second round, of which every worker has some."""
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +118,8 @@ def in_first_round(done: int) -> bool:
 
 
 def in_second_round(done: int) -> bool:
-    """Every residual is held, and most are still to be read."""
-    return FIRST_ROUND <= done < FIRST_ROUND + 7
+    """Every residual is held and still to be read, so that no worker is through."""
+    return FIRST_ROUND <= done <= SECOND_ROUND
 
 
 def among_stages(done: int) -> bool:
