@@ -332,14 +332,14 @@ class Pool:
             try:
                 report: Report = await flight.report
             except RayTaskError as error:
-                worker.flying.discard(flight)
                 LOG.exception("worker %d could not take a batch", worker.id)
                 self._tell(*refused(flight.run, error, self._clock()))
                 continue
             except RayError as error:
                 self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
                 return
-            worker.flying.discard(flight)
+            finally:
+                worker.flying.discard(flight)
             if report.cut_off:
                 self._lose(worker, "a job's inputs did not reach it; is its machine cut off?")
                 return
