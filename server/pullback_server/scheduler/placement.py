@@ -16,13 +16,15 @@ from pullback_server.scheduler.commands import Call, Fetch
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, WorkerId
 from pullback_server.scheduler.fleet import Fleet
+from pullback_server.scheduler.holdings import Holders
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.room import Room
-from pullback_server.scheduler.states import FINISHED, TaskState
+from pullback_server.scheduler.states import TaskState
 from pullback_server.scheduler.worker import Worker
 
-_WAITING = TaskState.WAITING
+_WAITING, _DONE, _RELEASED = TaskState.WAITING, TaskState.DONE, TaskState.RELEASED
+_BY_BACKLOG = itemgetter(0)
 
 SLIGHT_SHARE = 0.02
 """A task that takes this little of the time of a batch may follow although the batch is full."""
@@ -247,9 +249,11 @@ class Placer:
             choice.alone = True
             self._fill(choice, ready, SUSPECT)
             choice.alone = bool(choice.tasks)
-        for home in (worker.id, ANYWHERE):
-            if home in ready.counts and not choice.alone:
-                self._fill(choice, ready, home)
+        if not choice.alone:
+            if worker.id in ready.counts:
+                self._fill(choice, ready, worker.id)
+            if ANYWHERE in ready.counts:
+                self._fill(choice, ready, ANYWHERE)
         if idle and not choice.tasks:
             self._take_over(choice, ready, now_s)
         return choice
@@ -285,10 +289,11 @@ class Placer:
         for home in ready.homes(MOST_HOMES):
             owner = find(home)
             homes.append((inf if owner is None else owner.backlog_s(now_s), home))
-        homes.sort(key=itemgetter(0), reverse=True)
+        if len(homes) > 1:
+            homes.sort(key=_BY_BACKLOG, reverse=True)
         for backlog_s, home in homes:
             taken = self._end_of(home, backlog_s, choice, ready)
-            for task in sorted(taken):
+            for task in reversed(taken):
                 if task not in choice.tasks and not choice.add(task):
                     ready.put_back(task)
             if choice.tasks:
@@ -297,7 +302,7 @@ class Placer:
     def _end_of(
         self, home: WorkerId, backlog_s: float, choice: Choice, ready: ReadyTasks
     ) -> list[int]:
-        """Tasks at the end of another worker's share that are worth moving here."""
+        """Tasks at the end of another worker's share that are worth moving here, the last first."""
         taken: list[int] = []
         total_s, most = 0.0, (ready.counts[home] + 1) // 2
         while total_s < self.budget_s and (task := ready.take_last(home)) is not None:
@@ -305,14 +310,14 @@ class Placer:
                 ready.put_back(task)
                 break
             taken.append(task)
-            if len(taken) == most:
+            if len(taken) >= most:
                 break
             total_s += self.estimate_s(choice.job, task, choice.worker)
         return taken
 
     def _worth_moving(self, choice: Choice, task: int, backlog_s: float) -> bool:
         job, worker = choice.job, choice.worker
-        if not self.room.fits(job, task, worker):
+        if worker.memory_bytes and not self.room.fits(job, task, worker):
             choice.misfit = task
             return False
         plan, kind, move_s = job.plan, worker.placement, self.calibration.move_s
@@ -335,31 +340,43 @@ def calls_of(
     Args:
         to_keep_bytes: how much it may keep of them; the rest it hands to the dispatcher.
     """
-    calls, size_bytes, results = [], job.plan.size_bytes, job.plan.results
-    reading, states = job.plan.reading, job.states
+    calls, plan, states = [], job.plan, job.states
+    size_bytes, results, reading = plan.size_bytes, plan.results, plan.reading
     for task in tasks:
-        keep, send = [], []
-        for value in job.plan.outputs[task]:
-            readers = reading.get(value, ())
-            outside = [r for r in readers if r not in tasks and states[r] not in FINISHED]
-            stays = bool(outside) and size_bytes(value) <= to_keep_bytes
-            if stays:
-                keep.append(value.output)
-                to_keep_bytes -= size_bytes(value)
-            if outside and not stays:
-                job.passed_on.add(value)
+        keep: tuple[int, ...] = ()
+        send: tuple[int, ...] = ()
+        for value in plan.outputs[task]:
+            outside = []
+            for reader in reading.get(value, ()):
+                state = states[reader]
+                if reader not in tasks and state is not _DONE and state is not _RELEASED:
+                    outside.append(reader)
+            goes = value in results
+            if outside:
+                if size_bytes(value) <= to_keep_bytes:
+                    to_keep_bytes -= size_bytes(value)
+                    keep = (*keep, value.output)
+                    job.passed_on.discard(value)
+                    goes = goes or _read_elsewhere(job, outside, worker)
+                else:
+                    job.passed_on.add(value)
+                    goes = True
             elif job.passed_on:
                 job.passed_on.discard(value)
-            goes = value in results or (outside and _read_elsewhere(job, outside, worker))
-            if goes or (outside and not stays):
-                send.append(value.output)
-        calls.append(Call(task, tuple(keep), tuple(send)))
+            if goes:
+                send = (*send, value.output)
+        calls.append(Call(task, keep, send))
     return tuple(calls)
 
 
 def _read_elsewhere(job: Job, readers: Iterable[int], worker: WorkerId) -> bool:
     """Whether a reader of a value is expected to run on another worker than the value's."""
-    return any([job.first_home(reader) not in (ANYWHERE, worker) for reader in readers])
+    first_home = job.first_home
+    for reader in readers:
+        home = first_home(reader)
+        if home not in (worker, ANYWHERE):
+            return True
+    return False
 
 
 def fetches_of(
@@ -380,7 +397,7 @@ def fetches_of(
     return tuple([Fetch(value, _nearest(holders[value], avoid)) for value in missing])
 
 
-def _nearest(holders: Mapping[WorkerId, None], avoid: WorkerId | None) -> WorkerId:
+def _nearest(holders: Holders, avoid: WorkerId | None) -> WorkerId:
     """The dispatcher itself where it has a copy, else whoever has had the value longest."""
     if HERE in holders:
         return HERE

@@ -18,6 +18,9 @@ ANYWHERE: WorkerId = HERE
 SUSPECT: WorkerId = -1
 """The home of a task that took a worker down: it runs alone, on any idle worker."""
 
+MOST_IN_LIST = 32
+"""Most homes have a task or two, for which a list takes a sixth of the memory of a deque."""
+
 
 @dataclass(slots=True)
 class Backlog:
@@ -103,7 +106,7 @@ class ReadyTasks:
         self._job = job
         self._index = index
         self._home_of: dict[int, WorkerId] = {}
-        self._tasks: dict[WorkerId, deque[int]] = {}
+        self._tasks: dict[WorkerId, list[int] | deque[int]] = {}
         self.counts: dict[WorkerId, int] = {}
 
     def __len__(self) -> int:
@@ -126,10 +129,13 @@ class ReadyTasks:
         self._home_of[task] = home
         if home in self.counts:
             self.counts[home] += 1
-            _insert(self._tasks[home], task)
+            tasks = self._tasks[home]
+            if len(tasks) == MOST_IN_LIST and isinstance(tasks, list):
+                tasks = self._tasks[home] = deque(tasks)
+            _insert(tasks, task)
         else:
             self.counts[home] = 1
-            self._tasks[home] = deque((task,))
+            self._tasks[home] = [task]
             self._index.add(home, self._job)
 
     def remove(self, task: int) -> WorkerId:
@@ -156,7 +162,8 @@ class ReadyTasks:
         """The lowest task of a home, out of the order; to be removed, or put back."""
         tasks = self._tasks.get(home)
         while tasks:
-            task = tasks.popleft()
+            task = tasks[0]
+            del tasks[0]
             if self._home_of.get(task) == home:
                 return task
         return None
@@ -191,10 +198,10 @@ class ReadyTasks:
         return tuple(task for task, own in self._home_of.items() if own == home)
 
 
-def _insert(tasks: deque[int], task: int) -> None:
+def _insert(tasks: list[int] | deque[int], task: int) -> None:
     if not tasks or task > tasks[-1]:
         tasks.append(task)
     elif task < tasks[0]:
-        tasks.appendleft(task)
+        tasks.insert(0, task)
     else:
         tasks.insert(bisect_left(tasks, task), task)
