@@ -29,6 +29,7 @@ class Flow:
     Attributes:
         tag: weighted seconds it has had, and those its siblings had while it had no work.
         virtual: the tag of the child served last.
+        path: it and its parent, that and its parent, and so on up to the root.
         listed: whether its parent's heap has it.
         rivals: weight of all its children with jobs under way; in a leaf, the number of jobs.
     """
@@ -39,6 +40,7 @@ class Flow:
         "listed",
         "number",
         "parent",
+        "path",
         "rivals",
         "tag",
         "tie",
@@ -48,6 +50,9 @@ class Flow:
 
     def __init__(self, parent: Flow | None, weight: float, tie: int, number: int) -> None:
         self.parent = parent
+        self.path: tuple[tuple[Flow, Flow], ...] = ()
+        if parent is not None:
+            self.path = (self, parent), *parent.path
         self.weight = weight
         self.tie = tie
         self.number = number
@@ -116,12 +121,11 @@ class Shares:
     @staticmethod
     def charge(leaf: Flow, seconds: float) -> None:
         """A job of that flow was given workers' time."""
-        flow, parent = leaf, leaf.parent
-        while parent is not None:
-            if flow.tag > parent.virtual:
-                parent.virtual = flow.tag
-            flow.tag += seconds / flow.weight
-            flow, parent = parent, parent.parent
+        for flow, parent in leaf.path:
+            tag = flow.tag
+            if tag > parent.virtual:
+                parent.virtual = tag
+            flow.tag = tag + seconds / flow.weight
 
     @staticmethod
     def enter(leaf: Flow) -> None:
@@ -183,7 +187,7 @@ class Shares:
                 flow = self._unlist(flow, flow.parent)
             elif flow.children:
                 tag, tie, number, child = heap[0]
-                if tag == child.tag:
+                if tag == child.tag or len(heap) == 1:
                     flow = child
                 else:
                     heapreplace(heap, (child.tag, tie, number, child))
