@@ -26,7 +26,7 @@ def assert_nothing_left(scheduler: Scheduler) -> None:
     assert not board.accounts.unstarted
     assert not matching._set_aside
     assert not matching._misfits
-    assert not matching._express._waiting
+    assert not matching._express.waiting
     assert not scheduler._stragglers._copies
     assert not len(scheduler._stopping)
     for shares in [*matching._shares.values(), *matching._loose.values()]:
@@ -36,14 +36,14 @@ def assert_nothing_left(scheduler: Scheduler) -> None:
 
 def _assert_all_idle(scheduler: Scheduler) -> None:
     board, fleet = scheduler._board, scheduler._board.fleet
-    workers = [*fleet._workers.values()]
+    workers = [*fleet.workers.values()]
     assert not fleet.batches
     assert not any(fleet.held_bytes.values())
-    assert fleet.held_bytes.keys() <= {HERE, *fleet._workers}
+    assert fleet.held_bytes.keys() <= {HERE, *fleet.workers}
     assert not any(worker.in_flight or worker.made_bytes for worker in workers)
     owners = list(fleet._programs.values())
     assert all(owners)
-    assert {number for own in owners for number in own} <= fleet._workers.keys()
+    assert {number for own in owners for number in own} <= fleet.workers.keys()
     for kind in fleet.kinds.values():
         doomed = {worker.id for worker in workers if worker.doomed}
         assert kind.idle == set(kind.ready) - doomed

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -125,10 +124,6 @@ class Calibration:
     def knows(self, fingerprint: str, kind: Placement) -> bool:
         """Whether a program was measured on that kind."""
         return fingerprint in self.kinds[kind].seconds
-
-    def knows_all(self, fingerprints: AbstractSet[str], kind: Placement) -> bool:
-        """Whether each of these programs was."""
-        return self.kinds[kind].seconds.keys() >= fingerprints
 
     def move_s(self, kind: Placement, size_bytes: float) -> float:
         """Expected cost of running a task away from operands of that size."""

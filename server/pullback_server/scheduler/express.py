@@ -37,6 +37,9 @@ class Express:
     Args:
         lay: says where a job's shards belong, now that it is looked at.
         run: gives a worker what was chosen for it.
+
+    Attributes:
+        waiting: jobs to look at, in turn; to be read alone.
     """
 
     def __init__(self, board: Board, placer: Placer, lay: Lay, run: Run) -> None:
@@ -45,29 +48,29 @@ class Express:
         self._lay = lay
         self._run = run
         self._kind = board.fleet.kinds[Placement.CPU]
-        self._waiting: dict[JobId, None] = {}
+        self.waiting: dict[JobId, None] = {}
 
     def offer(self, job: Job) -> None:
         """What of a job is ready changed."""
-        self._waiting[job.id] = None
+        self.waiting[job.id] = None
 
     def drop(self, job: Job) -> None:
         """A job is over."""
-        self._waiting.pop(job.id, None)
+        self.waiting.pop(job.id, None)
 
     def fill(self, now_s: float) -> None:
         """Give what is ready to those that may run it beside what they do.
 
         A job that is refused is not looked at again until more of it is ready: it waits its turn.
         """
-        if not self._waiting or not self._kind.beside or len(self._board.jobs) < 2:
+        if not self.waiting or not self._kind.beside or len(self._board.jobs) < 2:
             return
-        for number in [*islice(self._waiting, MOST_JOBS_TRIED)]:
+        for number in [*islice(self.waiting, MOST_JOBS_TRIED)]:
             job = self._board.jobs[number]
             ready = job.ready.get(Placement.CPU)
-            del self._waiting[number]
+            del self.waiting[number]
             if ready and not self._place(job, ready, now_s):
-                self._waiting[number] = None  # behind the others
+                self.waiting[number] = None  # behind the others
 
     def _place(self, job: Job, ready: ReadyTasks, now_s: float) -> bool:
         """Give a job's tasks; False if none of the workers they belong to is to be had."""

@@ -68,22 +68,23 @@ class Fleet:
         generation: a number that is another whenever workers came or went.
         get: a worker, if there is such a one.
         kinds: the workers by kind.
+        workers: all of them, those that start too; to be read alone.
     """
 
     def __init__(self) -> None:
         self.held_bytes: HeldBytes = defaultdict(int)
         self.batches = 0
         self.generation = next(_GENERATIONS)
-        self._workers: dict[WorkerId, Worker] = {}
-        self.get: Callable[[WorkerId], Worker | None] = self._workers.get
+        self.workers: dict[WorkerId, Worker] = {}
+        self.get: Callable[[WorkerId], Worker | None] = self.workers.get
         self.kinds: Mapping[Placement, Kind] = {kind: Kind() for kind in Placement}
         self._programs: dict[str, set[WorkerId]] = {}
 
     def __contains__(self, worker: WorkerId) -> bool:
-        return worker in self._workers
+        return worker in self.workers
 
     def __getitem__(self, worker: WorkerId) -> Worker:
-        return self._workers[worker]
+        return self.workers[worker]
 
     @property
     def is_alive(self) -> bool:
@@ -105,7 +106,7 @@ class Fleet:
 
     def add(self, worker: Worker) -> None:
         """A worker is to start."""
-        self._workers[worker.id] = worker
+        self.workers[worker.id] = worker
         self.kinds[worker.placement].starting += 1
 
     def started(self, worker: Worker, memory_bytes: int, now_s: float) -> None:
@@ -120,7 +121,7 @@ class Fleet:
 
     def remove(self, worker: Worker) -> None:
         """A worker is no more."""
-        del self._workers[worker.id]
+        del self.workers[worker.id]
         kind = self.kinds[worker.placement]
         kind.idle.discard(worker.id)
         kind.soon.pop(worker.id, None)
@@ -176,9 +177,9 @@ class Fleet:
                 kind.beside[worker.id] = None
         else:
             del worker.batches[batch.id]
-            worker.oldest = next(iter(worker.batches.values()), None)
-            if worker.oldest is not None:
-                worker.oldest.oldest_since_s = now_s
+            worker.oldest = oldest = next(iter(worker.batches.values()), None)
+            if oldest is not None:
+                oldest.oldest_since_s = now_s
         if worker.oldest is None:
             kind.soon.pop(worker.id, None)
             kind.beside.pop(worker.id, None)
@@ -195,7 +196,7 @@ class Fleet:
 
     def _has(self, number: WorkerId, batch: BatchId) -> bool:
         """Whether a worker has a batch that is not over."""
-        worker = self._workers.get(number)
+        worker = self.workers.get(number)
         return worker is not None and batch in worker.batches
 
     def nearly_done(self, placement: Placement, now_s: float) -> list[WorkerId]:
@@ -204,7 +205,7 @@ class Fleet:
         ending, soon = kind.ending, kind.soon
         while ending and ending[0][0] <= now_s:
             _, number, batch = heappop(ending)
-            worker = self._workers.get(number)
+            worker = self.workers.get(number)
             if worker is None or worker.doomed or batch not in worker.batches:
                 continue
             if len(worker.batches) == 1:
@@ -219,7 +220,7 @@ class Fleet:
         kind = self.kinds[placement]
         while kind.idle_heap[0] not in kind.idle:
             kind.in_heap.discard(heappop(kind.idle_heap))
-        return self._workers[kind.idle_heap[0]]
+        return self.workers[kind.idle_heap[0]]
 
     def idle_with(self, placement: Placement, program: str) -> Worker | None:
         """An idle worker that was given a program; only so many are looked at."""
@@ -229,11 +230,11 @@ class Fleet:
             return first
         few, many = (idle, owners) if len(idle) < len(owners) else (owners, idle)
         found = min((w for w in islice(few, MOST_LOOKED_AT) if w in many), default=None)
-        return None if found is None else self._workers[found]
+        return None if found is None else self.workers[found]
 
     def idle(self, placement: Placement) -> Iterator[Worker]:
         """The idle workers of a kind."""
-        return (self._workers[worker] for worker in sorted(self.kinds[placement].idle))
+        return (self.workers[worker] for worker in sorted(self.kinds[placement].idle))
 
     def forget_programs(self, worker: Worker) -> None:
         """Drop what is known of a worker's programs."""

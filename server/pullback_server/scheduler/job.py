@@ -7,7 +7,7 @@ value that is lost before that has its task run again, and the tasks behind that
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler.accounts import Accounts
@@ -17,12 +17,14 @@ from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone,
 from pullback_server.scheduler.holdings import Holdings
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks
 from pullback_server.scheduler.shares import Flow
-from pullback_server.scheduler.states import FINISHED, TRANSITIONS, TaskState, Trigger
+from pullback_server.scheduler.states import AFTER, FINISHED, TaskState, Trigger
 from pullback_server.scheduler.statistics import JobStatistics, TaskTiming
 from pullback_server.scheduler.worker import Worker
 
 _WAITING, _READY = TaskState.WAITING, TaskState.READY
 _DONE, _RELEASED = TaskState.DONE, TaskState.RELEASED
+_BATCHED, _COMPLETED = AFTER[Trigger.BATCHED], AFTER[Trigger.COMPLETED]
+_LAST_USED = AFTER[Trigger.LAST_USED]
 
 
 class Job:
@@ -77,7 +79,7 @@ class Job:
         self._kept_on: WorkerId = ANYWHERE
         self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
-        self._ran_on: dict[int, dict[BatchId, WorkerId]] = {}
+        self._ran_on: dict[int, Mapping[BatchId, WorkerId]] = {}
         self.passed_on: set[TaskOutput] = set()
         self._results_missing = set(self.plan.result_tasks)
         self.freed: defaultdict[WorkerId, list[TaskOutput]] = defaultdict(list)
@@ -151,11 +153,16 @@ class Job:
     def batch(self, tasks: Collection[int], worker: WorkerId, batch: BatchId) -> int:
         """The tasks are given to a worker; how many of them not for the first time."""
         self.touched.add(worker)
-        attempts, ran_on, retries = self.attempts, self._ran_on, 0
+        states, attempts, ran_on, retries = self.states, self.attempts, self._ran_on, 0
+        attempt = {batch: worker}
         for task in tasks:
-            self._move(task, Trigger.BATCHED)
-            ran_on[task] = {batch: worker}
-            retries += attempts[task] > 0
+            before = states[task]
+            states[task] = _BATCHED[before]
+            if before is _READY:
+                self._not_ready(task)
+            ran_on[task] = attempt
+            if attempts[task]:
+                retries += 1
             attempts[task] += 1
         self._accounts.running += len(tasks)
         self.statistics.retries += retries
@@ -166,22 +173,25 @@ class Job:
         self.touched.add(worker)
         for task in tasks:
             self._move(task, Trigger.COPIED)
-            self._ran_on[task][batch] = worker
+            self._ran_on[task] = {**self._ran_on[task], batch: worker}
 
     def completed(self, call: Call, done: TaskDone, worker: Worker) -> None:
         """A task ran: its values are held, and those it was the last to read are freed."""
-        task, plan, readers = call.task, self.plan, self.readers
-        self._move(task, Trigger.COMPLETED)
-        self._stop(task)
+        task, plan, readers, states = call.task, self.plan, self.readers, self.states
+        states[task] = _COMPLETED[states[task]]
+        del self._ran_on[task]
+        self._accounts.running -= 1
         self._record(done, worker)
         self._hold(call, worker.id)
-        self._results_missing.discard(task)
+        if task in plan.result_tasks:
+            self._results_missing.discard(task)
         for value in plan.operands[task]:
             left = readers[value] = readers[value] - 1
             if not left:
                 self._free(value)
         self._release_if_unread(task)
-        self._settle(plan.consumers[task])
+        if plan.consumers[task]:
+            self._settle(plan.consumers[task])
 
     def came_too_late(self, call: Call, worker: WorkerId) -> None:
         """A task ran that another worker was asked for or had done: its values are to spare."""
@@ -195,9 +205,9 @@ class Job:
 
     def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
         """A task that a worker had did not run; whether nobody else is at it."""
-        attempts = self._ran_on[task]
-        del attempts[batch]
-        if attempts:
+        others = {own: worker for own, worker in self._ran_on[task].items() if own != batch}
+        if others:
+            self._ran_on[task] = others
             self._move(task, Trigger.COPY_ENDED)
             return False
         self._move(task, trigger)
@@ -299,29 +309,35 @@ class Job:
 
     def _move(self, task: int, trigger: Trigger) -> None:
         before = self.states[task]
-        state = self.states[task] = TRANSITIONS[before, trigger]
+        state = self.states[task] = AFTER[trigger][before]
         if before is _READY:
-            ready, backlog = self._only or self._queue(task)
-            self._accounts.suspects -= ready.remove(task) == SUSPECT
-            backlog.remove(self.plan.estimates_s[task])
+            self._not_ready(task)
         elif state is _READY:
             self._now_ready(task)
+
+    def _not_ready(self, task: int) -> None:
+        ready, backlog = self._only or self._queue(task)
+        if ready.remove(task) == SUSPECT:
+            self._accounts.suspects -= 1
+        backlog.remove(self.plan.estimates_s[task])
 
     def _now_ready(self, task: int) -> None:
         ready, backlog = self._only or self._queue(task)
         home = self._home(task)
         ready.add(task, home)
         backlog.add(self.plan.estimates_s[task])
-        self._accounts.suspects += home == SUSPECT
+        if home == SUSPECT:
+            self._accounts.suspects += 1
         self.stirred = True
 
     def _hold(self, call: Call, worker: WorkerId) -> None:
         """The values of a call that ran are where it said."""
-        outputs = self.plan.outputs[call.task]
-        for output in call.keep:
-            self.held.add(outputs[output], worker)
-        for output in call.send:
-            self.held.add(outputs[output], HERE)
+        task, keep, send = call
+        outputs, add = self.plan.outputs[task], self.held.add
+        for output in keep:
+            add(outputs[output], worker)
+        for output in send:
+            add(outputs[output], HERE)
 
     def _stop(self, task: int) -> None:
         """No worker's result of a task is awaited any more."""
@@ -352,11 +368,17 @@ class Job:
 
     def _free(self, value: TaskOutput) -> None:
         self._drop(value)
-        self._release_if_unread(value.task)
+        task = value.task
+        if self.states[task] is _DONE:
+            if len(self.plan.outputs[task]) == 1:
+                self.states[task] = _LAST_USED[_DONE]
+            else:
+                self._release_if_unread(task)
 
     def _drop(self, value: TaskOutput) -> None:
+        freed = self.freed
         for holder in self.held.drop(value):
-            self.freed[holder].append(value)
+            freed[holder].append(value)
 
     def _release_if_unread(self, task: int) -> None:
         if self.states[task] is not _DONE:
@@ -365,7 +387,7 @@ class Job:
         for value in outputs:
             if readers.get(value):
                 return
-        self._move(task, Trigger.LAST_USED)
+        self.states[task] = _LAST_USED[_DONE]
         held = self.held.holders
         for value in outputs:
             if value in held:
@@ -397,21 +419,23 @@ class Job:
         return max(held, key=lambda holder: (held[holder], holder == first))
 
     def _record(self, done: TaskDone, worker: Worker) -> None:
-        statistics, task = self.statistics, done.task
+        statistics, task, running_s = self.statistics, done.task, done.running_s
+        compiling_s, transferring_s = done.compiling_s, done.transferring_s
         seconds, phase = statistics.seconds, self.plan.tasks[task].phase
-        seconds[phase] = seconds.get(phase, 0.0) + done.running_s
-        statistics.compiling_s += done.compiling_s
-        statistics.transferring_s += done.transferring_s
+        seconds[phase] = seconds.get(phase, 0.0) + running_s
+        statistics.compiling_s += compiling_s
+        statistics.transferring_s += transferring_s
+        started_s = done.started_s - self.submitted_s
         if done.peak_bytes > statistics.peak_bytes:
             statistics.peak_bytes = done.peak_bytes
         self._timings[task] = TaskTiming(
             worker.id,
             worker.placement,
             self.attempts[task],
-            done.running_s,
-            done.compiling_s,
-            done.transferring_s,
+            running_s,
+            compiling_s,
+            transferring_s,
             done.program_cache_hit,
             done.executor,
-            max(0.0, done.started_s - self.submitted_s),
+            started_s if started_s > 0.0 else 0.0,
         )

@@ -59,6 +59,9 @@ class Matching:
         self._serving = board.settings.serving
         self._shares = {placement: Shares() for placement in self._serving}
         self._loose = {placement: Shares() for placement in self._serving}
+        kinds = board.fleet.kinds
+        self._queues = [(p, self._shares[p], kinds[kind]) for p, kind in self._serving.items()]
+        self._kinds = [(kind, kinds[kind]) for kind in board.settings.workers]
         self._set_aside: dict[JobId, None] = {}
         self._misfits: dict[JobId, None] = {}
         self.room = Room(board.fleet.held_bytes, board.needs)
@@ -128,20 +131,22 @@ class Matching:
 
     def dispatch(self, now_s: float) -> None:
         """Give every idle worker a batch, others one besides, and those soon idle a second."""
-        for placement, shares in self._shares.items():
-            if shares.waiting:
+        for placement, shares, kind in self._queues:
+            if shares.waiting and kind.idle:
                 self._fill_idle(placement, shares, now_s)
-        fleet, homes = self._board.fleet, self._board.accounts.homes
-        for kind in self._board.settings.workers:
-            if fleet.kinds[kind].ending:
-                for worker in fleet.nearly_done(kind, now_s):
+        accounts = self._board.accounts
+        homes = accounts.homes
+        for own, kind in self._kinds:
+            if kind.ending and kind.ending[0][0] <= now_s:
+                for worker in self._board.fleet.nearly_done(own, now_s):
                     homes.call(worker)
-        if self._board.accounts.suspects:  # suspects want idle workers
+        if accounts.suspects:  # suspects want idle workers
             return
-        self._express.fill(now_s)
-        called = homes.take_called()
-        for placement, shares in self._shares.items():
-            if shares.waiting:
+        if self._express.waiting:
+            self._express.fill(now_s)
+        called = homes.take_called() if homes.called else ()
+        for placement, shares, _ in self._queues:
+            if shares.waiting and (called or self._loose[placement].waiting):
                 self._queue_behind(placement, shares, called, now_s)
 
     def _fill_idle(self, placement: Placement, shares: Shares, now_s: float) -> None:
@@ -367,18 +372,19 @@ class Matching:
         job.start(now_s)
         if not job.laid and job.plan.sharded and len(choice.tasks) < len(job.plan.tasks):
             self._keep_together(job, worker)
-        for flow in self._flows(job, placement):
+        for flow in job.flows[placement]:
             Shares.charge(flow, choice.estimate_s)
         ready = job.ready[placement]
         self._refresh_loose(job, placement, ready)
         if not ready.counts:
             self._shares[placement].discard(job.id)
-        self.reconsider(worker.id)
+        if self._set_aside or self._misfits:
+            self.reconsider(worker.id)
 
     def make_batch(self, choice: Choice, now_s: float, avoid: WorkerId | None = None) -> Batch:
         """The batch of a choice, on its way to its worker."""
         board, job, worker, tasks = self._board, choice.job, choice.worker, choice.tasks
-        plan, kind = job.plan, worker.placement
+        plan = job.plan
         fetches = fetches_of(job, tasks, worker.id, avoid)
         to_keep_bytes, fetched_bytes, passing = self.room.to_keep_bytes(worker), 0, []
         for value, _ in fetches:
@@ -390,15 +396,15 @@ class Matching:
             else:
                 passing.append(value)
         calls = calls_of(job, tasks, worker.id, to_keep_bytes)
-        programs = {plan.fingerprints[task] for task in tasks}
+        new, measured = self._programs(choice)
         batch = Batch(
             next(board.batch_ids),
             job.id,
-            {call.task: call for call in calls},
+            dict(zip(tasks, calls, strict=True)),
             choice.estimate_s,
             now_s,
             choice.alone,
-            programs <= worker.programs and board.calibration.knows_all(programs, kind),
+            measured,
             fetched_bytes=fetched_bytes,
             made_bytes=choice.made_bytes,
             coming=fetches,
@@ -407,13 +413,27 @@ class Matching:
         )
         if worker.memory_bytes:
             batch.peak_bytes = max([plan.tasks[task].peak_bytes for task in tasks])
-        board.fleet.give(worker, batch, programs)
+        board.fleet.give(worker, batch, new)
         if batch.express:
             self._begin(worker, now_s)
         elif len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
             self.begin(worker, now_s)
         board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches, batch.express))
         return batch
+
+    def _programs(self, choice: Choice) -> tuple[list[str], bool]:
+        """Those of a choice that its worker was never given; whether all were measured there."""
+        worker, new, measured = choice.worker, [], True
+        known, fingerprints = worker.programs, choice.job.plan.fingerprints
+        seconds = self._board.calibration.kinds[worker.placement].seconds
+        for task in choice.tasks:
+            program = fingerprints[task]
+            if program not in known:
+                new.append(program)
+                measured = False
+            elif program not in seconds:
+                measured = False
+        return new, measured
 
 
 assert ANYWHERE == HERE, "no worker has the number of what may run anywhere"

@@ -35,6 +35,7 @@ class Scaling:
         self._most = [
             (kind, board.fleet.kinds[kind], most) for kind, most in settings.workers.items()
         ]
+        self._most_of_all = sum(settings.workers.values())
         self._elastic = {k for k, most in settings.workers.items() if settings.least(k) < most}
 
     def wanted(self, kind: Placement) -> int:
@@ -54,9 +55,9 @@ class Scaling:
 
     def resize(self, now_s: float) -> None:
         """Start what is missing; after failed starts, no sooner than the delay says."""
-        if now_s < self._start_after_s:
-            return
         board = self._board
+        if len(board.fleet.workers) >= self._most_of_all or now_s < self._start_after_s:
+            return
         for kind, own, most in self._most:
             if len(own.ready) + own.starting >= most:
                 continue

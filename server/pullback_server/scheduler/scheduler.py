@@ -76,18 +76,18 @@ class Scheduler:
 
     def handle(self, *events: Event) -> list[Command]:
         """What to do now that these events happened, in order."""
-        now_s = 0.0
+        on, board, now_s = self._on, self._board, 0.0
         for event in events:
             now_s = event.now_s
-            self._on[type(event)](event)
-        if self._board.freeing:
-            self._board.free()
-        for number in self._board.deadlines.passed(now_s):
+            on[type(event)](event)
+        if board.freeing:
+            board.free()
+        for number in board.deadlines.passed(now_s):
             self._end(self._jobs[number], now_s, overdue(self._jobs[number]))
-        self._board.alarms.ring(now_s)
+        board.alarms.ring(now_s)
         self._matching.dispatch(now_s)
         self._scaling.resize(now_s)
-        return self._board.take_commands()
+        return board.take_commands()
 
     @property
     def next_s(self) -> float:
@@ -160,30 +160,31 @@ class Scheduler:
         call = batch.unreported.pop(event.task, None) if batch is not None else None
         if worker is None or batch is None or call is None:
             return  # said twice, or by a worker given up: the task runs elsewhere
+        board, running_s = self._board, event.running_s
         batch.coming = ()
-        self._board.totals.count(event.program_cache_hit, event.compiling_s)
+        board.totals.count(event.program_cache_hit, event.compiling_s)
         job = self._jobs.get(batch.job)
         if job is None:
             return
         if batch.doubted:
             job.brought(batch.doubted, worker.id)
             batch.doubted = ()
-        kind, calibration = worker.placement, self._board.calibration
-        calibration.record(job.plan, event.task, kind, event.running_s, event.executor)
-        came_bytes = max(batch.fetched_bytes, event.network_bytes)
-        if came_bytes:
+        kind, calibration = worker.placement, board.calibration
+        calibration.record(job.plan, event.task, kind, running_s, event.executor)
+        if batch.fetched_bytes or event.network_bytes:
+            came_bytes = max(batch.fetched_bytes, event.network_bytes)
             calibration.record_transfer(kind, came_bytes, event.transferring_s)
         if job.runs(event.task, batch.id):
-            batch.counted_s += event.running_s + event.compiling_s + event.transferring_s
+            batch.counted_s += running_s + event.compiling_s + event.transferring_s
             job.completed(call, event, worker)
         else:
             job.came_too_late(call, worker.id)
         if job.freed:
-            self._board.freeing[job.id] = job
+            board.freeing[job.id] = job
         if job.complete:
             self._end(job, event.now_s, None)
-        else:
-            self._matching.note(job)
+        elif job.stirred:
+            self._matching.refresh(job)
 
     def _task_failed(self, event: TaskFailed) -> None:
         _, batch = self._batch(event.worker, event.batch)
@@ -398,10 +399,10 @@ class Scheduler:
         found = self._fleet.get(worker)
         if found is None or found.doomed:  # it is about to be lost, with what it says
             return None, None
-        express = found.express
-        if express is not None and express.id == batch:
-            return found, express
-        return found, found.batches.get(batch)
+        own = found.batches.get(batch)
+        if own is None and found.express is not None and found.express.id == batch:
+            own = found.express
+        return found, own
 
 
 def _guilty(worker: Worker) -> bool:

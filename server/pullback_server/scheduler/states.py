@@ -74,6 +74,12 @@ TRANSITIONS: dict[tuple[TaskState, Trigger], TaskState] = {
 }
 """(state, trigger) -> state."""
 
+AFTER: dict[Trigger, dict[TaskState, TaskState]] = {
+    trigger: {state: after for (state, own), after in TRANSITIONS.items() if own is trigger}
+    for trigger in Trigger
+}
+"""The same by trigger, which a look-up needs no pair for."""
+
 FINISHED = frozenset({TaskState.DONE, TaskState.RELEASED})
 """States in which a task has run and need not run."""
 
@@ -84,7 +90,7 @@ def after(state: TaskState, trigger: Trigger) -> TaskState:
     Raises:
         KeyError: the table has no such transition: a fault of the scheduler.
     """
-    return TRANSITIONS[state, trigger]
+    return AFTER[trigger][state]
 
 
 def diagram() -> str:

@@ -109,5 +109,7 @@ class Totals:
         """A task ran."""
         self.tasks_done += 1
         self.compiling_s += compiling_s
-        self.program_cache_hits += hit
-        self.program_cache_misses += not hit
+        if hit:
+            self.program_cache_hits += 1
+        else:
+            self.program_cache_misses += 1
