@@ -18,6 +18,8 @@ from pullback_graph.timeline import TaskSpan
 from tests.cli.running import SQUARES, run
 from tests.cli.trace_events import check_events
 
+NANOSECOND = 1e-3
+
 
 def test_a_local_job_is_traced(tmp_path: Path):
     """One span, of this process; what is printed stays the same."""
@@ -66,9 +68,9 @@ def test_workers_are_threads_in_order_of_their_numbers():
     names = [e["args"]["name"] for e in made["traceEvents"] if e["name"] == "thread_name"]
     assert names == ["worker 9", "worker 10", "front end"]
     first, second, _ = [e for e in made["traceEvents"] if e["ph"] == "X"]
-    assert (first["ts"], first["dur"], first["tid"]) == (5e5, 2.5e5, 2)
+    assert (first["ts"], round(first["dur"]), first["tid"]) == (5e5, 2.5e5, 2)
     assert first["args"] == {"task": 0, "attempts": 2, "executor": "numpy-2"}
-    assert second["dur"] == 0.0
+    assert second["dur"] <= NANOSECOND
     assert made["otherData"]["omitted"] == "7 tasks more"
 
 
@@ -164,7 +166,9 @@ def test_fetching_compiling_and_running_are_slices_of_their_own():
     made = trace(Metrics(timeline=(span,)))
     check_events(made)
     found = [
-        (e["name"], e["cat"], e["ts"], e["dur"]) for e in made["traceEvents"] if e["ph"] == "X"
+        (e["name"], e["cat"], e["ts"], round(e["dur"]))
+        for e in made["traceEvents"]
+        if e["ph"] == "X"
     ]
     assert found == [
         ("fetch 3", "transfer", 5e5, 5e5),
@@ -227,10 +231,10 @@ def test_any_timeline_makes_a_trace(spans: list[TaskSpan], before: list[list[int
 
 @pytest.mark.parametrize("seconds", [nan, inf, -inf, -1.0, 1.7e308])
 def test_impossible_times_are_none(seconds: float):
-    """A slice of no length at the start."""
+    """A slice of no length to speak of, at the start."""
     made = trace(Metrics(timeline=(TaskSpan(0, "fused", "1", seconds, seconds),)))
     (last,) = [event for event in made["traceEvents"] if event["ph"] == "X"]
-    assert (last["ts"], last["dur"]) == (0.0, 0.0)
+    assert (last["ts"], last["dur"]) == (0.0, NANOSECOND)
 
 
 def test_the_summary_counts_what_was_left_out():

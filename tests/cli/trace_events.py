@@ -3,7 +3,8 @@
 Source: the Trace Event Format (Google, 2016) and Perfetto's importer: metadata events have no
 time of their own, complete events a `ts` and a `dur` in microseconds and may carry nothing that the
 format gives another meaning (`tts`, `id`, `bp`, `s`, `scope`); a process or thread is named once,
-before it is used. A flow is a start and an end with one number, that end no earlier; each binds to
+before it is used. Times are cut to nanoseconds, and what overlaps then is dropped. A flow is a
+start and an end with one number, that end no earlier; each binds to
 the slice its thread is in then. A counter's values are numbers.
 """
 
@@ -40,7 +41,7 @@ def check_events(made: dict[str, Any]) -> None:
     for event in made["traceEvents"]:
         assert set(event) == KEYS[event["ph"]]
         assert type(event["pid"]) is type(event["tid"]) is int
-        assert 0 <= event["tid"] < 1 << 31
+        assert 0 <= event["tid"] < event["pid"] < 1 << 31
         if event["ph"] == "M":
             assert not threads, "names come first"
             _check_name(event, named[event["name"]])
@@ -48,12 +49,17 @@ def check_events(made: dict[str, Any]) -> None:
             _check_complete(event)
             assert event["pid"] in named["process_name"]
             assert event["tid"] in named["thread_name"]
-            threads.setdefault(event["tid"], []).append((event["ts"], event["ts"] + event["dur"]))
+            threads.setdefault(event["tid"], []).append((event["ts"], event["dur"]))
     for own in threads.values():
         for one, following in pairwise(sorted(own)):
-            assert following[0] >= one[1] - 1e-6 * max(1.0, one[1])
+            assert _ns(following[0]) >= _ns(one[0]) + _ns(one[1])
     _check_flows(made["traceEvents"], threads)
     _check_counters(made["traceEvents"])
+
+
+def _ns(micro: float) -> int:
+    """A time as Perfetto's importer keeps it."""
+    return int(micro * 1000)
 
 
 def _check_name(event: dict[str, Any], named: set[int]) -> None:
@@ -75,7 +81,8 @@ def _check_flows(
     for event in ends:
         assert type(event["id"]) is int
         assert event.get("bp", "e") == "e"
-        around = [(a, b) for a, b in threads[event["tid"]] if a <= event["ts"] < b]
+        at = _ns(event["ts"])
+        around = [a for a, n in threads[event["tid"]] if _ns(a) <= at < _ns(a) + _ns(n)]
         assert len(around) == 1
     starts = {event["id"]: event for event in ends if event["ph"] == "s"}
     arrivals = {event["id"]: event for event in ends if event["ph"] == "f"}

@@ -19,19 +19,22 @@ from pullback_graph.errors import RequestError
 from pullback_graph.job import Metrics
 from pullback_graph.timeline import TaskSpan
 
-_PROCESS = 1
-_MICRO = 1e6
-_MOMENT_US = 1e-3
-"""A viewer's clock counts nanoseconds; an arrow leaves one before its slice's end."""
+_NANO = 1e9
+_LATEST_NS = 1 << 53
+"""Later times are none: a number of a trace does not hold them to the nanosecond."""
+_SHORTEST_NS, _POINTED_NS = 2, 8
+"""A slice, and one that arrows touch, are at least so long. Viewers cut times to nanoseconds and
+drop what then overlaps on a thread, so a slice is written one shorter than it is, and an arrow
+leaves three before the end."""
 
 
 class Slice(NamedTuple):
-    """What a worker did from when to when, in seconds."""
+    """What a worker did from when to when, in nanoseconds."""
 
     name: str
     category: str
-    start_s: float
-    end_s: float
+    start_ns: int
+    end_ns: int
     span: TaskSpan
 
 
@@ -67,7 +70,11 @@ def trace(metrics: Metrics, tasks: Sequence[Task] = ()) -> dict[str, Any]:
     told = {"split": metrics.split, "split_reason": metrics.split_reason}
     if metrics.timeline_omitted:
         told["omitted"] = f"{metrics.timeline_omitted} tasks more"
-    return {"traceEvents": [*_events(metrics, planned)], "displayTimeUnit": "ms", "otherData": told}
+    events = [*_events(metrics, planned)]
+    # No thread's number: viewers call the thread of its process's number the main one.
+    process = 1 + max([event["tid"] for event in events])
+    events = [{**event, "pid": process} for event in events]
+    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": told}
 
 
 def slices(spans: tuple[TaskSpan, ...]) -> list[Slice]:
@@ -77,33 +84,35 @@ def slices(spans: tuple[TaskSpan, ...]) -> list[Slice]:
     within calls: what seems to begin before the one ahead has ended begins then.
     """
     wanted = sorted([own for span in spans for own in _slices(span)], key=_by_start)
-    ended_s: dict[str, float] = {}
+    ended_ns: dict[str, int] = {}
     made = []
     for own in wanted:
-        start_s = max(own.start_s, ended_s.get(own.span.worker, 0.0))
-        ended_s[own.span.worker] = end_s = max(start_s, own.end_s)
-        made.append(own._replace(start_s=start_s, end_s=end_s))
+        start_ns = max(own.start_ns, ended_ns.get(own.span.worker, 0))
+        ended_ns[own.span.worker] = end_ns = max(start_ns + _SHORTEST_NS, own.end_ns)
+        made.append(own._replace(start_ns=start_ns, end_ns=end_ns))
     return made
 
 
 def _slices(span: TaskSpan) -> Iterator[Slice]:
-    start_s, end_s = _told_s(span.start_s), _told_s(span.end_s)
-    fetching_s, compiling_s = _told_s(span.transferring_s), _told_s(span.compiling_s)
-    ran_s = start_s + min(compiling_s, max(0.0, end_s - start_s))
-    if fetching_s:
-        yield Slice(f"fetch {span.task}", "transfer", start_s - fetching_s, start_s, span)
-    if compiling_s:
-        yield Slice(f"compile {span.task}", "compile", start_s, ran_s, span)
-    yield Slice(f"{span.phase} {span.task}", span.phase, ran_s, end_s, span)
+    start_ns, end_ns = _told_ns(span.start_s), _told_ns(span.end_s)
+    fetching_ns, compiling_ns = _told_ns(span.transferring_s), _told_ns(span.compiling_s)
+    ran_ns = start_ns + min(compiling_ns, max(0, end_ns - start_ns))
+    if fetching_ns:
+        began_ns = max(0, start_ns - fetching_ns)
+        yield Slice(f"fetch {span.task}", "transfer", began_ns, start_ns, span)
+    if compiling_ns:
+        yield Slice(f"compile {span.task}", "compile", start_ns, ran_ns, span)
+    yield Slice(f"{span.phase} {span.task}", span.phase, ran_ns, end_ns, span)
 
 
-def _told_s(seconds: float) -> float:
-    """Seconds that a reply tells; 0 for what cannot be, or not in microseconds."""
-    return seconds if isfinite(seconds * _MICRO) and seconds > 0.0 else 0.0
+def _told_ns(seconds: float) -> int:
+    """The time that a reply tells; 0 for what cannot be."""
+    known = isfinite(seconds) and 0.0 < seconds * _NANO < _LATEST_NS
+    return round(seconds * _NANO) if known else 0
 
 
-def _by_start(own: Slice) -> tuple[float, int]:
-    return own.start_s, own.span.task
+def _by_start(own: Slice) -> tuple[int, int]:
+    return own.start_ns, own.span.task
 
 
 def _events(metrics: Metrics, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
@@ -117,10 +126,10 @@ def _events(metrics: Metrics, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]
     yield from [_complete(own, threads[own.span.worker], tasks) for own in made]
     yield from _arrows(made, threads, tasks)
     running = [own for own in made if own.category not in ("transfer", "compile")]
-    yield from _counter("tasks running", "tasks", [(own, 1) for own in running])
+    yield from _counter("running", "tasks", [(own, 1) for own in running])
     if tasks:
         held = [(own, tasks[own.span.task].peak_bytes) for own in running if _is_of(own, tasks)]
-        yield from _counter("memory of running tasks, estimated", "bytes", held)
+        yield from _counter("estimated memory", "bytes", held)
 
 
 def _complete(own: Slice, thread: int, tasks: Sequence[Task]) -> dict[str, Any]:
@@ -135,9 +144,9 @@ def _complete(own: Slice, thread: int, tasks: Sequence[Task]) -> dict[str, Any]:
             "estimated_ms": f"{planned.estimated_s * 1e3:.6g}",
             "estimated_bytes": planned.peak_bytes,
         }
-    times = {"ts": own.start_s * _MICRO, "dur": (own.end_s - own.start_s) * _MICRO}
+    times = {"ts": own.start_ns / 1000, "dur": (own.end_ns - own.start_ns - 1) / 1000}
     head = {"name": own.name, "cat": own.category, "ph": "X", **times}
-    return {**head, "pid": _PROCESS, "tid": thread, "args": args}
+    return {**head, "tid": thread, "args": args}
 
 
 def _is_of(own: Slice, tasks: Sequence[Task]) -> bool:
@@ -157,33 +166,33 @@ def _arrows(
     first: dict[int, Slice] = {}
     last: dict[int, Slice] = {}
     for own in made:
-        if (own.end_s - own.start_s) * _MICRO > 10 * _MOMENT_US:
+        if own.end_ns - own.start_ns >= _POINTED_NS:
             first.setdefault(own.span.task, own)
             last[own.span.task] = own
     number = 0
     for task, reader in first.items():
         for earlier in tasks[task].depends_on if task < len(tasks) else ():
             if earlier in last:
-                leaves = last[earlier].end_s * _MICRO - 2 * _MOMENT_US
-                arrives = max(reader.start_s * _MICRO, leaves)
-                if arrives < reader.end_s * _MICRO - _MOMENT_US:
+                leaves_ns = last[earlier].end_ns - 3
+                arrives_ns = max(reader.start_ns, leaves_ns)
+                if arrives_ns <= reader.end_ns - 3:
                     number += 1
-                    yield _end("s", number, leaves, threads[last[earlier].span.worker])
-                    yield _end("f", number, arrives, threads[reader.span.worker]) | {"bp": "e"}
+                    yield _end("s", number, leaves_ns, threads[last[earlier].span.worker])
+                    yield _end("f", number, arrives_ns, threads[reader.span.worker]) | {"bp": "e"}
 
 
-def _end(phase: str, number: int, ts: float, thread: int) -> dict[str, Any]:
-    place = {"ts": ts, "pid": _PROCESS, "tid": thread}
-    return {"name": "value", "cat": "value", "ph": phase, "id": number, **place}
+def _end(phase: str, number: int, at_ns: int, thread: int) -> dict[str, Any]:
+    head = {"name": "value", "cat": "value", "ph": phase, "id": number}
+    return {**head, "ts": at_ns / 1000, "tid": thread}
 
 
 def _counter(name: str, unit: str, held: Iterable[tuple[Slice, float]]) -> Iterator[dict[str, Any]]:
     """The sum of what slices hold while they last, at each moment that it changes."""
-    steps = [step for own, size in held for step in ((own.start_s, size), (own.end_s, -size))]
+    steps = [step for own, size in held for step in ((own.start_ns, size), (own.end_ns, -size))]
     total = 0.0
-    for at_s, alike in groupby(sorted(steps), key=lambda step: step[0]):
+    for at_ns, alike in groupby(sorted(steps), key=lambda step: step[0]):
         total += sum([size for _, size in alike])
-        head = {"name": name, "ph": "C", "ts": at_s * _MICRO, "pid": _PROCESS, "tid": 0}
+        head = {"name": name, "ph": "C", "ts": at_ns / 1000, "tid": 0}
         yield {**head, "args": {unit: total}}
 
 
@@ -201,4 +210,4 @@ def _order(span: TaskSpan) -> tuple[int, str]:
 
 
 def _told(what: str, thread: int, **args: str | int) -> dict[str, Any]:
-    return {"name": what, "ph": "M", "pid": _PROCESS, "tid": thread, "args": args}
+    return {"name": what, "ph": "M", "tid": thread, "args": args}
