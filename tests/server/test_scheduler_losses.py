@@ -90,6 +90,22 @@ def test_what_a_stopped_batch_was_to_be_brought_is_not_held():
     assert not cluster.scheduler._jobs[1].held.has(copy.worker, FIRST)
 
 
+def test_a_copy_that_was_too_late_is_in_time_for_what_was_lost_since():
+    """The first to be done dies; what reads its value goes on with that of the second."""
+    cluster = Cluster(workers=2, late_factor=3.0, late_least_s=2.0)
+    for job in (10, 11):  # both workers have had the programs
+        cluster.submit(fan_plan(1), job=job)
+    cluster.drain()
+    (late,) = runs(cluster.submit(fan_plan(1)))
+    (copy,) = [c for c in cluster.tick(5.0) if isinstance(c, Run)]
+    cluster.finish(late)
+    cluster.tell(cluster.pool.lose(late))
+    commands = cluster.tell(*cluster.pool.finish(copy.worker, heed=False))
+    assert runs(commands) == {copy.worker: [1]}
+    cluster.drain()
+    assert cluster.error() is None
+
+
 def test_a_home_is_that_of_both_kinds_of_task():
     """What a job has for workers with and without a GPU is counted by itself."""
     index = HomeIndex()

@@ -194,14 +194,13 @@ class Job:
             self._settle(plan.consumers[task])
 
     def came_too_late(self, call: Call, worker: WorkerId) -> None:
-        """A task ran that another worker was asked for or had done: its values are to spare."""
+        """A task ran that another worker was asked for or had done: its values are to spare.
+
+        But for those that were lost since, and are to be read.
+        """
         outputs = self.plan.outputs[call.task]
-        places = [(k, worker) for k in call.keep] + [(k, HERE) for k in call.send]
-        for output, holder in places:
-            if outputs[output] in self.held:
-                self.held.add(outputs[output], holder)
-            else:
-                self.freed[holder].append(outputs[output])
+        self.brought([outputs[k] for k in call.keep], worker)
+        self.brought([outputs[k] for k in call.send], HERE)
 
     def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
         """A task that a worker had did not run; whether nobody else is at it."""
@@ -267,14 +266,16 @@ class Job:
                 self._move(task, Trigger.OPERANDS_LOST)
         self._settle(hurt)
 
-    def brought(self, values: Iterable[TaskOutput], worker: WorkerId) -> None:
-        """A worker has values after all that it was not thought to be given any more."""
+    def brought(self, values: Iterable[TaskOutput], holder: WorkerId) -> None:
+        """A holder has values after all that it was not expected to have any more."""
         for value in values:
-            if self.readers.get(value):
-                self.held.add(value, worker)
+            if value in self.held.holders:
+                self.held.add(value, holder)
+            elif self.readers.get(value):
+                self.held.add(value, holder)
                 self._settle(self.plan.reading[value])
             else:
-                self.freed[worker].append(value)
+                self.freed[holder].append(value)
 
     def failed(self, task: int) -> None:
         """A task made the job fail."""
