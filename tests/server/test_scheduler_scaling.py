@@ -136,6 +136,27 @@ def test_a_task_larger_than_every_worker_is_refused():
     assert "1000" in str(error)
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_task_that_only_a_lost_worker_had_room_for_is_refused(waits: bool):
+    """Once all workers there may be are up, and none is as large: others may be busy for ever."""
+    cluster = Cluster(memory_bytes=1000)
+    plan = make_plan([make_task([JobInput(0)], peak_bytes=900)], [TaskOutput(0, 0)])
+    cluster.tell(cluster.pool.lose(1), cluster.pool.lose(2))
+    cluster.pool.memory_bytes = 500
+    long = make_plan([make_task([JobInput(0)], seconds=1.0)], [TaskOutput(0, 0)])
+    cluster.submit(long, job=2)
+    if waits:
+        cluster.submit(plan)
+    cluster.start()
+    (worker,) = [w for w, own in cluster.pool.workers.items() if own.queue]
+    cluster.submit(long, job=3)
+    if not waits:
+        cluster.submit(plan)
+    cluster.finish(worker)
+    assert 3 not in cluster.pool.replies
+    assert isinstance(cluster.error(1), OutOfMemory)
+
+
 def test_a_task_goes_where_there_is_room():
     """A worker that holds another job's values gets no task they leave no room for."""
     cluster = Cluster(workers=3, memory_bytes=1000)

@@ -40,6 +40,7 @@ class Kind:
         ending: when which are to be in `soon`, for which batch, soonest first.
         beside: those that have or had a long batch, and no express one beside.
         starting: how many are to start.
+        largest_bytes: the most memory that one of them has, or one had that may come back.
     """
 
     ready: list[WorkerId] = field(default_factory=list)
@@ -109,13 +110,15 @@ class Fleet:
         self.workers[worker.id] = worker
         self.kinds[worker.placement].starting += 1
 
-    def started(self, worker: Worker, memory_bytes: int, now_s: float) -> None:
-        """A worker takes work."""
+    def started(self, worker: Worker, memory_bytes: int, most: int, now_s: float) -> None:
+        """A worker takes work, one of `most` of its kind."""
         kind = self.kinds[worker.placement]
         worker.ready, worker.memory_bytes = True, memory_bytes
         kind.starting -= 1
         kind.largest_bytes = max(kind.largest_bytes, memory_bytes)
         insort(kind.ready, worker.id)
+        if len(kind.ready) >= most:  # larger ones that were lost do not come back
+            kind.largest_bytes = max([self.workers[own].memory_bytes for own in kind.ready])
         self.generation = next(_GENERATIONS)
         self._set_idle(worker, now_s)
 

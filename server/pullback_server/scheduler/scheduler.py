@@ -141,7 +141,8 @@ class Scheduler:
     def _worker_ready(self, event: WorkerReady) -> None:
         worker = self._fleet.get(event.worker)
         if worker is not None and not worker.ready:
-            self._fleet.started(worker, event.memory_bytes, event.now_s)
+            most = self.settings.workers[worker.placement]
+            self._fleet.started(worker, event.memory_bytes, most, event.now_s)
             self._scaling.started(event.now_s)
             self._scaling.watch(worker, event.now_s)
 
