@@ -28,12 +28,19 @@ from pullback_server.planner import JobInput, Placement, Plan, TaskOutput, make_
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_server.planner.plan import Phase
 from pullback_server.planner.predict import predict, task_seconds
-from pullback_server.planner.rates import OTHER_UNIT_S, UNMEASURED, Price, Rates, priced
+from pullback_server.planner.rates import (
+    MOST_CROWDED,
+    OTHER_UNIT_S,
+    UNMEASURED,
+    Price,
+    Rates,
+    priced,
+)
 from pullback_server.scheduler import WorkerMeasured, WorkerReady
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_worker.numpy_executor import fold
-from pullback_worker.numpy_work import FRESH, MEMORY, work_of
+from pullback_worker.numpy_work import CROWDED, FRESH, MEMORY, work_of
 from tests.server.cluster import Cluster
 from tests.server.plans import make_plan as plan_of
 from tests.server.plans import make_task
@@ -76,6 +83,15 @@ def test_a_unit_that_nobody_measured_has_a_rate_all_the_same() -> None:
     assert priced({"new calls": 1.0}, {}).rows_s == pytest.approx(1e-6)
     assert priced({"new float64 bytes": 1.0}, {}).rows_s == pytest.approx(1e-10)
     assert priced({}, UNITS) == Price(0.0, 0.0)
+
+
+def test_memory_that_workers_share_takes_longer() -> None:
+    """By what two threads were measured to take, or tasks were: whichever is more."""
+    units = {**UNITS, CROWDED: 1.5 * UNITS[MEMORY]}
+    assert Rates(units).crowded.memory == pytest.approx(1.5)
+    assert Rates(units, memory=2.0).crowded.memory == 2.0
+    assert Rates({**UNITS, CROWDED: 1.0}).crowded.memory == MOST_CROWDED
+    assert Rates(UNITS).crowded.memory == Rates().crowded.memory == 1.0
 
 
 def test_a_unit_in_another_dtype_is_priced_as_that_in_float64() -> None:

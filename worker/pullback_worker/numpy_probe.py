@@ -1,15 +1,18 @@
 """Measures what NumPy takes here: each row of the table on its own example, grown, for an instant.
 
 Gives seconds per unit of `numpy_work`, of the processor, on one thread. A figure is the least of a
-few runs, so that what else the machine does meanwhile matters little. The whole takes a third of
-a second, besides loading the libraries that some rows need.
+few runs, so that what else the machine does meanwhile matters little. The whole takes under
+half a second, besides loading the libraries that some rows need.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
+from statistics import median
+from threading import Barrier
 from time import thread_time
 from typing import Any
 
@@ -22,6 +25,7 @@ from pullback_graph.types import FLOAT32, FLOAT64, DType
 from pullback_worker.executor import NDArray
 from pullback_worker.numpy_source import scalar_function
 from pullback_worker.numpy_work import (
+    CROWDED,
     FRESH,
     LOOPS,
     MEMORY,
@@ -48,8 +52,13 @@ _SHORT_S = 5e-6
 """A run that is too short for a clock, and is taken `_CALLS` times."""
 _DEAR_S = 1e-3
 """Rows that take so long are much the same in every dtype, or are not worth the time."""
-_TRAFFIC_BYTES = 48 << 20
-"""Of an array that no cache holds."""
+_FRESH_BYTES, _TRAFFIC_BYTES = 48 << 20, 192 << 20
+"""Of an array that the system hands out anew, and of one that no cache holds.
+
+A processor's last cache may hold all of the first. Arrays of jobs lie in between.
+"""
+_CROWDED_RUNS = 3
+"""Of which the middle one counts: the last may be alone."""
 _LOOPS = (400, 4, 4)
 """Of an inner loop each, the last."""
 
@@ -146,12 +155,15 @@ class _Probe:
 
     def _measure_memory(self) -> None:
         """Measure memory, handed out for the first time, and far away rather than near; loops."""
-        self.rates[FRESH] = self._least_s(lambda: _touched(_TRAFFIC_BYTES)) / _TRAFFIC_BYTES
+        self.rates[FRESH] = self._least_s(lambda: _touched(_FRESH_BYTES)) / _FRESH_BYTES
         x = _touched(_TRAFFIC_BYTES)
-        near = x[: MOST_BYTES // 8]
-        far_s = min([self._least_s(lambda: np.add.reduce(x)) for _ in range(2)]) / x.nbytes
+        near, part = x[: MOST_BYTES // 8], x[: _FRESH_BYTES // 8]
+        far_s = min(_read_s(x), _read_s(x)) / x.nbytes
+        part_s = min(_read_s(part), _read_s(part)) / part.nbytes
         near_s = self._least_s(lambda: np.add.reduce(near)) / near.nbytes
-        self.rates[MEMORY] = max(far_s - near_s, 0.1 * far_s)
+        far_s = max((far_s + part_s) / 2, 1.1 * near_s)
+        self.rates[MEMORY] = far_s - near_s
+        self.rates[CROWDED] = self.rates[MEMORY] * max(_crowded_s(part) / part_s, 1.0)
         rows, columns, inner = _LOOPS
         x = np.zeros((rows, 1, inner))
         z = np.zeros(_LOOPS)
@@ -196,6 +208,25 @@ def _share(half: Sample, large: Sample, half_s: float, large_s: float) -> float:
     flop_s = (large_s - grown * half_s) / (large.amount - grown * half.amount)
     least = _DENSE_SHARE if large.is_dense else _LEAST_SHARE
     return min(max(flop_s * large.amount / large_s, least), 1.0)
+
+
+def _crowded_s(x: NDArray) -> float:
+    """Seconds for a byte of an array when two threads read a half of it each."""
+    halves = np.split(x, 2)
+    start = Barrier(len(halves))
+
+    def read(own: NDArray) -> float:
+        start.wait()
+        return median([_read_s(own) for _ in range(_CROWDED_RUNS)])
+
+    with ThreadPoolExecutor(len(halves)) as threads:
+        return min(threads.map(read, halves)) / halves[0].nbytes
+
+
+def _read_s(x: NDArray) -> float:
+    start_s = thread_time()
+    np.add.reduce(x)
+    return thread_time() - start_s
 
 
 def _touched(size_bytes: int) -> NDArray:

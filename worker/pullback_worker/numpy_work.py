@@ -22,6 +22,8 @@ from pullback_worker.registers import Registers
 
 MEMORY = "memory bytes"
 """Read or written, of arrays that no near cache holds."""
+CROWDED = "crowded memory bytes"
+"""The same while another thread reads from memory as well; no graph has it among its work."""
 LOOPS = "loops"
 """Inner loops of elementwise rows, which take the same in all of them."""
 FRESH = "fresh bytes"

@@ -66,7 +66,7 @@ class Told:
     """The times that are told of a plan.
 
     Attributes:
-        seconds: predicted run time of each task.
+        seconds: predicted run time of each task, with nothing beside it.
         predictions: by rising number of workers, the present one among them.
         rates: what they go by, in words.
     """
@@ -75,9 +75,12 @@ class Told:
         rates = known.rates if known is not None else None
         present = known.workers if known is not None else 0
         self.seconds = task_seconds(plan, rates)
+        beside = self.seconds
+        if rates is not None and len(plan.tasks) > 1:
+            beside = task_seconds(plan, rates.crowded)
         self.estimated_s = sum(self.seconds) if known is not None else plan.estimated_s
         self.predictions = [
-            predict(plan, workers, self.seconds, rates)
+            predict(plan, workers, beside if workers > 1 else self.seconds, rates)
             for workers in sorted({*PREDICTED_WORKERS, present} - {0})
         ]
         self.rates = known.words if known is not None else BY_TABLE

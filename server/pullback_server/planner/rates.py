@@ -6,15 +6,17 @@ Only what is said of a plan and where its tasks go depend on these; its boundari
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pullback_server.planner.cost_table import COST_TABLE
-from pullback_worker.numpy_work import FRESH, MEMORY, Work
+from pullback_worker.numpy_work import CROWDED, FRESH, MEMORY, Work
 
 OTHER_S = {"calls": 1e-6, "bytes": 1e-10, "loops": 1e-8}
 """Of a unit that nobody measured, by its last word; `OTHER_UNIT_S` of a FLOP or an element."""
 OTHER_UNIT_S = 2e-10
+MOST_CROWDED = 2.5
+"""What memory takes at most while others use it, over what it takes alone."""
 _TRAFFIC = frozenset([MEMORY, FRESH])
 
 
@@ -52,6 +54,16 @@ class Rates:
         price = priced(work, self.unit_s)
         scale = self.executors.get(executor, 1.0)
         return scale * (self.rows * price.rows_s + self.memory * price.memory_s)
+
+    @property
+    def crowded(self) -> Rates:
+        """The rates of workers that share their machine's memory.
+
+        Tasks that told what memory takes may have run beside others: the more of both counts.
+        """
+        alone_s = self.unit_s.get(MEMORY, 0.0)
+        over = self.unit_s.get(CROWDED, alone_s) / alone_s if alone_s else 1.0
+        return replace(self, memory=max(self.memory, min(over, MOST_CROWDED)))
 
 
 UNMEASURED = Rates()
