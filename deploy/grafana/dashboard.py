@@ -154,11 +154,21 @@ def _drawing(panel: Panel) -> dict[str, Any]:
 
 
 def _overrides(panel: Panel) -> Iterator[dict[str, Any]]:
+    """Colours of label values; those that did not occur are kept out of the legend."""
     label = panel.queries[0][1].strip("{}")
     for name, colour in COLOURS.get(label, {}).items():
         yield {
             "matcher": {"id": "byName", "options": name},
             "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
+        }
+    if panel.kind == "timeseries" and "{{" in panel.queries[0][1]:
+        hidden = {"legend": True, "tooltip": True, "viz": False}
+        yield {
+            "matcher": {
+                "id": "byValue",
+                "options": {"reducer": "allIsZero", "op": "gte", "value": 0},
+            },
+            "properties": [{"id": "custom.hideFrom", "value": hidden}],
         }
 
 

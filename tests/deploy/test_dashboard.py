@@ -98,6 +98,19 @@ def test_legends_name_labels_the_query_keeps(panel):
             assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
 
 
+@pytest.mark.parametrize("panel", PANELS, ids=TITLES)
+def test_legends_leave_out_what_did_not_occur(panel):
+    """A label has up to twelve values, all of them exported: those at zero only fill the legend."""
+    by_label = panel["type"] == "timeseries" and "{{" in panel["targets"][0]["legendFormat"]
+    hidden = [
+        item["value"]
+        for override in panel["fieldConfig"]["overrides"]
+        for item in override["properties"]
+        if override["matcher"]["id"] == "byValue"
+    ]
+    assert hidden == [{"legend": True, "tooltip": True, "viz": False}] * by_label
+
+
 def test_panels_do_not_overlap():
     """The layout fills 24 columns without two panels in one place."""
 
