@@ -26,7 +26,7 @@ class NamedResults(dict[Key, Any]):
     __slots__ = ("title",)
 
     def __init__(self, title: str, items: Mapping[Key, Any] | Iterable[tuple[Key, Any]]) -> None:
-        super().__init__(items)
+        dict.__init__(self, items)
         self.title = title
 
     def __missing__(self, key: Any) -> Any:

@@ -159,8 +159,8 @@ class ResultLayout:
         for number, start in self._seconds:
             (values[number],) = _DOUBLE.unpack_from(data, start)
         return Result(
-            {name: place.view(data).copy() for name, place in self._outputs.items()},
-            {key: place.view(data).copy() for key, place in self._derivatives.items()},
+            {name: place.owned(data) for name, place in self._outputs.items()},
+            {key: place.owned(data) for key, place in self._derivatives.items()},
             Metrics(*values),
         )
 
@@ -183,6 +183,11 @@ class _Elements(NamedTuple):
         if not array.flags.aligned:
             array = array.copy()
             array.flags.writeable = False
+        return array if len(self.shape) == 1 else array.reshape(self.shape)
+
+    def owned(self, data: bytes) -> NDArray:
+        """The array, not the message's."""
+        array = np.frombuffer(data, self.dtype, self.size, self.start).copy()
         return array if len(self.shape) == 1 else array.reshape(self.shape)
 
 
