@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
-from pullback.remote.async_batch_stream import AsyncBatchStream
+from pullback.remote.async_batch_stream import AsyncBatchStream, AsyncStreamInUse
 from pullback.remote.async_transport import AsyncTransport
 from pullback.remote.job_window import Outcome
 from pullback.remote.map_steps import (
-    Broken,
     Deliver,
     Event,
     Exhausted,
@@ -21,9 +21,11 @@ from pullback.remote.map_steps import (
     Send,
     Taken,
 )
-from pullback_graph.errors import PullbackError
+from pullback.remote.steps import performing_async
 
 Items: TypeAlias = "Iterable[Any] | AsyncIterable[Any]"
+_Happened: TypeAlias = "tuple[AsyncBatchStream, Event] | tuple[None, Event | BaseException]"
+"""An event of a stream; or what asking for an item came to."""
 
 _BREATH = 32
 """Items taken from a plain iterable before the event loop gets its turn."""
@@ -35,22 +37,11 @@ async def async_map_jobs(
     """The outcomes of a map's steps; the stream is closed when the iterator is."""
     shell = _Shell(transport, items)
     try:
-        effect = next(steps)
-        while True:
-            if isinstance(effect, Deliver):
-                yield effect.outcome
-                effect = next(steps)
-                continue
-            try:
-                outcome = await shell.perform(effect)
-            except PullbackError as error:
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(outcome)
-    except StopIteration:
-        return
+        async with aclosing(performing_async(steps, shell.perform)) as performed:
+            async for effect in performed:
+                if isinstance(effect, Deliver):
+                    yield effect.outcome
     finally:
-        steps.close()
         await shell.close()
 
 
@@ -63,45 +54,32 @@ class _Shell:
             aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         )
         self._taken = 0
-        self._stream: AsyncBatchStream | None = None
         self._taking: asyncio.Task[None] | None = None
-        self._events: asyncio.Queue[tuple[AsyncBatchStream | None, Event | BaseException]] = (
-            asyncio.Queue()
+        self._events: asyncio.Queue[_Happened] = asyncio.Queue()
+        self._stream = AsyncStreamInUse(
+            transport.open_stream, lambda *happened: self._events.put_nowait(happened)
         )
 
     async def perform(self, effect: MapEffect) -> Any:
         match effect:
             case Next(take, timeout_s):
-                event = await self._next(take, timeout_s)
-                if isinstance(event, Broken):
-                    await self._close_stream()
-                return event
+                return await self._next(take, timeout_s)
             case Send(data):
-                self._open_stream().send(data)
+                return self._stream.send(data)
             case Reset():
-                await self._close_stream()
+                return await self._stream.close()
+            case Deliver():
+                return None  # the caller's
             case _:
-                return await self._transport.perform(effect)  # type: ignore[arg-type]  # all others
-        return None
+                return await self._transport.perform(effect)
 
     async def close(self) -> None:
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.gather(self._taking, return_exceptions=True)
-        await self._close_stream()
+        await self._stream.close()
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _open_stream(self) -> AsyncBatchStream:
-        if self._stream is None:
-            stream = self._stream = self._transport.open_stream()
-            stream.start(lambda event: self._events.put_nowait((stream, event)))
-        return self._stream
-
-    async def _close_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.close()
 
     async def _next(self, take: bool, timeout_s: float | None) -> Event:
         """Replies first: they make room, and the caller waits for them."""
@@ -122,8 +100,9 @@ class _Shell:
             source, event = await self._events.get()
             if isinstance(event, BaseException):
                 raise event
-            if source is None or source is self._stream:
-                return event
+            own = event if source is None else await self._stream.event(source, event)
+            if own is not None:
+                return own
 
     async def _take_now(self, items: Iterator[Any]) -> Event:
         self._taken += 1

@@ -7,12 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pullback.remote.async_batch_stream import AsyncBatchStream
+from pullback.remote.async_batch_stream import AsyncBatchStream, AsyncStreamInUse
 from pullback.remote.async_transport import AsyncTransport
 from pullback.remote.conversation import Conversation
 from pullback.remote.job_window import Outcome, WindowSize, called_off
 from pullback.remote.map_steps import (
-    Broken,
     CalledOff,
     Deliver,
     Event,
@@ -116,7 +115,9 @@ class _Shell:
     def __init__(self, transport: AsyncTransport) -> None:
         self.messages: asyncio.Queue[_Message] = asyncio.Queue()
         self._transport = transport
-        self._stream: AsyncBatchStream | None = None
+        self._stream = AsyncStreamInUse(
+            transport.open_stream, lambda *happened: self.messages.put_nowait(happened)
+        )
         self._waiting: deque[_Submitted] = deque()
         self._taken: dict[int, _Submitted] = {}
         self._count = 0
@@ -132,34 +133,23 @@ class _Shell:
             case Next(take, timeout_s):
                 return await self._next(take, timeout_s)
             case Send(data):
-                return self._opened().send(data)
+                return self._stream.send(data)
             case Deliver(outcome, number):
                 return _end(self._taken.pop(number), outcome)
             case Reset():
-                return await self._close_stream()
+                return await self._stream.close()
             case _:
                 return await self._transport.perform(effect)
 
     async def close(self) -> None:
         """Call off every job that is left."""
-        await self._close_stream()
+        await self._stream.close()
         while not self.messages.empty():
             message = self.messages.get_nowait()
             if isinstance(message, _Submitted):
                 self._waiting.append(message)
         for submitted in (*self._taken.values(), *self._waiting):
             _end(submitted, Cancelled("the service was closed before the job was done"))
-
-    def _opened(self) -> AsyncBatchStream:
-        if self._stream is None:
-            stream = self._stream = self._transport.open_stream()
-            stream.start(lambda event: self.messages.put_nowait((stream, event)))
-        return self._stream
-
-    async def _close_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.close()
 
     async def _next(self, take: bool, timeout_s: float | None) -> Event:
         """What has happened first, then jobs; None where nothing did in time."""
@@ -184,12 +174,7 @@ class _Shell:
     async def _event(self, message: _Message) -> Event:
         """What the steps are to know of a message, if anything."""
         if isinstance(message, tuple):
-            stream, event = message
-            if stream is not self._stream:
-                return None
-            if isinstance(event, Broken):
-                await self._close_stream()
-            return event
+            return await self._stream.event(*message)
         if message.number is not None and message.number in self._taken:
             return CalledOff(message.number)
         if message.number is None and message.is_dropped:

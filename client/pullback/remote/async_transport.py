@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -10,6 +11,7 @@ import grpc
 from pullback.remote.async_batch_stream import AsyncBatchStream
 from pullback.remote.channel import IN_PARTS, SERVICE, STREAM, UNARY, UPLOAD, Connection
 from pullback.remote.failure import failure
+from pullback.remote.map_steps import Event
 from pullback.remote.steps import Call, Compute, Effect, Pause, Steps, perform_all_async
 from pullback_graph.errors import Cancelled, PullbackError, ServiceError
 
@@ -46,10 +48,10 @@ class AsyncTransport:
             case Compute(function):
                 return await asyncio.to_thread(function)
 
-    def open_stream(self) -> AsyncBatchStream:
-        """Start an EvaluateStream call."""
+    def open_stream(self, notify: Callable[[AsyncBatchStream, Event], None]) -> AsyncBatchStream:
+        """Start an EvaluateStream call; `notify` as in `AsyncBatchStream`."""
         self.check_usable()
-        return AsyncBatchStream(self._methods[STREAM], self._metadata, self._failure)
+        return AsyncBatchStream(self._methods[STREAM], self._metadata, self._failure, notify)
 
     async def close(self) -> None:
         """End the connection; calls under way fail."""

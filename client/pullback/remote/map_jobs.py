@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from time import sleep
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any
 
-from pullback.remote.batch_stream import BatchStream
+from pullback.remote.batch_stream import BatchStream, StreamInUse
 from pullback.remote.job_window import Outcome
 from pullback.remote.map_steps import (
-    Broken,
     Deliver,
     Event,
     Exhausted,
@@ -20,28 +20,17 @@ from pullback.remote.map_steps import (
     Send,
     Taken,
 )
+from pullback.remote.steps import performing
 from pullback.remote.transport import Transport
-from pullback_graph.errors import PullbackError
 
 
 def map_jobs(transport: Transport, steps: MapSteps, items: Iterable[Any]) -> Iterator[Outcome]:
     """The outcomes of a map's steps; the stream is closed when the iterator is."""
     shell = _Shell(transport, iter(items))
     try:
-        effect = next(steps)
-        while True:
+        for effect in performing(steps, shell.perform):
             if isinstance(effect, Deliver):
                 yield effect.outcome
-                effect = next(steps)
-                continue
-            try:
-                outcome = shell.perform(effect)
-            except PullbackError as error:
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(outcome)
-    except StopIteration:
-        return
     finally:
         steps.close()
         shell.close()
@@ -53,37 +42,37 @@ class _Shell:
     def __init__(self, transport: Transport, items: Iterator[Any]) -> None:
         self._transport = transport
         self._items = items
-        self._stream: BatchStream | None = None
+        self._events: SimpleQueue[tuple[BatchStream, Event]] = SimpleQueue()
+        self._stream = StreamInUse(transport.open_stream, self._tell)
+        self.close = self._stream.close
 
     def perform(self, effect: MapEffect) -> Any:
         match effect:
             case Next(take, timeout_s):
-                event = self._next(take, timeout_s)
-                if isinstance(event, Broken):
-                    self.close()
-                return event
+                return self._next(take, timeout_s)
             case Send(data):
-                if self._stream is None:
-                    self._stream = self._transport.open_stream()
                 return self._stream.send(data)
             case Reset():
-                return self.close()
+                return self._stream.close()
+            case Deliver():
+                return None  # the caller's
             case _:
-                return self._transport.perform(effect)  # type: ignore[arg-type]  # all others
+                return self._transport.perform(effect)
 
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def _tell(self, stream: BatchStream, event: Event) -> None:
+        self._events.put((stream, event))
 
     def _next(self, take: bool, timeout_s: float | None) -> Event:
         """Replies first: they make room, and the caller waits for them."""
-        stream = self._stream
-        if stream is not None and (stream.has_event or not take):
-            return stream.event(timeout_s)
-        if not take:
-            sleep(timeout_s or 0.0)
-            return None
+        until_s = None if timeout_s is None else monotonic() + timeout_s
+        while not take or not self._events.empty():
+            left_s = None if until_s is None else max(0.0, until_s - monotonic())
+            try:
+                event = self._stream.event(*self._events.get(timeout=left_s))
+            except Empty:
+                return None
+            if event is not None:
+                return event
         try:
             return Taken(next(self._items))
         except StopIteration:

@@ -6,7 +6,7 @@ outcome back in, or throws the error in.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pullback.remote.in_parts import ReplyParts
@@ -80,5 +80,43 @@ async def perform_all_async(
     except StopIteration as stop:
         result: Outcome = stop.value
         return result
+    finally:
+        steps.close()
+
+
+def performing(steps: Generator[Does, Any, None], perform: Callable[[Does], Any]) -> Iterator[Does]:
+    """Perform steps to their end, handing on each once it is done; they are told of errors."""
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                outcome = perform(effect)
+            except PullbackError as error:
+                effect = steps.throw(error)
+                continue
+            yield effect
+            effect = steps.send(outcome)
+    except StopIteration:
+        return
+    finally:
+        steps.close()
+
+
+async def performing_async(
+    steps: Generator[Does, Any, None], perform: Callable[[Does], Awaitable[Any]]
+) -> AsyncGenerator[Does, None]:
+    """As `performing`, on an event loop."""
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                outcome = await perform(effect)
+            except PullbackError as error:
+                effect = steps.throw(error)
+                continue
+            yield effect
+            effect = steps.send(outcome)
+    except StopIteration:
+        return
     finally:
         steps.close()

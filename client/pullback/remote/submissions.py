@@ -6,18 +6,16 @@ Everything that happens comes to that thread by one queue: jobs, cancellations, 
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
 from pullback.job_future import JobFuture
-from pullback.remote.batch_stream import BatchStream
+from pullback.remote.batch_stream import BatchStream, StreamInUse
 from pullback.remote.conversation import Conversation
 from pullback.remote.job_window import WindowSize, called_off
 from pullback.remote.map_steps import (
-    Broken,
     CalledOff,
     Deliver,
     Event,
@@ -44,7 +42,7 @@ class _Dropped(NamedTuple):
 
 
 class _Happened(NamedTuple):
-    stream: object
+    stream: BatchStream
     event: Event
 
 
@@ -111,8 +109,9 @@ class _Shell:
     def __init__(self, transport: Transport, messages: SimpleQueue[_Message]) -> None:
         self._transport = transport
         self._messages = messages
-        self._stream: BatchStream | None = None
-        self._name: object = None
+        self._stream = StreamInUse(
+            transport.open_stream, lambda *happened: messages.put(_Happened(*happened))
+        )
         self._waiting: deque[_Submitted] = deque()
         self._taken: dict[int, JobFuture] = {}
         self._count = 0
@@ -123,34 +122,22 @@ class _Shell:
             case Next(take, timeout_s):
                 return self._next(take, timeout_s)
             case Send(data):
-                return self._opened().send(data)
+                return self._stream.send(data)
             case Deliver(outcome, number):
                 return self._taken.pop(number).end(outcome)
             case Reset():
-                return self._close_stream()
+                return self._stream.close()
             case _:
                 return self._transport.perform(effect)
 
     def close(self) -> None:
         """Call off every job that is left."""
-        self._close_stream()
+        self._stream.close()
         while not self._messages.empty():
             self._event(self._messages.get())
         error = Cancelled("the service was closed before the job was done")
         for future in [*self._taken.values(), *[item.future for item in self._waiting]]:
             future.end(error)
-
-    def _opened(self) -> BatchStream:
-        if self._stream is None:
-            self._name = name = object()
-            notify = partial(_tell, self._messages, name)
-            self._stream = self._transport.open_stream(notify)
-        return self._stream
-
-    def _close_stream(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        self._stream = self._name = None
 
     def _next(self, take: bool, timeout_s: float | None) -> Event:
         """What has happened first, then jobs; None where nothing did in time.
@@ -187,10 +174,8 @@ class _Shell:
                 self._waiting.append(message)
             case _Dropped(future):
                 return self._dropped(future)
-            case _Happened(stream, event) if stream is self._name:
-                if isinstance(event, Broken):
-                    self._close_stream()
-                return event
+            case _Happened(stream, event):
+                return self._stream.event(stream, event)
             case None:
                 self._is_closed = True
         return None
@@ -203,7 +188,3 @@ class _Shell:
                 return None
         numbers = [number for number, own in self._taken.items() if own is future]
         return CalledOff(numbers[0]) if numbers else None
-
-
-def _tell(messages: SimpleQueue[_Message], stream: object, event: Event) -> None:
-    messages.put(_Happened(stream, event))

@@ -60,7 +60,7 @@ class Transport:
             case Compute(function):
                 return function()
 
-    def open_stream(self, notify: Callable[[Event], None] | None = None) -> BatchStream:
+    def open_stream(self, notify: Callable[[BatchStream, Event], None]) -> BatchStream:
         """Start an EvaluateStream call; `notify` as in `BatchStream`."""
         self.check_usable()
         return BatchStream(self._stream, self._metadata, self._failure, notify)
