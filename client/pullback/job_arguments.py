@@ -42,6 +42,14 @@ class OptionFields(TypedDict, total=False):
     timeline: bool
 
 
+class Asked(OptionFields, total=False):
+    """Keywords that say what is wanted of a graph, and how its job runs; see `make_job`."""
+
+    gradient: Names | None
+    want: Want | None
+    seeds: Sequence[Arrays]
+
+
 _DEFAULTS = Options()
 
 _SPLIT = re.compile(r"(\w+)(?:\((\d+)\))?")
@@ -81,6 +89,18 @@ def make_job(
             raise InputError("give gradient or want, not both", field="want")
         want = Gradient(as_names(gradient))
     return Job(graph, inputs, want or _VALUE, tuple(seeds), make_options(options), id)
+
+
+def asked_job(graph: AnyGraph, inputs: Arrays, asked: Asked) -> Job:
+    """The job of the keywords that `evaluate` takes.
+
+    Raises:
+        RequestError: as `make_job`.
+    """
+    options: dict[str, Any] = {**asked}
+    gradient, want = options.pop("gradient", None), options.pop("want", None)
+    seeds = options.pop("seeds", ())
+    return make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
 
 
 def make_options(given: Mapping[str, Any]) -> Options:

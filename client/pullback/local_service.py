@@ -21,7 +21,15 @@ import numpy as np
 
 from pullback.call import Call
 from pullback.direct_call import DirectCall, direct_call, signature_of
-from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job, make_options
+from pullback.job_arguments import (
+    AnyGraph,
+    Arrays,
+    Asked,
+    Names,
+    OptionFields,
+    asked_job,
+    make_options,
+)
 from pullback.job_future import JobFuture
 from pullback.local_inputs import Deadline, bound_arrays
 from pullback.local_tape import LocalTapes, run_tape
@@ -108,11 +116,7 @@ class LocalService(Transforms[Result]):
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> Result:
         """Run one job: values of the graph's outputs, or a derivative of them.
 
@@ -124,9 +128,7 @@ class LocalService(Transforms[Result]):
             ExecutionError: the computation failed.
             DeadlineExceeded: it took longer than `deadline_s`.
         """
-        return self.run(
-            make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
-        )
+        return self.run(asked_job(graph, inputs, asked))
 
     def run(self, job: Job) -> Result:
         """Run one job.
@@ -161,14 +163,10 @@ class LocalService(Transforms[Result]):
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> JobFuture:
         """Run one job now, for code that submits jobs to a service: the future is done."""
-        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, inputs, asked)
         future = JobFuture(lambda _: None)
         future.end(self._outcome(lambda item: item, job))
         return future

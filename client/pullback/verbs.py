@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, Unpack
 
-from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, as_names, make_job
+from pullback.job_arguments import AnyGraph, Arrays, Asked, Names, OptionFields, as_names, asked_job
 from pullback.many_points import ManyPoints
-from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp, Want
+from pullback_graph.want import Gradient, Hessian, Hvp, Jacobian, Jvp, Value, Vjp
 
 Reply = TypeVar("Reply", covariant=True)
 
@@ -23,11 +23,7 @@ class Verbs(Generic[Reply]):
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> Reply:
         """Run one job."""
         raise NotImplementedError
@@ -37,11 +33,8 @@ class Verbs(Generic[Reply]):
         graph: AnyGraph,
         inputs: Arrays,
         *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
         points_at_once: int | None = None,
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> Reply:
         """Run a graph at many points in a few jobs; results have a leading axis of points.
 
@@ -49,18 +42,18 @@ class Verbs(Generic[Reply]):
         faster than a job for each. `map` is for different graphs, and for errors point by point.
 
         Args:
-            inputs, seeds: as for `evaluate`, common to all points; or with a leading axis of points
-                in front of what the graph takes.
+            inputs: as for `evaluate`, common to all points; or with a leading axis of points in
+                front of what the graph takes. So are `seeds`.
             points_at_once: the most in one block; by default as many as fit in 64 MiB (or in
                 `memory_cap_bytes`, where that is less).
-            **options: as for `evaluate`; the deadline is for all points, `certificate` for none.
+            **asked: as for `evaluate`; the deadline is for all points, `certificate` for none.
                 With `check`, the first bad point is run again by itself, and the node named.
 
         Raises:
             InputError: nothing has an axis of points, or two have different numbers of them.
             PullbackError: a block failed, as in `evaluate`; the message says which points.
         """
-        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, inputs, asked)
         return self._run_many(ManyPoints(job, points_at_once))
 
     def _run_many(self, many: ManyPoints) -> Reply:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
+from pullback.job_arguments import AnyGraph, Arrays, Asked, Names, OptionFields, asked_job
 from pullback.many_points import ManyPoints, arun_many
 from pullback.map_items import map_job_maker
 from pullback.remote.async_map_jobs import async_map_jobs
@@ -42,45 +42,33 @@ class AsyncService(AsyncTransforms):
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> Result:
         """Run one job; see `Service.evaluate`. Cancelling the call cancels the job."""
-        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, inputs, asked)
         return await self._transport.run(self._conversation.evaluate(job))
 
     def submit(
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> asyncio.Task[Result]:
         """Send one job on its way, to be awaited; arguments as for `evaluate`.
 
         Cancelling the task stops this job alone. It ends when the service says that the job has
         stopped, with a `CancelledError` whose `__cause__` is the `Cancelled` that says how.
         """
-        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, inputs, asked)
         return self._submissions.submit(job)
 
     async def plan(
         self,
         graph: AnyGraph,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> PlanReport:
         """What the service would do with a job, without doing it."""
-        job = make_job(graph, {}, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, {}, asked)
         return await self._transport.run(self._conversation.plan(job))
 
     def map(

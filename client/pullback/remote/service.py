@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from pullback.job_arguments import AnyGraph, Arrays, Names, OptionFields, make_job
+from pullback.job_arguments import AnyGraph, Arrays, Asked, Names, OptionFields, asked_job
 from pullback.job_future import JobFuture
 from pullback.many_points import ManyPoints, run_many
 from pullback.map_items import map_job_maker
@@ -42,11 +42,7 @@ class Service(Transforms[Result]):
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> Result:
         """Run one job and wait for its result.
 
@@ -54,29 +50,25 @@ class Service(Transforms[Result]):
             graph: what to compute; it travels once, and is named by its fingerprint from then on.
             inputs: an array, number, list or handle (see `put`) by input name; arrays from 256 KiB
                 on travel once as well, but for parameters that are new with every call.
-            gradient: inputs to differentiate the only output by: `want=Gradient(...)`, in short.
-            want: what is wanted; without it and `gradient`, the value.
-            seeds: the arrays of a vjp, jvp or hvp, by name, for each seed that the want names.
-            **options: how to run it: `deadline_s`, `priority`, `executor`, `device`,
-                `split`, `reproducible`, `memory_cap_bytes`, `check`, `certificate`, `timeline`.
+            **asked: `gradient`, inputs to differentiate the only output by (in short for
+                `want=Gradient(...)`); `want`, what is wanted (without both, the value); `seeds`,
+                the arrays of a vjp, jvp or hvp, by name, for each seed that the want names; and how
+                to run it: `deadline_s`, `priority`, `executor`, `device`, `split`, `reproducible`,
+                `memory_cap_bytes`, `check`, `certificate`, `timeline`.
 
         Raises:
             RequestError: what was asked is at fault; the class and message say how.
             ExecutionError: the computation failed.
             ServiceError: the service could not be reached, was too late, or was called off.
         """
-        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, inputs, asked)
         return self._transport.run(self._conversation.evaluate(job))
 
     def submit(
         self,
         graph: AnyGraph,
         inputs: Arrays,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> JobFuture:
         """Send one job on its way; arguments as for `evaluate`.
 
@@ -87,20 +79,16 @@ class Service(Transforms[Result]):
         Raises:
             RequestError: the arguments make no job; what else is wrong with it, the future says.
         """
-        job = make_job(graph, inputs, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, inputs, asked)
         return self._submissions.submit(job)
 
     def plan(
         self,
         graph: AnyGraph,
-        *,
-        gradient: Names | None = None,
-        want: Want | None = None,
-        seeds: Sequence[Arrays] = (),
-        **options: Unpack[OptionFields],
+        **asked: Unpack[Asked],
     ) -> PlanReport:
         """What the service would do with a job, without doing it."""
-        job = make_job(graph, {}, gradient=gradient, want=want, seeds=seeds, options=options)
+        job = asked_job(graph, {}, asked)
         return self._transport.run(self._conversation.plan(job))
 
     def map(
