@@ -80,30 +80,55 @@ class Evaluation:
                 "it may, or as many of yours; try again, or raise --queue-jobs or --queue-bytes",
                 retry_after_s=self._held.wait_s,
             )
+        if rest is None:
+            answer = self._counted_at_once(arrival)
+            if answer is not None:
+                return answer
         held = [arrival]
         self._take_in(held)
         try:
             if rest is not None:
                 await _within(arrival.flag, rest())
-            answer = await self._answer(arrival)
+            answer = await self._answer(arrival, is_new=rest is not None)
             self.accounting.answered(arrival, answer.metrics)
             return answer
         except asyncio.CancelledError as error:
             self.accounting.failed(arrival, error)
             raise
         except Exception as error:
-            typed = typed_error(error)
-            self.accounting.failed(arrival, typed)
-            raise typed from None
+            raise self._failed(arrival, error) from None
         finally:
             self._let_go(held)
 
-    async def _answer(self, arrival: Arrival) -> Answer:
-        """The answer of a job, from wherever it runs."""
-        if arrival.size_bytes <= INLINE_BYTES:
-            answer = self.runner.answer_at_once(arrival)
-            if answer is not None:
-                return answer
+    def _counted_at_once(self, arrival: Arrival) -> Answer | None:
+        """The answer of a job that need not be held, being done before anything else happens."""
+        try:
+            answer = self._at_once(arrival)
+        except Exception as error:
+            raise self._failed(arrival, error) from None
+        if answer is not None:
+            self.accounting.answered(arrival, answer.metrics)
+        return answer
+
+    def _failed(self, arrival: Arrival, error: Exception) -> PullbackError:
+        """The error that the client sees; the job is counted."""
+        typed = typed_error(error)
+        self.accounting.failed(arrival, typed)
+        return typed
+
+    def _at_once(self, arrival: Arrival) -> Answer | None:
+        """The answer of a job that is small enough for the event loop."""
+        return self.runner.answer_at_once(arrival) if arrival.size_bytes <= INLINE_BYTES else None
+
+    async def _answer(self, arrival: Arrival, *, is_new: bool) -> Answer:
+        """The answer of a job, from wherever it runs.
+
+        Args:
+            is_new: whether the event loop has not looked at it.
+        """
+        answer = self._at_once(arrival) if is_new else None
+        if answer is not None:
+            return answer
         await self.machine_ready([arrival])
         call = partial(self.runner.answer, arrival)
         done = await _within(arrival.flag, self.threads.run(arrival.priority, call))
