@@ -280,6 +280,11 @@ def test_a_result_with_findings_or_bools_has_no_layout(result: Result) -> None:
     assert ResultLayout.of(data, decode_result(data)) is None
 
 
+def _laid_out(data: bytes, job: Job, note: Any) -> tuple[JobLayout, Any] | None:
+    layout = JobLayout.of(data, job)
+    return None if layout is None else (layout, note)
+
+
 def test_layouts_are_kept_from_the_second_message_on_and_bounded() -> None:
     """What comes once is not laid out; kinds of one size are told apart; there are not too many."""
     layouts: Layouts[list[Tensor], str] = Layouts()
@@ -288,12 +293,12 @@ def test_layouts_are_kept_from_the_second_message_on_and_bounded() -> None:
         for name, job in kinds.items():
             data = encode_job(job)
             if layouts.find(data) is None:
-                layouts.add(data, partial(JobLayout.of, data, job), name)
+                layouts.add(data, partial(_laid_out, data, job, name))
     notes = [layouts.find(encode_job(job)) for job in kinds.values()]
     assert [found[1] if found else None for found in notes] == [None, None, *"cdef"]
     for number in range(5000):
         data = number.to_bytes(4, "big")
-        layouts.add(data, lambda: None, "")
+        layouts.add(data, lambda: None)
     assert len(layouts._known) <= KEPT
 
 
@@ -304,5 +309,5 @@ def test_a_field_of_a_kind_that_only_protobuf_knows_has_no_layout() -> None:
     data = encode_job(job) + bytes([0x9B, 0x06, 0x9C, 0x06])
     assert decode_job(data).want == Value()
     for _ in range(3):
-        layouts.add(data, partial(JobLayout.of, data, job), None)
+        layouts.add(data, partial(_laid_out, data, job, None))
     assert layouts.find(data) is None

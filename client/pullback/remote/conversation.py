@@ -311,7 +311,7 @@ class Conversation:
         if found is not None:
             return found[0]
         result = parse_result(data, job.id, self.address)
-        self._replies.add(data, partial(ResultLayout.of, data, result), None)
+        self._replies.add(data, partial(_laid_out, data, result))
         return result
 
     def _prepared(
@@ -410,6 +410,11 @@ class Conversation:
                 "deadline_s"
             )
         return remaining_s
+
+
+def _laid_out(data: bytes, result: Result) -> tuple[ResultLayout, None] | None:
+    layout = ResultLayout.of(data, result)
+    return None if layout is None else (layout, None)
 
 
 def _is_kept(graph: Graph | Tape) -> bool:

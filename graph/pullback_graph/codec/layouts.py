@@ -56,11 +56,11 @@ class Layouts(Generic[Read, Note]):
                 return read, note
         return None
 
-    def add(self, data: bytes, layout: Callable[[], Layout[Read] | None], note: Note) -> None:
+    def add(self, data: bytes, make: Callable[[], tuple[Layout[Read], Note] | None]) -> None:
         """Keep a message's layout, if one of its head and size came before.
 
         Args:
-            layout: makes it, or None.
+            make: makes it, with its note; None where the message has none.
         """
         if len(data) > MOST_BYTES:
             return
@@ -72,11 +72,11 @@ class Layouts(Generic[Read, Note]):
             self._known[key] = []
             return
         try:
-            made = layout()
+            made = make()
         except LookupError:  # a field of a kind that only protobuf knows
             made = None
         if made is not None:
-            self._known[key] = [(made, note), *known[: KEPT_ALIKE - 1]]
+            self._known[key] = [made, *known[: KEPT_ALIKE - 1]]
 
 
 class JobLayout:

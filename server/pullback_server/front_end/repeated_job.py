@@ -10,7 +10,6 @@ import numpy as np
 
 from pullback_graph.codec import ResultForm
 from pullback_graph.codec.layouts import MOST_BYTES
-from pullback_graph.codec.results import metric_values
 from pullback_graph.job import Job, Metrics, NDArray, Result, Tensor, TensorHash
 from pullback_server.front_end.prepare import Prepared
 from pullback_server.front_end.stores import ContentStore
@@ -26,8 +25,7 @@ class RepeatedJob:
         job: without its inputs, whose names are `names`.
         order: of the program's inputs among those of the job.
         begun: the values of the metrics it began with; none where a tape was prepared.
-        ran_on: what `form` is of.
-        form: how results of its kind are written.
+        form: how results of its kind are written, and what they ran on.
     """
 
     job: Job
@@ -35,17 +33,18 @@ class RepeatedJob:
     prepared: Prepared | PreparedTape
     order: tuple[int, ...] = ()
     begun: Sequence[Any] = ()
-    ran_on: Running | None = None
-    form: ResultForm | None = None
+    form: tuple[ResultForm, Running] | None = None
 
     @classmethod
-    def of(cls, job: Job, prepared: Prepared | PreparedTape, begun: Metrics | None) -> RepeatedJob:
+    def of(
+        cls, job: Job, prepared: Prepared | PreparedTape, begun: Sequence[Any] = ()
+    ) -> RepeatedJob:
         """What to keep of a job that was answered."""
         bare, names = replace(job, inputs={}), tuple(job.inputs)
-        if begun is None or isinstance(prepared, PreparedTape):
+        if isinstance(prepared, PreparedTape):
             return cls(bare, names, prepared)
         order = tuple([names.index(item.name) for item in prepared.lowered.job_inputs])
-        return cls(bare, names, prepared, order, metric_values(begun))
+        return cls(bare, names, prepared, order, begun)
 
     def with_inputs(self, tensors: Sequence[Tensor]) -> Job:
         """The job with other arrays."""
@@ -64,13 +63,15 @@ class RepeatedJob:
         """Write results in the form of this one from now on, as long as the same program runs."""
         arrays = [*result.outputs.values(), *result.derivatives.values()]
         is_plain = all([isinstance(array, np.ndarray) for array in arrays])
-        if is_plain and standing and sum([array.nbytes for array in arrays]) <= MOST_BYTES:
-            self.ran_on, self.form = ran_on, ResultForm(result, standing)
+        is_small = sum([array.nbytes for array in arrays]) <= MOST_BYTES
+        if is_plain and is_small and standing and ran_on is not None:
+            self.form = ResultForm(result, standing), ran_on
 
     def written(
         self, arrays: Sequence[NDArray], metrics: Metrics, ran_on: Running | None
     ) -> bytes | None:
         """The serialised JobResult; None where it differs in more than elements and seconds."""
-        if self.form is None or self.ran_on is not ran_on or metrics.non_finite:
+        if self.form is None or metrics.non_finite:
             return None
-        return self.form.encode(arrays, metrics)
+        form, on = self.form
+        return form.encode(arrays, metrics) if on is ran_on else None

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -23,6 +22,7 @@ from pullback_graph.codec import (
     encode_result_apart,
     encode_standing,
 )
+from pullback_graph.codec.results import metric_values
 from pullback_graph.errors import LimitExceeded
 from pullback_graph.graph import Graph
 from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, Tensor
@@ -109,17 +109,30 @@ class JobRunner:
         arrival.is_of(job)
         if not prepared.runs_inline:
             return None
-        begun: Metrics | None = None
         if isinstance(prepared, PreparedTape):
             answer = self.tapes.answer(arrival, job, prepared, hit=True)
-        else:
-            bound = self._bound(arrival, job, prepared, hit=True)
-            begun = replace(bound.metrics)
-            answer = self.run(bound)
-        if not (job.options.certificate or job.options.timeline):
-            repeated = RepeatedJob.of(job, prepared, begun)
-            self._repeated.add(arrival.data, partial(JobLayout.of, arrival.data, job), repeated)
+            self._keep(arrival, job, prepared)
+            return answer
+        return self._run_and_keep(self._bound(arrival, job, prepared, hit=True))
+
+    def _run_and_keep(self, bound: BoundJob) -> Answer:
+        """Run a bound job here; a small one that names its graph, and stays here, comes again."""
+        begun = metric_values(bound.metrics)
+        answer = self.run(bound)
+        is_known = bound.metrics.program_cache_hit and isinstance(bound.job.graph, GraphHash)
+        if is_known and bound.prepared.runs_inline and not bound.prepared.awaits_tape:
+            self._keep(bound.arrival, bound.job, bound.prepared, begun)
         return answer
+
+    def _keep(self, arrival: Arrival, job: Job, prepared: Ready, begun: Sequence[Any] = ()) -> None:
+        """Keep how a job was answered; not where each has a certificate or timeline of its own."""
+
+        def made() -> tuple[JobLayout, RepeatedJob] | None:
+            layout = JobLayout.of(arrival.data, job)
+            return None if layout is None else (layout, RepeatedJob.of(job, prepared, begun))
+
+        if not (job.options.certificate or job.options.timeline):
+            self._repeated.add(arrival.data, made)
 
     def _answer_again(
         self, arrival: Arrival, tensors: Sequence[Tensor], known: RepeatedJob
@@ -151,6 +164,10 @@ class JobRunner:
             PullbackError: whatever is wrong with the job, or went wrong.
         """
         arrival.flag.check()
+        found = self._repeated.find(arrival.data)
+        again = None if found is None else self._answer_again(arrival, *found)
+        if again is not None:
+            return again
         arrival.state = "planning"
         job = decode_job(arrival.data, self.limits, arrival.apart)
         arrival.is_of(job)
@@ -166,7 +183,7 @@ class JobRunner:
         if tape is not None:
             job = self.tapes.as_graph(job, tape)
         bound = self.bind(arrival, job)
-        return bound if bound.prepared.choice is None else self.run(bound)
+        return bound if bound.prepared.choice is None else self._run_and_keep(bound)
 
     def swept(self, job: Job, tape: Tape | None) -> tuple[PreparedTape, bool] | None:
         """What the tape machine runs of a job, and whether it was ready before; None for others.
