@@ -123,6 +123,23 @@ def test_new_parameters_go_with_their_job(service: FakeService, transport: FakeT
     assert service.calls == {"PutTensor": 1, "Evaluate": 5}
 
 
+@pytest.mark.parametrize("keeps_passed", [True, False])
+def test_a_new_parameter_travels_once(
+    service: FakeService, transport: FakeTransport, keeps_passed: bool
+):
+    """Its second time, its header has it stored; an older service, or one that forgot, gets it."""
+    service.keeps_passed = keeps_passed
+    x = np.arange(float(LARGE))
+    for _ in range(3):
+        evaluate(transport, square(LARGE), {"x": x}, gradient="x")
+    assert [isinstance(job.inputs["x"], TensorHash) for job in service.jobs] == [False, True, True]
+    assert service.calls == {"PutTensor": 1 if keeps_passed else 2, "Evaluate": 3}
+    assert service.stored_bytes == (0 if keeps_passed else x.nbytes)
+    service.restart()
+    evaluate(transport, square(LARGE), {"x": x}, gradient="x")
+    assert service.stored_bytes == x.nbytes * (1 if keeps_passed else 2)
+
+
 def test_parameters_that_differ_where_nobody_looks_are_other_ones(
     service: FakeService, transport: FakeTransport
 ):

@@ -29,6 +29,7 @@ from pullback_graph.codec.tapes import NAMED_BYTES
 from pullback_graph.errors import (
     DeadlineExceeded,
     NotFoundError,
+    RequestError,
     ServiceError,
     UnsupportedError,
 )
@@ -378,9 +379,21 @@ class Conversation:
         entry = self._sent.get(digits)
         if entry is None:
             upload = Upload(array, TensorHash(digits))
-            yield from self.call("PutTensor", upload, until_s, patient=patient)
+            is_there = self._passing.has_passed(array) and (
+                yield from self._is_there(upload, until_s, patient)
+            )
+            if not is_there:
+                yield from self.call("PutTensor", upload, until_s, patient=patient)
             entry = self._sent.add(digits, digits)
         return entry
+
+    def _is_there(self, upload: Upload, until_s: float | None, patient: bool) -> Steps[bool]:
+        """Whether the service has an array that came with a job, and now keeps it as stored."""
+        try:
+            yield from self.call("PutTensor", [upload.header], until_s, patient=patient)
+        except RequestError:
+            return False  # the data are missing
+        return True
 
     def _still_sent(
         self, tensor: RemoteTensor, until_s: float | None, patient: bool

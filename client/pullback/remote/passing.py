@@ -76,6 +76,10 @@ class Passing:
         passed = Passed(arrays, tuple(keys))
         return NOTHING if passed.apart and not self.takes_parts else passed
 
+    def has_passed(self, array: NDArray) -> bool:
+        """Whether an array went with a job before, by its sample."""
+        return self._passed.get(sampled_hash(array)) is not None
+
     def arrived(self, passed: Passed) -> None:
         """Note that they came with a job: sent again, they are worth storing."""
         for key in passed.keys:

@@ -60,7 +60,9 @@ class Upload:
         self._hash = hash
         self._chunk_bytes = chunk_bytes
 
-    def __iter__(self) -> Iterator[bytes]:
+    @property
+    def header(self) -> bytes:
+        """The first chunk, which is all that a service needs that has the array."""
         array = self._array
         header = service_pb2.TensorHeader(
             dtype=DTYPE_NUMBERS[array.dtype.name],  # type: ignore[arg-type]  # the wire's numbers
@@ -68,5 +70,9 @@ class Upload:
             size_bytes=array.nbytes,
             sha256=bytes.fromhex(self._hash.sha256),
         )
-        yield service_pb2.TensorChunk(header=header).SerializeToString()
-        yield from element_messages(CHUNK_DATA, array, self._chunk_bytes)
+        data: bytes = service_pb2.TensorChunk(header=header).SerializeToString()
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.header
+        yield from element_messages(CHUNK_DATA, self._array, self._chunk_bytes)
