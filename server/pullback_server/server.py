@@ -26,7 +26,7 @@ from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.evaluation import Evaluation
 from pullback_server.front_end.job_processes import JobProcesses
 from pullback_server.front_end.job_threads import JobThreads
-from pullback_server.front_end.run_job import new_runner
+from pullback_server.front_end.new_runner import new_runner
 from pullback_server.front_end.service import SERVICE, GradientService
 from pullback_server.metrics import MetricsServer, ServiceCounters
 from pullback_server.pool_watch import watch_pool

@@ -21,7 +21,8 @@ from pullback_graph.want import Gradient, Hessian, Jacobian, Value, Want
 from pullback_proto.v1 import job_pb2, tensor_pb2
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
-from pullback_server.front_end.run_job import JobRunner, new_runner
+from pullback_server.front_end.new_runner import new_runner
+from pullback_server.front_end.run_job import JobRunner
 
 WANTS = [
     Value(),

@@ -27,7 +27,8 @@ from pullback_graph.job import Metrics
 from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.job_flag import JobFlag
-from pullback_server.front_end.run_job import JobRunner, new_runner
+from pullback_server.front_end.new_runner import new_runner
+from pullback_server.front_end.run_job import JobRunner
 from pullback_worker.one_thread import keep_to_one_thread
 
 LOG = logging.getLogger(__name__)

@@ -29,19 +29,14 @@ from pullback_graph.job import GraphHash, Job, Metrics, NDArray, Result, Tensor
 from pullback_graph.limits import Limits
 from pullback_graph.tape import Tape
 from pullback_proto.v1 import job_pb2
-from pullback_server.config import ServerConfig
 from pullback_server.front_end.arrivals import Answer, Arrival
 from pullback_server.front_end.bind import bind_inputs
 from pullback_server.front_end.passed_arrays import PassedArrays
 from pullback_server.front_end.prepare import Prepared, Preparer
 from pullback_server.front_end.repeated_job import RepeatedJob
-from pullback_server.front_end.stores import ContentStore, graph_bytes
+from pullback_server.front_end.stores import ContentStore
 from pullback_server.front_end.tape_jobs import PreparedTape, TapeJobs
-from pullback_server.front_end.tape_machine import TapeMachine
 from pullback_worker.choice import Running, run
-from pullback_worker.chooser import Chooser
-from pullback_worker.executors import TABLE, Executors, XlaSettings
-from pullback_worker.promoter import Promoter, Watcher
 from pullback_worker.result_checks import note_non_finite, without_certificate
 
 SOURCES_BYTES = 32 << 20
@@ -313,39 +308,6 @@ class JobRunner:
         metrics.graph_cache_hit = hit or isinstance(job.graph, GraphHash)
         metrics.tensor_cache_hits = tensor_hits
         return BoundJob(arrival, job, prepared, arrays, metrics)
-
-
-def new_runner(
-    config: ServerConfig, watcher: Watcher | None = None, *, aside: bool = False
-) -> JobRunner:
-    """A runner with stores and caches of its own, as the settings say.
-
-    Args:
-        watcher: told of graphs that are compiled in the background.
-        aside: whether it is a job process's, which runs NumPy alone.
-    """
-    names = ("numpy",) if aside else tuple(TABLE)
-    executors = Executors(XlaSettings(config.front_end_device, threads=1, alone=True), names)
-    promoter = Promoter(executors, watcher) if config.promotion and not aside else None
-    preparer = Preparer(
-        config.programs,
-        config.graph_store_bytes,
-        config.task_bytes,
-        cluster=config.workers > 0,
-        chooser=Chooser(executors, promoter),
-    )
-    tensors: ContentStore[NDArray] = ContentStore(
-        "tensor", config.tensor_store_bytes, lambda array: array.nbytes
-    )
-    return JobRunner(
-        preparer,
-        graphs=ContentStore("graph", config.graph_store_bytes, graph_bytes),
-        tensors=tensors,
-        tapes=TapeJobs(
-            TapeMachine(), tensors, config.graph_store_bytes, config.memory_bytes, aside=aside
-        ),
-        limits=config.limits,
-    )
 
 
 def finish(bound: BoundJob, results: Sequence[NDArray]) -> Answer:
