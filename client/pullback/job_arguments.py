@@ -19,7 +19,8 @@ Arrays: TypeAlias = Mapping[str, Any]
 Names: TypeAlias = "str | Iterable[str]"
 AnyGraph: TypeAlias = "Graph | Tape | RecordedTape | GraphHash"
 """What can be evaluated: a graph, a tape finished or being recorded, a graph sent before."""
-GRAPHS = (Graph, Tape, RecordedTape, GraphHash)
+FINISHED = (Graph, Tape, GraphHash)
+GRAPHS = (*FINISHED, RecordedTape)
 
 SPLIT_KINDS = ("auto", "none", "shard", "branch", "stage")
 CHECKS = ("none", "finite", "report")
@@ -73,13 +74,13 @@ def make_job(
     """
     if isinstance(graph, RecordedTape):
         graph = graph.build()
-    if not isinstance(graph, Graph | Tape | GraphHash):
+    if not isinstance(graph, FINISHED):
         raise InputError(
             f"a {type(graph).__name__} is no graph; pass pullback.trace(function, ...), "
             "pullback.parse(text), a Tape or the handle that put_graph gave",
             field="graph",
         )
-    if not isinstance(inputs, Mapping):
+    if type(inputs) is not dict and not isinstance(inputs, Mapping):
         raise InputError(
             f"inputs must be arrays by name, got a {type(inputs).__name__}; pass a dict",
             field="inputs",

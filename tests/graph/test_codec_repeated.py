@@ -24,7 +24,7 @@ from pullback_graph.codec import (
     encode_result,
     encode_standing,
 )
-from pullback_graph.codec.layouts import KEPT
+from pullback_graph.codec.layouts import KEPT, KEPT_BYTES
 from pullback_graph.job import (
     GraphHash,
     Job,
@@ -300,6 +300,11 @@ def test_layouts_are_kept_from_the_second_message_on_and_bounded() -> None:
         data = number.to_bytes(4, "big")
         layouts.add(data, lambda: None)
     assert len(layouts._known) <= KEPT
+    data = encode_job(Job(GRAPH, {"x": np.zeros(4000)}, Value()))
+    made = _laid_out(data, decode_job(data), "")
+    for _ in range(2 * KEPT_BYTES // len(data)):
+        layouts.add(data, lambda: made)
+        assert layouts._bytes <= KEPT_BYTES + len(data)
 
 
 def test_a_field_of_a_kind_that_only_protobuf_knows_has_no_layout() -> None:

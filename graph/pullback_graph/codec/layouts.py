@@ -26,6 +26,8 @@ MOST_BYTES = 1 << 16
 """Larger messages are parsed: that is the least of what they take."""
 KEPT = 1024
 """Heads and sizes of messages that layouts are kept for; all are dropped when there are more."""
+KEPT_BYTES = 16 << 20
+"""Of the messages that were laid out; all are dropped when they are more."""
 KEPT_ALIKE = 4
 """Layouts of one head and size."""
 
@@ -47,6 +49,7 @@ class Layouts(Generic[Read, Note]):
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, int], list[tuple[Layout[Read], Note]]] = {}
+        self._bytes = 0
 
     def find(self, data: bytes) -> tuple[Read, Note] | None:
         """What a message says, and the note of those like it; None where it is to be parsed."""
@@ -64,11 +67,12 @@ class Layouts(Generic[Read, Note]):
         """
         if len(data) > MOST_BYTES:
             return
+        if len(self._known) >= KEPT or self._bytes > KEPT_BYTES:
+            self._known.clear()
+            self._bytes = 0
         key = data[:HEAD_BYTES], len(data)
         known = self._known.get(key)
         if known is None:
-            if len(self._known) >= KEPT:
-                self._known.clear()
             self._known[key] = []
             return
         try:
@@ -76,6 +80,7 @@ class Layouts(Generic[Read, Note]):
         except LookupError:  # a field of a kind that only protobuf knows
             made = None
         if made is not None:
+            self._bytes += len(data)
             self._known[key] = [made, *known[: KEPT_ALIKE - 1]]
 
 
