@@ -25,9 +25,10 @@ class JobFuture(Future[Result]):
     def cancel(self) -> bool:
         """Have the job stopped, and no other; False where it is finished.
 
-        It ends when the service says that it has stopped, within the workers' grace period and a
-        second: `result` raises `Cancelled` then, whose `stop` says what that took where it ran on
-        workers. Where its result was there first, that is what it ends with.
+        It ends when the service says so: at once, or, where workers have it, when it has stopped
+        there, within their grace period and a second. `result` raises `Cancelled` then, whose
+        `stop` says what that took where it ran on workers. Where its result was there first, that
+        is what it ends with.
         """
         if self.done():
             return self.cancelled()

@@ -35,6 +35,7 @@ class Apart(NamedTuple):
 Prepared: TypeAlias = "NDArray | TensorHash | Apart"
 """An input as it travels: whole, by name, or its type alone."""
 
+_WITHOUT_ELEMENTS = (TensorHash, Apart)
 _KEPT = 4096
 """Heads kept; all are dropped when there are more."""
 
@@ -166,7 +167,7 @@ def as_array(name: str, value: Any, dtype: DType | None = None) -> NDArray:
 
 def _pieces(name: str, value: Prepared) -> Sequence[Piece]:
     """The bytes of an input, to be joined."""
-    if isinstance(value, TensorHash | Apart):
+    if isinstance(value, _WITHOUT_ELEMENTS):
         return (_without_elements(name, value),)
     try:
         return named_pieces(job_pb2.Job.INPUTS_FIELD_NUMBER, name, value)
