@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pullback_graph.builder import Builder
-from pullback_graph.codec import decode_result, encode_job, tensor_hash
+from pullback_graph.codec import Layouts, decode_result, encode_job, tensor_hash
 from pullback_graph.codec.tensors import write_type
 from pullback_graph.errors import Cancelled, DeadlineExceeded, NonFiniteError, NotFoundError
 from pullback_graph.graph import Graph
@@ -71,8 +71,10 @@ def at_once(runner: JobRunner, job: Job) -> Result:
 
 
 def the_long_way(runner: JobRunner, job: Job) -> Result:
-    """The answer as a thread has it."""
+    """The answer of a thread that knows of none before."""
+    known, runner._repeated = runner._repeated, Layouts()
     answer = runner.answer(Arrival(encode_job(job)))
+    runner._repeated = known
     assert isinstance(answer, Answer)
     return decode_result(answer.data)
 
@@ -91,6 +93,19 @@ def assert_same(found: Result, expected: Result) -> None:
     assert replace(found.metrics, **seconds) == replace(expected.metrics, **seconds)  # type: ignore[arg-type]  # they are seconds
     assert found.metrics.total_s > 0.0
     assert bool(found.metrics.fused_s) == bool(expected.metrics.fused_s)
+
+
+@pytest.mark.parametrize("want", WANTS, ids=lambda want: type(want).__name__)
+def test_again_and_again_on_a_thread(runner: JobRunner, want: Want) -> None:
+    """As on the event loop; from the third of its kind on it is not prepared anew."""
+    for number in range(6):
+        own = job(want, drawn(number))
+        answer = runner.answer(Arrival(encode_job(own)))
+        assert isinstance(answer, Answer)
+        if number:  # the first is prepared, and says so
+            assert_same(decode_result(answer.data), the_long_way(runner, own))
+    is_kept = any(runner._repeated._known.values())
+    assert is_kept
 
 
 @pytest.mark.parametrize("want", WANTS, ids=lambda want: type(want).__name__)

@@ -174,6 +174,8 @@ class JobRunner:
             prepared, hit = swept
             answer = self.tapes.answer(arrival, job, prepared, hit=hit)
             if answer is not None:
+                if hit and isinstance(job.graph, GraphHash) and prepared.runs_inline:
+                    self._keep(arrival, job, prepared)
                 return answer
         if tape is not None:
             job = self.tapes.as_graph(job, tape)
