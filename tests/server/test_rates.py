@@ -18,6 +18,7 @@ from pullback_server.front_end.describe import (
     BY_TABLE,
     PREDICTED_WORKERS,
     Known,
+    Told,
     describe_plan,
     known_of,
     own_rates,
@@ -235,6 +236,20 @@ def test_a_plan_says_what_its_times_go_by() -> None:
     assert [item.workers for item in told.predictions] == [1, 2, 3, 4, 8, 16, 32]
     assert told.digest == by_table.digest
     assert told.split == by_table.split
+
+
+def test_predictions_for_several_workers_are_of_workers_that_share_memory() -> None:
+    """One worker has it to itself, and so has a plan of one task."""
+    plan = split_plan()
+    alone, shared = (Rates({MEMORY: 1e-7, CROWDED: crowded}) for crowded in (1e-7, 2e-7))
+    told = [Told(plan, Known(rates, "measured", 1)) for rates in (alone, shared)]
+    one, two = ([item.estimated_s for item in each.predictions[:2]] for each in told)
+    assert one[0] == two[0]
+    assert 1.5 * one[1] < two[1] < 2.01 * one[1]
+    assert told[0].estimated_s == told[1].estimated_s
+    whole = replace(plan, tasks=plan.tasks[:1])
+    times = [Told(whole, Known(rates, "measured", 1)).predictions for rates in (alone, shared)]
+    assert times[0] == times[1]
 
 
 class Link:
