@@ -23,6 +23,8 @@ RATE_WEIGHT = 0.05
 """The same for what is averaged over all programs."""
 FIRST_TASKS = 3
 """As if so many programs had told as much as the first."""
+MOST_OVERHEAD_S = 50 * COST_TABLE.task_s
+"""Of a batch; more is something else that went wrong."""
 MOST_PROGRAMS = 4096
 LEAST_MEASURED_S = 1e-4
 """Shorter runs say more about overheads than about rates."""
@@ -165,7 +167,8 @@ class Calibration:
         """A batch took that much longer than its worker was busy with it."""
         if seconds >= 0:
             rates = self.kinds[kind]
-            rates.overhead_s = _mixed(rates.overhead_s, min(seconds, 50 * COST_TABLE.task_s))
+            spent_s = seconds if seconds < MOST_OVERHEAD_S else MOST_OVERHEAD_S
+            rates.overhead_s += RATE_WEIGHT * (spent_s - rates.overhead_s)
 
 
 def _record_rate(
@@ -185,11 +188,6 @@ def _record_rate(
     ratio = _bounded(running_s / expected_s) ** max(RATE_WEIGHT, 1.0 / (FIRST_TASKS + rates.tasks))
     rates.arithmetic = _bounded(rates.arithmetic * ratio ** (expected.rows_s / expected_s))
     rates.memory = _bounded(rates.memory * ratio ** (expected.memory_s / expected_s))
-
-
-def _mixed(known: float, new: float) -> float:
-    """The moving average."""
-    return known + RATE_WEIGHT * (new - known)
 
 
 def _bounded(scale: float) -> float:

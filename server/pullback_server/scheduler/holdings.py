@@ -71,9 +71,11 @@ class Holdings:
         if holders is None or holder not in holders:
             return False
         self._held_bytes[holder] -= self._size_bytes(value)
-        left = tuple([other for other in holders if other != holder])
-        if left:
-            self.holders[value] = left
+        if isinstance(holders, dict):
+            del holders[holder]
+        else:
+            holders = self.holders[value] = tuple([own for own in holders if own != holder])
+        if holders:
             return False
         del self.holders[value]
         return True

@@ -348,7 +348,10 @@ class Job:
     def _settle(self, tasks: Iterable[int]) -> None:
         """Waiting tasks become ready where they can; what they lack and nothing computes, is."""
         states, held = self.states, self.held.holders
-        open_tasks = [task for task in tasks if states[task] is _WAITING]
+        open_tasks = []
+        for task in tasks:
+            if states[task] is _WAITING:
+                open_tasks.append(task)
         while open_tasks:
             task = open_tasks.pop()
             if states[task] is not _WAITING:
