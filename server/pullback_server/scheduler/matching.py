@@ -14,21 +14,20 @@ from pullback_graph.errors import PullbackError
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import Run
-from pullback_server.scheduler.dependencies import Dependencies, Layout
+from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
 from pullback_server.scheduler.express import Express
 from pullback_server.scheduler.faults import too_large
+from pullback_server.scheduler.idle_workers import IdleWorkers
 from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.layouts import Layouts
 from pullback_server.scheduler.placement import (
     Choice,
     Placer,
     calls_of,
     fetches_of,
-    lay_shards,
-    stays_together,
-    work_s,
 )
-from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
+from pullback_server.scheduler.ready import ANYWHERE, ReadyTasks
 from pullback_server.scheduler.room import Room
 from pullback_server.scheduler.shares import Flow, Shares
 from pullback_server.scheduler.worker import Batch, Worker
@@ -67,6 +66,8 @@ class Matching:
         self.room = Room(board.fleet.held_bytes, board.needs)
         budget_s = board.settings.batch_s
         self.placer = Placer(board.fleet, self.room, board.calibration, budget_s, self._serving)
+        self._layouts = Layouts(board)
+        self._idle = IdleWorkers(board.fleet, self.room)
         self._express = Express(board, self.placer, self._lay, self.run)
 
     def serves(self, placement: Placement) -> bool:
@@ -155,59 +156,18 @@ class Matching:
         while idle and (number := shares.first()) is not None:
             job = self._board.jobs[number]
             ready = job.ready[placement]
-            self._lay(job, placement)
-            worker = self._idle_worker(job, ready, kind)
+            if not job.started:
+                self._lay(job, placement)
+            worker = self._idle.worker(job, ready, kind)
             choice = self.placer.choose(job, ready, worker, now_s)
             if not choice.tasks and choice.misfit is not None:
-                choice = self._elsewhere(choice, ready, kind)
+                choice = self._idle.elsewhere(choice, ready, kind)
             if choice.tasks:
                 self.run(choice, placement, now_s)
             elif not self._hopeless(choice, now_s):
                 shares.discard(job.id)
                 aside = self._set_aside if choice.misfit is None else self._misfits
                 aside[job.id] = None
-
-    def _elsewhere(self, choice: Choice, ready: ReadyTasks, kind: Placement) -> Choice:
-        """The first task of a job on any idle worker with room, where its own worker has none."""
-        job, task = choice.job, ready.first
-        for worker in self._board.fleet.idle(kind):
-            if self.room.fits(job, task, worker):
-                made = Choice(job, worker, self.placer, 0.0, alone=job.suspect(task))
-                made.add(task)
-                return made
-        return choice
-
-    def _idle_worker(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker:
-        """Where tasks belong, else where the program is, else any."""
-        fleet = self._board.fleet
-        idle = fleet.kinds[kind].idle
-        home = self._home_among(ready, idle)
-        if home is not None:
-            return fleet[home]
-        if ANYWHERE in ready.counts or SUSPECT in ready.counts:
-            roomy = self._roomy(job, ready, kind)
-            return roomy or fleet.first_idle(kind)
-        return fleet.first_idle(kind)
-
-    def _home_among(self, ready: ReadyTasks, idle: set[WorkerId]) -> WorkerId | None:
-        """An idle worker that tasks belong to; the fewer of the two are gone through."""
-        if len(ready.counts) < len(idle):
-            return ready.first_home_in(idle)
-        for worker in idle:
-            if worker in ready.counts:
-                return worker
-        return None
-
-    def _roomy(self, job: Job, ready: ReadyTasks, kind: Placement) -> Worker | None:
-        """An idle worker with the program and with room; else one with room."""
-        fleet, first = self._board.fleet, ready.first
-        found = fleet.idle_with(kind, job.plan.fingerprints[first])
-        if found is not None and self.room.fits(job, first, found):
-            return found
-        lowest = fleet.first_idle(kind)
-        if self.room.fits(job, first, lowest):
-            return lowest
-        return next((w for w in fleet.idle(kind) if self.room.fits(job, first, w)), None)
 
     def too_large(self, job: Job) -> PullbackError | None:
         """Why no worker of those there are can run a job, if one of its tasks is too large."""
@@ -263,7 +223,8 @@ class Matching:
             return False
         for job in self._candidates(worker, placement):
             ready = job.ready[placement]
-            self._lay(job, placement)
+            if not job.started:
+                self._lay(job, placement)
             if worker.id not in ready.counts and ANYWHERE not in ready.counts:
                 continue
             if worker.express is not None and worker.express.job == job.id:
@@ -316,53 +277,21 @@ class Matching:
     # --- a batch ----------------------------------------------------------------------------------
 
     def homes(self, plan: Dependencies) -> Sequence[WorkerId] | None:
-        """Which shard of a plan belongs to which of the workers there are.
-
-        None for a plan without shards, or too short to be spread, or so short that it depends on
-        who else wants workers when its turn comes.
-        """
-        if not plan.sharded or not self._board.fleet.is_alive:
-            return None
-        layout = self._layout(plan)
-        return None if layout.brief else layout.homes
-
-    def _layout(self, plan: Dependencies) -> Layout:
-        """The layout kept with a plan until workers come or go, or its first task was measured."""
-        fleet, calibration = self._board.fleet, self._board.calibration
-        kind = self._serving.get(plan.tasks[0].placement, Placement.CPU)
-        found_for = fleet.generation, calibration.knows(plan.fingerprints[0], kind)
-        if plan.layout is None or plan.layout.found_for != found_for:
-            kinds = fleet.kinds
-            workers = {p: kinds[k].ready for p, k in self._serving.items()}
-            alone_s = work_s(plan, calibration, kind)
-            together = stays_together(plan, calibration, kind, alone_s)
-            homes = None if together else lay_shards(plan, workers)
-            plan.layout = Layout(found_for, homes, alone_s <= self._board.settings.batch_s)
-        return plan.layout
+        """Which shard of a plan belongs to which of the workers there are; see `Layouts.homes`."""
+        return self._layouts.homes(plan)
 
     def _lay(self, job: Job, placement: Placement) -> None:
         """Give a job's shards their homes, where it came before there were workers or is brief."""
         if job.started or job.laid or not job.plan.sharded:
             return
-        layout = self._layout(job.plan)
-        if layout.homes is None or (layout.brief and self._is_crowded(job, placement)):
-            return
-        job.lay(layout.homes)
-        for own, ready in job.ready.items():
-            self._refresh_loose(job, own, ready)
+        if self._layouts.lay(job, self._is_crowded(job, placement)):
+            for own, ready in job.ready.items():
+                self._refresh_loose(job, own, ready)
 
     def _is_crowded(self, job: Job, placement: Placement) -> bool:
         """Whether a job is due no more than one worker, so many others are under way."""
         workers = len(self._board.fleet.kinds[self._serving[placement]].ready)
         return workers * Shares.due(self._flows(job, placement)[0]) <= 1.0
-
-    def _keep_together(self, job: Job, worker: Worker) -> None:
-        """Keep a job that is not to be spread on the worker that has its first batch.
-
-        Its values would travel between workers, batch by batch, if anyone took the next.
-        """
-        served = [p for p, kind in self._serving.items() if kind is worker.placement]
-        job.keep_on(worker.id, served)
 
     def run(self, choice: Choice, placement: Placement, now_s: float) -> None:
         """Give a worker the tasks that were chosen for it, and count them to its job's share."""
@@ -371,7 +300,7 @@ class Matching:
         board.totals.retries += job.batch(choice.tasks, worker.id, batch.id)
         job.start(now_s)
         if not job.laid and job.plan.sharded and len(choice.tasks) < len(job.plan.tasks):
-            self._keep_together(job, worker)
+            self._layouts.keep_together(job, worker)
         for flow in job.flows[placement]:
             Shares.charge(flow, choice.estimate_s)
         ready = job.ready[placement]

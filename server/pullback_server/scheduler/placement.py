@@ -5,7 +5,7 @@ Placement moves time, never bits: what is added to what is the plan's alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from operator import itemgetter
@@ -13,7 +13,6 @@ from operator import itemgetter
 from pullback_server.planner.plan import Phase, Placement, TaskOutput
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import Call, Fetch
-from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, WorkerId
 from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.holdings import Holders
@@ -30,76 +29,9 @@ SLIGHT_SHARE = 0.02
 """A task that takes this little of the time of a batch may follow although the batch is full."""
 MOST_MISFITS = 16
 """Tasks that do not fit a worker's memory, after which no more are looked at."""
-CLEARLY_MORE = 1.5
-"""A job is spread when that saves at least this many times what the way to a worker takes."""
 MOST_HOMES = 2
 """Busy workers among which an idle one looks for tasks to take over: the better of two is nearly as
 good as the best of all (Mitzenmacher 2001, "The power of two choices in load balancing")."""
-
-
-def lay_shards(
-    plan: Dependencies, workers: Mapping[Placement, Sequence[WorkerId]]
-) -> list[WorkerId]:
-    """A worker per task: contiguous shards of about equal work each, on neighbouring workers.
-
-    Tasks outside any shard, and those no worker is for, get ANYWHERE. Which neighbours is the
-    plan's alone, so that the same plan finds its programs and data where they were.
-
-    Args:
-        workers: those that serve a placement, ascending.
-    """
-    middles, total = _middles(plan)
-    windows = {kind: _window(plan, own, len(middles)) for kind, own in workers.items()}
-    homes = []
-    for task in plan.tasks:
-        able = windows.get(task.placement)
-        if task.shard < 0 or not able:
-            homes.append(ANYWHERE)
-            continue
-        share = middles.get(task.shard, 0.0) / total if total else 0.0
-        homes.append(able[int(share * len(able))])
-    return homes
-
-
-def work_s(plan: Dependencies, calibration: Calibration, kind: Placement) -> float:
-    """Predicted time of all tasks of a plan, on one worker."""
-    return sum([calibration.estimate_s(plan, task, kind) for task in range(len(plan.tasks))])
-
-
-def stays_together(
-    plan: Dependencies, calibration: Calibration, kind: Placement, alone_s: float
-) -> bool:
-    """Whether a second worker would save a job hardly more time than the way to it takes.
-
-    Such a job is one batch on any one worker; others do other jobs meanwhile.
-
-    Args:
-        alone_s: what it takes one worker.
-    """
-    join_bytes = max([sum(map(plan.size_bytes, values)) for values in plan.operands])
-    way_s = calibration.move_s(kind, join_bytes / 2)
-    return alone_s / 2 <= CLEARLY_MORE * plan.rounds * way_s
-
-
-def _middles(plan: Dependencies) -> tuple[dict[int, float], float]:
-    """Where the middle of each shard's work lies in that of all, and all of it."""
-    work: dict[int, float] = {}
-    for task, estimate_s in zip(plan.tasks, plan.estimates_s, strict=True):
-        if task.shard >= 0 and task.phase is not Phase.REDUCE:
-            work[task.shard] = work.get(task.shard, 0.0) + estimate_s
-    middles, before = {}, 0.0
-    for shard in sorted(work):
-        middles[shard] = before + work[shard] / 2
-        before += work[shard]
-    return middles, before
-
-
-def _window(plan: Dependencies, workers: Sequence[WorkerId], shards: int) -> Sequence[WorkerId]:
-    """As many neighbouring workers as there are shards, or all."""
-    if shards >= len(workers):
-        return workers
-    start = int(plan.fingerprints[0][:8], 16) % len(workers)
-    return [workers[(start + k) % len(workers)] for k in range(shards)]
 
 
 @dataclass(slots=True)
@@ -286,9 +218,12 @@ class Placer:
     def _take_over(self, choice: Choice, ready: ReadyTasks, now_s: float) -> None:
         """What an idle worker may take from the busiest other home: up to half, from its end."""
         find, homes = self.fleet.get, []
-        for home in ready.homes(MOST_HOMES):
-            owner = find(home)
-            homes.append((inf if owner is None else owner.backlog_s(now_s), home))
+        for home in ready.counts:
+            if home > HERE:
+                owner = find(home)
+                homes.append((inf if owner is None else owner.backlog_s(now_s), home))
+                if len(homes) == MOST_HOMES:
+                    break
         if len(homes) > 1:
             homes.sort(key=_BY_BACKLOG, reverse=True)
         for backlog_s, home in homes:
