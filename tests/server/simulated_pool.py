@@ -6,7 +6,7 @@ A value is the multiset of the tasks it was computed from, so that counting one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from pullback_server.scheduler import (
     HERE,
     AskWorker,
     BatchEnded,
+    Call,
     CancelRun,
     Command,
     Event,
@@ -254,38 +255,36 @@ class SimulatedPool:
         if run.batch in own.cancelled and heed:
             own.cancelled.discard(run.batch)
             return [BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=0.0)]
-        events: list[Event] = [*self._fetch(run)]
-        values = {value: symbol for (job, value), symbol in own.store.items() if job == run.job}
-        lost: list[TaskOutput] = []
-        for call in run.calls[:only]:
-            needed = [
-                s
-                for s in self.plans[run.job].tasks[call.task].operands
-                if isinstance(s, TaskOutput)
-            ]
-            absent = [value for value in needed if value not in values]
-            if absent:
-                lost += [value for value in absent if value not in lost]
-                continue
-            outputs = outputs_of(self.plans[run.job], call.task, values)
-            self._check_memory(run, call.task, values)
-            values.update(outputs)
-            self._place(run, outputs, call.keep, call.send)
-            events.append(
-                TaskDone(
-                    now_s=self.now_s,
-                    worker=worker,
-                    batch=run.batch,
-                    task=call.task,
-                    running_s=slowness * self._running_s(run.job, call.task),
-                )
-            )
-        if lost:
-            self.misses += self._is_wanted(run)
-            events.append(self._lost(run, lost, worker))
+        events = [*self._fetch(run), *self._compute(run, run.calls[:only], slowness)]
         if only is None or is_last:
             events.append(BatchEnded(now_s=self.now_s, worker=worker, batch=run.batch, busy_s=1.0))
         return events
+
+    def _compute(self, run: Run, calls: Iterable[Call], slowness: float) -> Iterator[Event]:
+        """What a worker says of calls it runs; of what they did not find, behind the others."""
+        plan, store = self.plans[run.job], self.workers[run.worker].store
+        values = {value: symbol for (job, value), symbol in store.items() if job == run.job}
+        lost: dict[TaskOutput, None] = {}
+        for call in calls:
+            needed = [s for s in plan.tasks[call.task].operands if isinstance(s, TaskOutput)]
+            absent = [value for value in needed if value not in values]
+            if absent:
+                lost.update(dict.fromkeys(absent))
+                continue
+            outputs = outputs_of(plan, call.task, values)
+            self._check_memory(run, call.task, values)
+            values.update(outputs)
+            self._place(run, outputs, call.keep, call.send)
+            yield TaskDone(
+                now_s=self.now_s,
+                worker=run.worker,
+                batch=run.batch,
+                task=call.task,
+                running_s=slowness * self._running_s(run.job, call.task),
+            )
+        if lost:
+            self.misses += self._is_wanted(run)
+            yield self._lost(run, [*lost], run.worker)
 
     def fail(self, worker: WorkerId, error: PullbackError, *, express: bool = False) -> list[Event]:
         """The first task of a worker's oldest batch raises."""
