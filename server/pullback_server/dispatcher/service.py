@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from pullback_graph.codec import error_to_status
-from pullback_graph.errors import Cancelled, NotFoundError
+from pullback_graph.errors import Cancelled, NotFoundError, PullbackError
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
 from pullback_server.dispatcher.engine import Answer, Engine
@@ -193,7 +193,7 @@ class _Stream:
 
     def _input(self, item: wire.OperandTensor) -> Coming:
         """An input, or on its way; it arrives even if the job that brought it is cancelled."""
-        if not item.kept and (small := self._service.put_small(item)) is not None:
+        if not item.kept and (small := self._small(item)) is not None:
             return small
         coming = self._kept.get(item.kept)
         if item.WhichOneof("place") is not None:
@@ -204,6 +204,13 @@ class _Stream:
         elif coming is None:
             coming = asyncio.create_task(_forgotten())
         return asyncio.shield(coming)
+
+    def _small(self, item: wire.OperandTensor) -> HeldInput | None:
+        """An input that is here, unless it can't be read: its job fails by that, not the stream."""
+        try:
+            return self._service.put_small(item)
+        except PullbackError:
+            return None  # and raised again, for whoever awaits it
 
     def _arrived(self, number: int, task: asyncio.Task[HeldInput]) -> None:
         """An array is there, or failed to come: then it is not kept, and is to be sent again."""
