@@ -12,7 +12,7 @@ from pullback_graph.table import OPS
 from pullback_graph.types import FLOAT32
 from pullback_worker import numpy_probe
 from pullback_worker.numpy_probe import measured
-from pullback_worker.numpy_work import CROWDED, FRESH, LOOPS, MEMORY
+from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY
 
 
 def test_every_elementwise_row_is_measured() -> None:
@@ -40,7 +40,7 @@ def test_what_surrounds_the_elements_is_measured_as_well() -> None:
 
 def test_no_row_is_measured_beyond_the_budget() -> None:
     """Memory always is, and inner loops."""
-    assert set(measured(budget_s=0.0)) == {MEMORY, CROWDED, FRESH, LOOPS}
+    assert set(measured(budget_s=0.0)) == {MEMORY, HELD, CROWDED, FRESH, LOOPS}
 
 
 def test_a_row_that_does_not_run_costs_only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ from pullback_graph.ref import Ref, do
 from pullback_graph.types import FLOAT32, FLOAT64, ArrayType, DType
 from pullback_worker.numpy_work import (
     FRESH,
+    HELD,
     LEAST_FRESH_BYTES,
     LEAST_MEMORY_BYTES,
     MEMORY,
+    MOST_HELD_BYTES,
     work_of,
 )
 from tests.graph.drawing import Case
@@ -54,7 +56,16 @@ def test_an_elementwise_row_does_an_element_at_a_time() -> None:
 def test_what_passes_inside_a_chain_causes_no_traffic() -> None:
     """An operand is read and a result written, however many nodes stand between them."""
     for nodes in (1, 3, 10):
-        assert work_of(chain(LARGE, nodes=nodes))[MEMORY] == 2 * 8 * LARGE
+        work = work_of(chain(LARGE, nodes=nodes))
+        assert work[MEMORY] == work[HELD] == 8 * LARGE
+
+
+def test_what_a_small_graph_made_is_held_by_a_cache() -> None:
+    """Its inputs come from memory; so does everything in a graph that works on more."""
+    few, many = MOST_HELD_BYTES // 24, MOST_HELD_BYTES // 24 + 1
+    assert work_of(chain(few, nodes=1))[HELD] == 8 * few
+    assert HELD not in work_of(chain(many, nodes=1))
+    assert work_of(chain(many, nodes=1))[MEMORY] == 2 * 8 * many
 
 
 def test_only_memory_that_is_not_there_is_fresh() -> None:

@@ -27,6 +27,7 @@ from pullback_worker.numpy_source import scalar_function
 from pullback_worker.numpy_work import (
     CROWDED,
     FRESH,
+    HELD,
     LOOPS,
     MEMORY,
     bytes_unit,
@@ -35,7 +36,7 @@ from pullback_worker.numpy_work import (
     scalar_call_unit,
 )
 from pullback_worker.quiet import quietly
-from pullback_worker.row_samples import MOST_BYTES, RowSamples, Sample, samples
+from pullback_worker.row_samples import RowSamples, Sample, samples
 
 LOG = logging.getLogger(__name__)
 
@@ -52,11 +53,10 @@ _SHORT_S = 5e-6
 """A run that is too short for a clock, and is taken `_CALLS` times."""
 _DEAR_S = 1e-3
 """Rows that take so long are much the same in every dtype, or are not worth the time."""
-_FRESH_BYTES, _TRAFFIC_BYTES = 48 << 20, 192 << 20
-"""Of an array that the system hands out anew, and of one that no cache holds.
-
-A processor's last cache may hold all of the first. Arrays of jobs lie in between.
-"""
+_FRESH_BYTES, _TRAFFIC_BYTES = 48 << 20, 144 << 20
+"""Of an array that the system hands out anew, and of one that no cache holds."""
+_NEAR, _HELD = 1 << 14, 1 << 19
+"""Elements of each of three arrays that a near cache holds, and of such that a last one may."""
 _CROWDED_RUNS = 3
 """Of which the middle one counts: the last may be alone."""
 _LOOPS = (400, 4, 4)
@@ -156,14 +156,15 @@ class _Probe:
     def _measure_memory(self) -> None:
         """Measure memory, handed out for the first time, and far away rather than near; loops."""
         self.rates[FRESH] = self._least_s(lambda: _touched(_FRESH_BYTES)) / _FRESH_BYTES
-        x = _touched(_TRAFFIC_BYTES)
-        near, part = x[: MOST_BYTES // 8], x[: _FRESH_BYTES // 8]
-        far_s = min(_read_s(x), _read_s(x)) / x.nbytes
-        part_s = min(_read_s(part), _read_s(part)) / part.nbytes
-        near_s = self._least_s(lambda: np.add.reduce(near)) / near.nbytes
-        far_s = max((far_s + part_s) / 2, 1.1 * near_s)
-        self.rates[MEMORY] = far_s - near_s
-        self.rates[CROWDED] = self.rates[MEMORY] * max(_crowded_s(part) / part_s, 1.0)
+        x = _touched(_TRAFFIC_BYTES).reshape(3, -1)
+        near_s, held_s, half_s, far_s = (
+            min([_stream_s(x[:, :n]) for _ in range(runs)]) / n
+            for n, runs in ((_NEAR, 8), (_HELD, 6), (x.shape[1] // 2, 2), (x.shape[1], 2))
+        )
+        bytes_each = 3 * x.itemsize
+        self.rates[HELD] = max(held_s - near_s, 0.01 * held_s) / bytes_each
+        self.rates[MEMORY] = max(far_s - near_s, 0.1 * far_s, held_s - near_s) / bytes_each
+        self.rates[CROWDED] = self.rates[MEMORY] * max(_crowded_s(x) / half_s, 1.0)
         rows, columns, inner = _LOOPS
         x = np.zeros((rows, 1, inner))
         z = np.zeros(_LOOPS)
@@ -211,21 +212,22 @@ def _share(half: Sample, large: Sample, half_s: float, large_s: float) -> float:
 
 
 def _crowded_s(x: NDArray) -> float:
-    """Seconds for a byte of an array when two threads read a half of it each."""
-    halves = np.split(x, 2)
-    start = Barrier(len(halves))
+    """Seconds for a column of an array when two threads go over a quarter of it each."""
+    quarters = np.split(x, 4, axis=1)[:2]
+    start = Barrier(len(quarters))
 
-    def read(own: NDArray) -> float:
+    def stream(own: NDArray) -> float:
         start.wait()
-        return median([_read_s(own) for _ in range(_CROWDED_RUNS)])
+        return median([_stream_s(own) for _ in range(_CROWDED_RUNS)])
 
-    with ThreadPoolExecutor(len(halves)) as threads:
-        return min(threads.map(read, halves)) / halves[0].nbytes
+    with ThreadPoolExecutor(len(quarters)) as threads:
+        return float(min(threads.map(stream, quarters)) / quarters[0].shape[1])
 
 
-def _read_s(x: NDArray) -> float:
+def _stream_s(x: NDArray) -> float:
+    """Seconds until two rows of an array are added into the third."""
     start_s = thread_time()
-    np.add.reduce(x)
+    np.add(x[0], x[1], out=x[2])
     return thread_time() - start_s
 
 

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from pullback_graph import memory
 from pullback_graph.graph import Graph, Node, bodies_of
 from pullback_graph.op import Cost
 from pullback_graph.ops.rules import broadcast_axes
@@ -22,6 +23,8 @@ from pullback_worker.registers import Registers
 
 MEMORY = "memory bytes"
 """Read or written, of arrays that no near cache holds."""
+HELD = "held memory bytes"
+"""The same of what a graph made just before, where a last cache may hold all that it works on."""
 CROWDED = "crowded memory bytes"
 """The same while another thread reads from memory as well; no graph has it among its work."""
 LOOPS = "loops"
@@ -30,6 +33,8 @@ FRESH = "fresh bytes"
 """Of arrays that the system hands out anew, page by page."""
 LEAST_MEMORY_BYTES = 1 << 19
 """Arrays from this size on come from memory; elementwise nodes on such run in chains."""
+MOST_HELD_BYTES = 64 << 20
+"""What a graph works on at once, of which a server's last cache may hold the most."""
 LEAST_FRESH_BYTES = 32 << 20
 """Arrays from this size on never take memory that was used before; see the actor's environment."""
 
@@ -133,26 +138,35 @@ def _traffic(graph: Graph) -> Counter[str]:
         graph, functions = made.graph, [functions[position] for position in made.positions]
     registers = Registers(graph)
     targets = overwritten(graph, functions, registers, LEAST_MEMORY_BYTES)
+    held_from = _first_held(graph)
     inside = set[int]()
     for span in made.spans if made is not None else ():
         inside.update(range(span.start, span.stop))
         results = live_out(graph, registers.last, span)
         over = written_over(graph, registers.last, span, targets)
-        _move(traffic, graph, (*live_in(graph, span), *results))
+        _move(traffic, graph, (*live_in(graph, span), *results), held_from)
         _hand_out(traffic, graph, [v for v, at in zip(results, over, strict=True) if at < 0])
     for position, (node, cost) in enumerate(zip(graph.nodes, graph.node_costs, strict=True)):
         if position not in inside and cost.size_bytes:
             first = graph.first_results[position]
             results = list(range(first, first + len(node.types)))
-            _move(traffic, graph, (*node.operands, *results))
+            _move(traffic, graph, (*node.operands, *results), held_from)
             _hand_out(traffic, graph, results if targets[position] < 0 else ())
     return traffic
 
 
-def _move(traffic: Counter[str], graph: Graph, values: Iterable[int]) -> None:
+def _first_held(graph: Graph) -> int:
+    """The first value that a cache may still hold when it is read; all after it are such."""
+    small = memory.peak_bytes(graph) <= MOST_HELD_BYTES
+    return len(graph.inputs) + len(graph.constants) if small else len(graph.types)
+
+
+def _move(traffic: Counter[str], graph: Graph, values: Iterable[int], held_from: int) -> None:
     """Count what is read and written of values."""
-    sizes = [graph.types[value].size_bytes for value in values]
-    traffic[MEMORY] += sum([size for size in sizes if size >= LEAST_MEMORY_BYTES])
+    for value in values:
+        size_bytes = graph.types[value].size_bytes
+        if size_bytes >= LEAST_MEMORY_BYTES:
+            traffic[HELD if value >= held_from else MEMORY] += size_bytes
 
 
 def _hand_out(traffic: Counter[str], graph: Graph, values: Iterable[int]) -> None:
