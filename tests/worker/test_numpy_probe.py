@@ -11,7 +11,7 @@ from pullback_graph.ops.rules import broadcast_axes
 from pullback_graph.table import OPS
 from pullback_graph.types import FLOAT32
 from pullback_worker import numpy_probe
-from pullback_worker.numpy_probe import measured
+from pullback_worker.numpy_probe import LONG_BYTES, SHORT_BYTES, measured, traffic_bytes
 from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY
 
 
@@ -41,6 +41,14 @@ def test_what_surrounds_the_elements_is_measured_as_well() -> None:
 def test_no_row_is_measured_beyond_the_budget() -> None:
     """Memory always is, and inner loops."""
     assert set(measured(budget_s=0.0)) == {MEMORY, HELD, CROWDED, FRESH, LOOPS}
+
+
+def test_a_worker_of_little_memory_measures_with_less() -> None:
+    """Arrays of tasks beside the measurement must still fit."""
+    assert traffic_bytes(0) == traffic_bytes(8 << 30) == LONG_BYTES
+    assert traffic_bytes(64 << 20) == traffic_bytes(2 << 30) == SHORT_BYTES
+    rates = measured(budget_s=0.0, room_bytes=64 << 20)
+    assert rates[CROWDED] >= rates[MEMORY] >= rates[HELD] > 0.0
 
 
 def test_a_row_that_does_not_run_costs_only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:

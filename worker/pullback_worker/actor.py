@@ -105,7 +105,7 @@ class WorkerActor:
     @ray.method(concurrency_group="probe")
     def measured(self) -> dict[str, float]:
         """Seconds per unit of work; takes a fraction of a second, beside whatever runs."""
-        return measured()
+        return measured(room_bytes=self._memory_bytes)
 
     def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
         """Run a batch; `carried` are the inputs that come along, then fetched values.

@@ -53,8 +53,10 @@ _SHORT_S = 5e-6
 """A run that is too short for a clock, and is taken `_CALLS` times."""
 _DEAR_S = 1e-3
 """Rows that take so long are much the same in every dtype, or are not worth the time."""
-_FRESH_BYTES, _TRAFFIC_BYTES = 48 << 20, 144 << 20
-"""Of an array that the system hands out anew, and of one that no cache holds."""
+SHORT_BYTES, LONG_BYTES = 48 << 20, 144 << 20
+"""What is taken to measure memory: where it is scarce, and else, as some caches hold the first."""
+_ROOM = 16
+"""How many times as much there must be for the second."""
 _NEAR, _HELD = 1 << 14, 1 << 19
 """Elements of each of three arrays that a near cache holds, and of such that a last one may."""
 _CROWDED_RUNS = 3
@@ -63,11 +65,20 @@ _LOOPS = (400, 4, 4)
 """Of an inner loop each, the last."""
 
 
-def measured(budget_s: float = BUDGET_S) -> dict[str, float]:
-    """Seconds per unit of work, of one thread of this process. Rows beyond the budget have none."""
-    probe = _Probe(budget_s)
+def measured(budget_s: float = BUDGET_S, room_bytes: int = 0) -> dict[str, float]:
+    """Seconds per unit of work, of one thread of this process. Rows beyond the budget have none.
+
+    Args:
+        room_bytes: what this process may have for arrays, tasks' beside it included; 0 for no cap.
+    """
+    probe = _Probe(budget_s, traffic_bytes(room_bytes))
     quietly(probe.run)
     return probe.rates
+
+
+def traffic_bytes(room_bytes: int) -> int:
+    """What measuring memory may take of so much room; 0 is room without an end."""
+    return SHORT_BYTES if 0 < room_bytes < _ROOM * LONG_BYTES else LONG_BYTES
 
 
 class _Probe:
@@ -77,8 +88,9 @@ class _Probe:
         rates: seconds per unit, so far.
     """
 
-    def __init__(self, budget_s: float) -> None:
+    def __init__(self, budget_s: float, traffic_bytes: int) -> None:
         self.rates: dict[str, float] = {}
+        self._traffic_bytes = traffic_bytes
         self._left_s = budget_s
 
     def run(self) -> None:
@@ -155,8 +167,8 @@ class _Probe:
 
     def _measure_memory(self) -> None:
         """Measure memory, handed out for the first time, and far away rather than near; loops."""
-        self.rates[FRESH] = self._least_s(lambda: _touched(_FRESH_BYTES)) / _FRESH_BYTES
-        x = _touched(_TRAFFIC_BYTES).reshape(3, -1)
+        self.rates[FRESH] = self._least_s(lambda: _touched(SHORT_BYTES)) / SHORT_BYTES
+        x = _touched(self._traffic_bytes).reshape(3, -1)
         near_s, held_s, half_s, far_s = (
             min([_stream_s(x[:, :n]) for _ in range(runs)]) / n
             for n, runs in ((_NEAR, 8), (_HELD, 6), (x.shape[1] // 2, 2), (x.shape[1], 2))
