@@ -31,7 +31,7 @@ def chosen(joint: Joint, _count: int) -> Plan:
     """The kind predicted to be done first, the simplest of near equals."""
     total_s = joint.cost.total_s
     if total_s < 2 * COST_TABLE.shard_s:
-        return unsplit(joint, f"{duration(total_s)} is too little to split")
+        return unsplit(joint, f"{duration(total_s)} by the cost table is too little to split")
     declined: list[str] = []
     best: Plan | None = None
     best_s = CLEARLY * total_s
