@@ -118,7 +118,7 @@ def test_a_job_of_several_batches_is_spread_whoever_waits():
 def test_a_short_job_is_due_its_client_s_share_of_the_workers(workers: int, spread: bool):
     """Beside another client's queue it is due half of them, however long that is."""
     cluster, plan = Cluster(workers=workers), reduce_plan(2, seconds=BRIEF_S)
-    commands = [c for job in range(2, 40) for c in cluster.submit(plan, job, client="many")]
+    commands = [c for job in range(2, 41) for c in cluster.submit(plan, job, client="many")]
     commands += cluster.submit(plan, 1, client="one")
     found = workers_of(cluster, commands, 2 * BRIEF_S)
     assert (len(found[1]) > 1) is spread
@@ -146,6 +146,17 @@ def test_a_shard_stays_where_its_sum_is_if_what_it_gives_is_large(elements: int,
     type = ArrayType(FLOAT64, (elements,))
     assert len(runs(cluster.submit(reduce_plan(4, seconds=20.0, type=type)))) == 2
     cluster.tick(15.0)
+    cluster.finish(2)
+    assert (1 in runs(cluster.finish(2)).get(2, [])) is taken
+
+
+@pytest.mark.parametrize(("ran_s", "taken"), [(8.0, True), (14.0, False)])
+def test_a_shard_is_taken_over_only_where_that_clearly_pays(ran_s: float, taken: bool):
+    """Its value is written on one side and read on the other: 2 s each, and half as much again."""
+    cluster = Cluster()
+    type = ArrayType(FLOAT64, (250_000_000,))
+    assert len(runs(cluster.submit(reduce_plan(4, seconds=20.0, type=type)))) == 2
+    cluster.tick(ran_s)
     cluster.finish(2)
     assert (1 in runs(cluster.finish(2)).get(2, [])) is taken
 

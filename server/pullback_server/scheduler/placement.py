@@ -17,6 +17,7 @@ from pullback_server.scheduler.events import HERE, WorkerId
 from pullback_server.scheduler.fleet import Fleet
 from pullback_server.scheduler.holdings import Holders
 from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.layouts import CLEARLY_MORE
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, ReadyTasks
 from pullback_server.scheduler.room import Room
 from pullback_server.scheduler.states import TaskState
@@ -255,16 +256,25 @@ class Placer:
         if worker.memory_bytes and not self.room.fits(job, task, worker):
             choice.misfit = task
             return False
-        plan, kind, move_s = job.plan, worker.placement, self.calibration.move_s
-        if backlog_s > move_s(kind, plan.moved_bytes[task]):
+        plan, kind = job.plan, worker.placement
+        if backlog_s > self._away_s(kind, plan.moved_bytes[task]):
             return True
         back = [
             v
             for v in plan.outputs[task]
             if _read_elsewhere(job, job.unfinished_readers(v), worker.id)
         ]
-        moved_bytes = sum(map(plan.size_bytes, [*plan.operands[task], *back]))
-        return backlog_s > move_s(kind, moved_bytes)
+        return backlog_s > self._away_s(
+            kind, sum(map(plan.size_bytes, [*plan.operands[task], *back]))
+        )
+
+    def _away_s(self, kind: Placement, size_bytes: float) -> float:
+        """What a task is to be spared of waiting, at least, to run away from values of that size.
+
+        They are written on one side and read on the other, and nothing of that runs beside other
+        tasks of either worker.
+        """
+        return CLEARLY_MORE * self.calibration.move_s(kind, 2.0 * size_bytes)
 
 
 def calls_of(
