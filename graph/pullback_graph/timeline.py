@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 MOST_SPANS = 4096
 """Tasks that a timeline tells of; how many more there were is said."""
+DISPATCHER = "dispatcher"
 FRONT_END = "front end"
 """The worker of a job that the front end, or the caller's own process, ran itself."""
 
@@ -16,7 +17,8 @@ class TaskSpan(NamedTuple):
     Attributes:
         task: its position in the plan.
         phase: `forward`, `backward`, `fused` or `reduce`.
-        worker: the worker's number (`gpu-3` of one with a GPU), or FRONT_END.
+        worker: the worker's number (`gpu-3` of one with a GPU), DISPATCHER for what adds up what
+            several workers gave, or FRONT_END.
         start_s, end_s: seconds from the job's arrival where it ran; compiling comes first of it.
         attempts: how often it was given to a worker, lost ones included.
         executor: the one that ran it, with its version behind a hyphen.

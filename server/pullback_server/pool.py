@@ -362,9 +362,9 @@ class Pool:
         job.made((*apart, *along), worker)
         unread = []
         for value in (*apart, *along):
-            if value in along or value in job.plan.results:
+            if value in along or value in job.plan.wanted:
                 job.bring(value, HERE, self.inputs.machine)
-            if value in job.plan.results:
+            if value in job.plan.wanted:
                 try:
                     job.results[value] = await self._read(job.sent[value])
                 except RayError as error:

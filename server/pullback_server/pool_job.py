@@ -87,7 +87,7 @@ class PoolJob:
             for output in call.send:
                 value = TaskOutput(call.task, output)
                 if self._apart(value):
-                    readers = value in self.plan.results, *self.plan.reading.get(value, ())
+                    readers = value in self.plan.wanted, *self.plan.reading.get(value, ())
                     group, group_bytes = open_groups.get(readers, ([], MOST_GROUP_BYTES))
                     group_bytes += self.plan.size_bytes(value)
                     if group_bytes > MOST_GROUP_BYTES:
@@ -139,7 +139,8 @@ class PoolJob:
 
     def _apart(self, value: TaskOutput) -> bool:
         """Whether a value is an object of its own: large, and other workers will read it."""
-        read = value not in self.plan.results or value in self.plan.readers
+        readers = (self.plan.stem or self.plan).readers
+        read = value not in self.plan.wanted or value in readers
         return read and self.plan.size_bytes(value) > SMALL_BYTES
 
     def drop(self, holder: WorkerId, values: Iterable[TaskOutput]) -> None:

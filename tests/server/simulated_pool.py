@@ -20,6 +20,7 @@ from pullback_server.scheduler import (
     Call,
     CancelRun,
     Command,
+    Dependencies,
     Event,
     Free,
     JobId,
@@ -68,6 +69,14 @@ def drop(store: Store, free: Free) -> None:
     for job, value in tuple(store):
         if job == free.job and (free.values is None or value in free.values):
             del store[job, value]
+
+
+def finish(plan: Plan, values: dict[TaskOutput, Symbol]) -> None:
+    """Compute what workers left to whoever has their values: the end of a plan."""
+    whole = Dependencies(plan)
+    if whole.stem is not None and not whole.results.issubset(values):
+        for task in range(len(whole.stem.tasks), len(plan.tasks)):
+            values.update(outputs_of(plan, task, values))
 
 
 @dataclass
@@ -384,13 +393,13 @@ class SimulatedPool:
         keep: tuple[int, ...],
         send: tuple[int, ...],
     ) -> None:
-        plan_results = self.plans[run.job].results
+        wanted = Dependencies(self.plans[run.job]).wanted
         for value, symbol in outputs.items():
             if value.output in keep:
                 self.workers[run.worker].store[run.job, value] = symbol
             if value.output in send and run.job not in self.replies:
                 self.here[run.job, value] = symbol
-                if value in plan_results:
+                if value in wanted:
                     self.results[run.job, value] = symbol
 
     def _free(self, command: Free) -> None:
@@ -406,6 +415,10 @@ class SimulatedPool:
         own = {v: s for (job, v), s in self.results.items() if job == command.job}
         for value in own:
             del self.results[command.job, value]
+        plan = self.plans[command.job]
+        if command.error is None:
+            finish(plan, own)
+        own = {value: symbol for value, symbol in own.items() if value in plan.results}
         self.replies.setdefault(command.job, []).append((command.error, own))
         self.statistics[command.job] = command
         self._answered.append(command.job)

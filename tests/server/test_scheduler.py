@@ -15,7 +15,7 @@ from pullback_graph.errors import (
     UnsupportedError,
 )
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_server.planner.plan import JobInput, TaskOutput
+from pullback_server.planner.plan import JobInput, Phase, TaskOutput
 from pullback_server.scheduler import (
     HERE,
     TRANSITIONS,
@@ -36,9 +36,20 @@ from pullback_server.scheduler import (
     WorkerLost,
     diagram,
 )
+from pullback_server.scheduler.dependencies import MOST_FINISH_BYTES
 from tests.server.cluster import Cluster, runs
 from tests.server.plans import make_plan, make_task, reduce_plan
-from tests.server.simulated_pool import GPU, SimulatedPool, evaluate
+from tests.server.simulated_pool import GPU, SimulatedPool, Symbol, evaluate
+
+
+def results_of(cluster: Cluster, job: int = 1) -> dict[TaskOutput, Symbol]:
+    """The results of a job that was answered once, without an error, each task counted once."""
+    ((error, results),) = cluster.pool.replies[job]
+    assert error is None
+    expected = evaluate(cluster.pool.plans[job])
+    assert results == {value: expected[value] for value in results}
+    return results
+
 
 # --- what goes where -----------------------------------------------------------------------------
 
@@ -52,22 +63,55 @@ def test_small_shards_travel_together_with_the_sums_they_allow():
 
 
 def test_only_the_roots_of_subtrees_travel():
-    """Inner sums are dropped with their batch; only what another worker needs is sent."""
+    """Inner sums are dropped with their batch; what workers have in the end is sent, not kept."""
     commands = Cluster().submit(reduce_plan(8))
     sent = {c.task for r in commands if isinstance(r, Run) for c in r.calls if c.send}
     kept = {c.task for r in commands if isinstance(r, Run) for c in r.calls if c.keep}
-    assert sent == {13}
-    assert kept == {12, 13}
+    assert sent == {12, 13}
+    assert not kept
 
 
-def test_the_last_sum_runs_where_its_left_operand_is():
-    """The root of the tree goes to the first worker and fetches the other half's sum."""
+def test_the_last_sum_of_several_workers_is_no_worker_s():
+    """Both halves' sums are handed over, and the job is answered when they are there."""
     cluster = Cluster()
     cluster.submit(reduce_plan(8))
     cluster.finish(1)
+    assert not cluster.pool.replies
+    assert not runs(cluster.finish(2))
+    assert set(results_of(cluster)) == {TaskOutput(14, 0)}
+
+
+def test_all_sums_of_one_worker_are_its_own():
+    """Nothing but the result leaves it."""
+    (run,) = [c for c in Cluster(workers=1).submit(reduce_plan(8)) if isinstance(c, Run)]
+    assert [call.task for call in run.calls if call.send] == [14]
+
+
+def test_a_large_last_sum_runs_where_its_left_operand_is():
+    """The root of the tree goes to the first worker and fetches the other half's sum."""
+    cluster = Cluster()
+    large = ArrayType(FLOAT64, (MOST_FINISH_BYTES // 16 + 1,))
+    cluster.submit(reduce_plan(2, seconds=10.0, type=large))
+    cluster.finish(1)
     (run,) = [c for c in cluster.finish(2) if isinstance(c, Run)]
-    assert (run.worker, [call.task for call in run.calls]) == (1, [14])
-    assert run.fetches == ((TaskOutput(13, 0), HERE),)
+    assert (run.worker, [call.task for call in run.calls]) == (1, [2])
+    assert run.fetches == ((TaskOutput(1, 0), HERE),)
+    cluster.drain()
+    results_of(cluster)
+
+
+def test_an_end_that_is_computed_is_left_to_workers():
+    """Only joins, and what is next to nothing, are run elsewhere."""
+    shards = [make_task([JobInput(0)], shard=k, seconds=1e-3) for k in range(2)]
+    operands = [TaskOutput(0, 0), TaskOutput(1, 0)]
+    total = make_task(operands, phase=Phase.REDUCE, shard=0, seconds=1e-6)
+    last = make_task([TaskOutput(2, 0)], shard=0, seconds=1e-3)
+    plan = make_plan([*shards, total, last], [TaskOutput(3, 0)])
+    assert Dependencies(plan).stem is None
+    cluster = Cluster()
+    cluster.submit(plan)
+    cluster.drain()
+    results_of(cluster)
 
 
 def test_large_shards_travel_alone():
@@ -410,9 +454,9 @@ def test_statistics_say_what_a_job_cost():
     assert (statistics.tasks, statistics.workers, statistics.retries) == (15, 2, 0)
     assert {phase.value: round(s, 6) for phase, s in statistics.seconds.items()} == {
         "fused": 0.008,
-        "reduce": 0.000007,
+        "reduce": 0.000006,
     }
-    assert len(statistics.timings) == 15
+    assert len(statistics.timings) == 14  # the last sum is none of the workers'
 
 
 # --- the table -----------------------------------------------------------------------------------

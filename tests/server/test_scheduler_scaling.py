@@ -160,7 +160,10 @@ def test_a_task_that_only_a_lost_worker_had_room_for_is_refused(waits: bool):
 def test_a_task_goes_where_there_is_room():
     """A worker that holds another job's values gets no task they leave no room for."""
     cluster = Cluster(workers=3, memory_bytes=1000)
-    cluster.submit(reduce_plan(2, seconds=1.0, type=ArrayType(FLOAT64, (100,))), job=1)
+    type, both = ArrayType(FLOAT64, (100,)), [TaskOutput(0, 0), TaskOutput(1, 0)]
+    shards = [make_task([JobInput(0)], shard=k, seconds=1.0, type=type) for k in range(2)]
+    last = make_task(both, shard=0, seconds=1.0, type=type)
+    cluster.submit(make_plan([*shards, last], [TaskOutput(2, 0)]), job=1)
     holding, busy = (w for w, own in cluster.pool.workers.items() if own.queue)
     cluster.finish(holding)
     (idle,) = {1, 2, 3} - {holding, busy}

@@ -9,7 +9,7 @@ import pytest
 from pullback_graph.errors import Cancelled, ExecutionError
 from pullback_graph.graph import Input
 from pullback_graph.types import FLOAT64, ArrayType
-from pullback_server.planner.plan import JobInput, Plan
+from pullback_server.planner.plan import JobInput, Plan, TaskOutput
 from pullback_server.scheduler import (
     AskWorker,
     Cancel,
@@ -19,7 +19,7 @@ from pullback_server.scheduler import (
     WorkerAnswered,
 )
 from tests.server.cluster import Cluster, runs
-from tests.server.plans import reduce_plan
+from tests.server.plans import make_plan, make_task, reduce_plan
 from tests.server.simulated_pool import CPU, evaluate
 
 PLAN: Plan = reduce_plan(1, seconds=1.0)
@@ -210,7 +210,9 @@ def test_a_long_prediction_is_waited_for():
 def waiting_cluster() -> tuple[Cluster, int, int]:
     """A cluster where one worker runs what reads a value that another, idle one holds: both."""
     cluster = Cluster(workers=2, late_factor=0.0, silence_s=5.0, answer_s=20.0)
-    cluster.submit(reduce_plan(2, seconds=0.1))
+    shards = [make_task([JobInput(0)], shard=k, seconds=0.1) for k in range(2)]
+    last = make_task([TaskOutput(0, 0), TaskOutput(1, 0)], shard=0, seconds=0.1)
+    cluster.submit(make_plan([*shards, last], [TaskOutput(2, 0)]))
     for worker in (1, 2):
         cluster.finish(worker)
     (waiting,) = [w for w, own in cluster.pool.workers.items() if own.queue]

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from pullback_graph.builder import Builder
 from pullback_graph.errors import ExecutionError, OutOfMemory
 from pullback_graph.graph import Graph
+from pullback_graph.timeline import DISPATCHER
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.planner import Block, JobInput, Phase, Plan, Task, TaskOutput
 from pullback_server.pool_settings import SHARED_MEMORY
@@ -56,6 +57,9 @@ def test_shards_spread_over_the_workers(links: Links):
     assert outcome.workers == 2
     assert outcome.phase_s["fused"] > 0
     assert outcome.phase_s["reduce"] > 0
+    ends = [span for span in outcome.timeline if span.worker == DISPATCHER]
+    assert [span.phase for span in ends][:1] == ["reduce"]
+    assert max(span.end_s for span in outcome.timeline) == max(span.end_s for span in ends)
     assert outcome.peak_bytes > 0
     assert outcome.retries == 0
 

@@ -21,6 +21,7 @@ from pullback_server.dispatcher.lifeline import leave_nothing, watch_parent
 from pullback_server.dispatcher.service import DispatcherService, new_server
 from pullback_server.dispatcher.settings import DispatcherSettings
 from pullback_server.shared_tensors import SharedTensors
+from pullback_worker import one_thread
 
 LOG = logging.getLogger("pullback_server.dispatcher")
 
@@ -41,6 +42,7 @@ def main(argument: str) -> None:
         level=settings.log_level, format="%(asctime)s dispatcher %(levelname)s: %(message)s"
     )
     watch_parent(partial(leave_nothing, settings.orphaned))
+    one_thread.keep_to_one_thread()  # it ends jobs with the bits that workers would give
     engine = Engine(settings.scheduler, settings.pool, partial(os._exit, FAULT))
     engine.pool.connect()
     asyncio.run(_serve(engine, settings))

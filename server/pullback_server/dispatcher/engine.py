@@ -16,6 +16,7 @@ from typing import NamedTuple
 from pullback_graph.errors import Cancelled, DeadlineExceeded, PullbackError, Stop
 from pullback_graph.job import NDArray
 from pullback_server.called_off import telling_s, told
+from pullback_server.dispatcher.finisher import Finisher
 from pullback_server.held_input import HeldInput, cut
 from pullback_server.planner.plan import JobInput, Placement, Source
 from pullback_server.planner.rates import Rates
@@ -82,6 +83,7 @@ class Engine:
         self._telling_s = telling_s(settings.grace_s)
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
+        self._finisher = Finisher()
         self._on_fault = on_fault
 
     async def run(self) -> None:
@@ -154,9 +156,10 @@ class Engine:
         waiting = _Waiting(plan, loop.create_future(), loop.create_future())
         self._jobs[job] = waiting
         self.pool.open(job, plan, inputs, carriers)
+        submitted_s = monotonic()
         self.tell(
             Submitted(
-                now_s=monotonic(),
+                now_s=submitted_s,
                 cause="submitted",
                 job=job,
                 plan=plan,
@@ -175,6 +178,8 @@ class Engine:
             raise await self._told(waiting, waiting.error) from None
         except (Cancelled, DeadlineExceeded) as error:
             raise await self._told(waiting, error) from None
+        if not plan.results.issubset(held.results):
+            await self._finisher.finish(held, statistics, submitted_s)
         results = [await self._result(source, held) for source in plan.plan.results]
         return Answer(results, statistics, held.traffic)
 

@@ -13,6 +13,7 @@ import grpc
 
 from pullback_graph.codec import error_to_status
 from pullback_graph.errors import Cancelled, NotFoundError, PullbackError
+from pullback_graph.timeline import DISPATCHER
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
 from pullback_server.dispatcher.engine import Answer, Engine
@@ -27,7 +28,7 @@ from pullback_server.plan_codec import (
 )
 from pullback_server.planner.plan import Placement
 from pullback_server.planner.rates import UNMEASURED, Rates
-from pullback_server.scheduler import Dependencies, KindCount, Snapshot, TaskTiming
+from pullback_server.scheduler import HERE, Dependencies, KindCount, Snapshot, TaskTiming
 from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
 from pullback_server.traffic import Traffic
 
@@ -299,6 +300,8 @@ def _timing(task: int, timing: TaskTiming) -> wire.TaskTiming:
 
 def _label(timing: TaskTiming) -> str:
     """What a timeline calls a worker: its number, and its kind where that is not the usual one."""
+    if timing.worker == HERE:
+        return DISPATCHER
     return f"gpu-{timing.worker}" if timing.placement is Placement.GPU else str(timing.worker)
 
 
@@ -327,7 +330,9 @@ def _failed(job: int, error: BaseException) -> wire.DispatchReply:
 def _decoded(data: bytes) -> Dependencies:
     """A plan with what the scheduler asks of it worked out, off the event loop."""
     plan = Dependencies(decode_plan(data))
-    _ = plan.fingerprints, plan.estimates_s, plan.works
+    for own in (plan, plan.stem):
+        if own is not None:
+            _ = own.fingerprints, own.estimates_s, own.works
     return plan
 
 

@@ -6,15 +6,29 @@ Made once per plan, and shared by all jobs that run it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from operator import add
 from typing import NamedTuple
 
 from pullback_graph.op import Cost
 from pullback_server.planner.cost_table import COST_TABLE
-from pullback_server.planner.plan import JobInput, Phase, Placement, Plan, Task, TaskOutput
+from pullback_server.planner.plan import (
+    JobInput,
+    Phase,
+    Placement,
+    Plan,
+    Source,
+    Task,
+    TaskOutput,
+)
 from pullback_server.planner.rates import Price, priced
 from pullback_worker.numpy_work import Work, work_of
+
+MOST_FINISH_BYTES = 64 << 20
+"""Memory traffic of the tasks that the dispatcher runs itself at the end of a job: some 10 ms."""
+MOST_FINISH_FLOPS = 1e5
+"""Of each of them, where it does more than join values."""
 
 
 class Layout(NamedTuple):
@@ -146,6 +160,27 @@ class Dependencies:
         return max(before, default=0) + 1
 
     @cached_property
+    def stem(self) -> Dependencies | None:
+        """The plan without its end: the last sums of shards, and the little that follows on them.
+
+        Where several workers give what those sums are of, the dispatcher adds it up, as it comes by
+        there anyway; on a worker the sum would take two ways more. None for a plan without such an
+        end, or that is nothing else.
+        """
+        first = _first_of_end(self) if self.sharded else len(self.tasks)
+        if not 0 < first < len(self.tasks):
+            return None
+        read = [value for task in range(first, len(self.tasks)) for value in self.operands[task]]
+        results = [value for value in (*read, *self.plan.results) if not _is_of(value, first)]
+        whole, wanted = self.plan, tuple(dict.fromkeys(results))
+        return Dependencies(replace(whole, tasks=whole.tasks[:first], results=wanted))
+
+    @cached_property
+    def wanted(self) -> frozenset[TaskOutput]:
+        """The values that the dispatcher itself is handed: results, and those of the stem."""
+        return self.results if self.stem is None else self.results | self.stem.results
+
+    @cached_property
     def placements(self) -> frozenset[Placement]:
         """The kinds of worker the plan needs."""
         return frozenset(task.placement for task in self.plan.tasks)
@@ -160,6 +195,33 @@ class Dependencies:
         operands = [source for task in tasks for source in self.plan.tasks[task].operands]
         inputs = {source for source in operands if isinstance(source, JobInput)}
         return sum([_input_bytes(self.plan, source) for source in inputs])
+
+
+def _first_of_end(plan: Dependencies) -> int:
+    """The first of the tasks that end a plan: one level of joins, and small tasks that follow."""
+    joins = [0] * len(plan.tasks)
+    size_bytes, first = 0.0, len(plan.tasks)
+    for number, task in reversed([*enumerate(plan.tasks)]):
+        is_join = task.phase is Phase.REDUCE
+        joins[number] = is_join + max([joins[k] for k in plan.consumers[number]], default=0)
+        size_bytes += task.size_bytes + sum(map(plan.size_bytes, plan.operands[number]))
+        if (
+            joins[number] > 1
+            or size_bytes > MOST_FINISH_BYTES
+            or not (is_join or task.flops <= MOST_FINISH_FLOPS)
+            or task.placement is not Placement.CPU
+            or task.executor not in ("auto", "numpy")
+            or not all([isinstance(source, TaskOutput) for source in task.operands])
+        ):
+            break
+        first = number
+    ends = range(first, len(plan.tasks))
+    return first if any([plan.tasks[k].phase is Phase.REDUCE for k in ends]) else len(plan.tasks)
+
+
+def _is_of(source: Source, first: int) -> bool:
+    """Whether a value is of a task from so many on."""
+    return isinstance(source, TaskOutput) and source.task >= first
 
 
 class _SizesBytes(dict[TaskOutput, int]):

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler.accounts import Accounts
 from pullback_server.scheduler.commands import Call
-from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone, WorkerId
 from pullback_server.scheduler.holdings import Holdings
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks
@@ -31,6 +30,7 @@ class Job:
     """A job under way.
 
     Attributes:
+        plan: what workers are to run of the whole one that was submitted.
         states: the state of each task.
         attempts: how often each task was given to a worker, copies not counted.
         losses: how many workers died running each task.
@@ -52,7 +52,7 @@ class Job:
         homes: Sequence[WorkerId] | None = None,
     ) -> None:
         self.id = submitted.job
-        self.plan: Dependencies = submitted.plan
+        self.whole = self.plan = submitted.plan
         self.client, self.priority = submitted.client, submitted.priority
         self.sequence = sequence
         self.submitted_s = submitted.now_s
@@ -75,7 +75,7 @@ class Job:
         accounts.unstarted += 1
         self.statistics = JobStatistics(tasks=count)
         self.stirred = False
-        self._homes = homes
+        self._homes: Sequence[WorkerId] | None = None
         self._kept_on: WorkerId = ANYWHERE
         self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
@@ -85,6 +85,8 @@ class Job:
         self.freed: defaultdict[WorkerId, list[TaskOutput]] = defaultdict(list)
         for task in reversed(self.plan.roots):
             self._move(task, Trigger.OPERANDS_HELD)
+        if homes is not None:
+            self.lay(homes)
 
     # --- what is asked of it ----------------------------------------------------------------------
 
@@ -139,6 +141,8 @@ class Job:
     def lay(self, homes: Sequence[WorkerId]) -> None:
         """Say where each task's shard belongs, and move what is ready there."""
         self._homes = homes
+        if not self.started:
+            self._leave_end()
         for ready in self.ready.values():
             for task in ready.at(ANYWHERE):
                 if homes[task] != ANYWHERE:
@@ -339,6 +343,16 @@ class Job:
             add(outputs[output], worker)
         for output in send:
             add(outputs[output], HERE)
+
+    def _leave_end(self) -> None:
+        """Where several workers give what the last sums are of, the dispatcher does the rest."""
+        stem, homes = self.plan.stem, self._homes
+        if stem is None or homes is None:
+            return
+        if len({homes[task] for task in stem.result_tasks} - {ANYWHERE}) > 1:
+            self.plan = stem
+            self.readers = dict(stem.readers)
+            self._results_missing = set(stem.result_tasks)
 
     def _stop(self, task: int) -> None:
         """No worker's result of a task is awaited any more."""

@@ -125,7 +125,7 @@ class Scheduler:
         homes = self._matching.homes(event.plan)
         job = Job(event, next(self._sequence), self._board.accounts, homes)
         self._jobs[event.job] = job
-        self._board.needs.add(job.plan)
+        self._board.needs.add(job.whole)
         absent = [kind for kind in job.plan.placements if not self._matching.serves(kind)]
         if absent:
             self._end(job, event.now_s, unserved(absent[0]))
@@ -334,7 +334,7 @@ class Scheduler:
         """Answer a job, stop what runs of it, and drop what is held of it."""
         commands = self._board.commands
         del self._jobs[job.id]
-        self._board.needs.remove(job.plan)
+        self._board.needs.remove(job.whole)
         self._board.deadlines.discard(job.id)
         in_flight = self._in_flight(job)
         job.end()
