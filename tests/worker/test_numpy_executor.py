@@ -267,3 +267,40 @@ def test_folding_gives_fresh_arrays():
 def test_the_version_names_numpy():
     """Results may change with NumPy, so a program's key must."""
     assert np.__version__ in NumpyExecutor.version
+
+
+# --- inputs that may be written over -------------------------------------------------------------
+
+
+def spent_graph(later: bool) -> Graph:
+    """The sum of two arrays; where `later`, times the second of them."""
+    builder = Builder()
+    x, y = (builder.input(name, ArrayType(FLOAT64, (1 << 14,))) for name in "xy")
+    total = do.add(x, y)
+    return builder.build({"z": do.multiply(total, y) if later else total})
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("spare", [{0}, {1}, {0, 1}])
+def test_spare_inputs_are_written_over_and_others_are_not(spare: set[int], later: bool):
+    """The result has the place of one, and its bits; what is read again keeps its own till then."""
+    x, y = np.random.default_rng(0).normal(size=(2, 1 << 14))
+    program = NumpyExecutor().compile(spent_graph(later))
+    (expected,) = program([x, y])
+    arrays = [x.copy(), y.copy()]
+    (found,) = program.spending(frozenset(spare))(arrays)
+    np.testing.assert_array_equal(found, expected)
+    for k, array in enumerate((x, y)):
+        assert k in spare or np.array_equal(arrays[k], array)
+    assert later or any(np.shares_memory(found, arrays[k]) for k in spare)
+    assert not any(np.shares_memory(found, array) for array in program([x, y]))
+
+
+def test_a_large_graph_spends_none_of_its_inputs():
+    """Each choice of inputs is a program of its own, worth it for sums alone."""
+    builder = Builder()
+    x = builder.input("x", ArrayType(FLOAT64, (1 << 14,)))
+    for _ in range(100):
+        x = do.sin(x)
+    program = NumpyExecutor().compile(builder.build({"z": x}))
+    assert program.spending(frozenset([0])) is program

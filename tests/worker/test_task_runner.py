@@ -20,8 +20,9 @@ from pullback_worker.batch import Batch, Call, Freed, InputOperand, Report, Valu
 from pullback_worker.choice import Choice, Fixed, Running
 from pullback_worker.executor import CancelFlag, NDArray
 from pullback_worker.memory_watch import LIBRARIES_BYTES, MemoryWatch, PrivateBytes
+from pullback_worker.numpy_executor import NumpyExecutor
 from pullback_worker.program_cache import Lookup
-from pullback_worker.task_runner import TaskRunner
+from pullback_worker.task_runner import SPARE_BYTES, TaskRunner
 
 GIB = 1 << 30
 Function: TypeAlias = "Callable[[Sequence[NDArray], CancelFlag | None], list[NDArray]]"
@@ -104,6 +105,44 @@ def test_a_batch_runs_in_order_and_hands_back_what_it_should():
     assert [task.program_cache_hit for task in report.done] == [False, True, False]
     assert not report.lost
     assert report.failed is None
+
+
+@pytest.mark.parametrize(("keep", "send"), [((), ()), ((0,), ()), ((), (0,))])
+def test_a_large_sum_takes_the_place_of_what_nobody_wants(
+    keep: tuple[int, ...], send: tuple[int, ...]
+):
+    """Partial sums are added up in one array; what is kept or handed back stays as it is."""
+    type, count = ArrayType(FLOAT64, (SPARE_BYTES // 8,)), SPARE_BYTES // 8
+    builder = Builder()
+    shard = builder.build({"y": do.negative(builder.input("x", type))})
+    builder = Builder()
+    total = builder.build({"z": do.add(builder.input("x", type), builder.input("y", type))})
+    made: list[NDArray] = []
+
+    def compile(graph: Graph, executor: str) -> Lookup[Choice]:
+        program = NumpyExecutor().compile(graph)
+
+        def noted(arrays: Sequence[NDArray], cancel: CancelFlag | None) -> list[NDArray]:
+            outputs = program(arrays, cancel)
+            made.extend(outputs)
+            return outputs
+
+        one = program if graph is total else FakeProgram(graph, noted)
+        return Lookup(Fixed(Running(one, "numpy", "1", "")), True, 0.0)
+
+    calls = (
+        Call(0, shard.fingerprint, WHOLE, keep=(0,)),
+        Call(1, shard.fingerprint, WHOLE, keep, send),
+        Call(2, total.fingerprint, (ValueKey(0, 0), ValueKey(1, 0)), send=(0,)),
+    )
+    runner, x = TaskRunner(compile), np.ones(count)
+    report = runner.run(Batch(1, 7, calls, graphs=(shard, total), inputs=WHOLE), [x])
+    found = report.sent[ValueKey(2, 0)]
+    assert np.all(found == -2.0)
+    assert np.shares_memory(found, made[1]) is not bool(keep or send)
+    assert not np.shares_memory(found, made[0])
+    assert np.all(x == 1.0)
+    assert all(np.all(array == -1.0) for array in runner.export(7, [ValueKey(0, 0)]))
 
 
 def test_blocks_are_views_of_the_input():

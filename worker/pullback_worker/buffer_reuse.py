@@ -8,7 +8,7 @@ array's place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,15 +36,17 @@ def overwritten(
     functions: Sequence[Callable[..., Any]],
     registers: Registers,
     least_bytes: int,
+    spare: Collection[int] = (),
 ) -> list[int]:
     """Per node, the number of the value its result is written over, or -1.
 
     Args:
         functions: what each node runs.
         least_bytes: size from which an array is worth it.
+        spare: inputs that nobody wants any more either.
     """
     last, sizes, types = registers.last, registers.size_bytes, graph.types
-    visible = _seen_by_others(graph, functions)
+    visible = _seen_by_others(graph, functions, spare)
     chosen = []
     for position, (first, node) in enumerate(zip(graph.first_results, graph.nodes, strict=True)):
         choice = -1
@@ -58,9 +60,11 @@ def overwritten(
     return chosen
 
 
-def _seen_by_others(graph: Graph, functions: Sequence[Callable[..., Any]]) -> list[bool]:
+def _seen_by_others(
+    graph: Graph, functions: Sequence[Callable[..., Any]], spare: Collection[int]
+) -> list[bool]:
     """Per value, whether something else than the value itself may share its memory."""
-    visible = [True] * len(graph.types)
+    visible = [value not in spare for value in range(len(graph.types))]
     for first, node, function in zip(graph.first_results, graph.nodes, functions, strict=True):
         if isinstance(function, np.ufunc) or getattr(function, "is_fresh", False):
             for offset in range(len(node.types)):

@@ -179,11 +179,13 @@ def run(
     arrays: Sequence[NDArray],
     cancel: CancelFlag | None = None,
     clock: Callable[[], float] = perf_counter,
+    spare: frozenset[int] = frozenset(),
 ) -> Ran:
     """Run a graph on what its choice says, and tell the choice how it went.
 
     Args:
         clock: what its seconds are of.
+        spare: positions of arrays that nobody wants any more, and that may be written over.
 
     Raises:
         PullbackError: as the program does.
@@ -193,7 +195,10 @@ def run(
         assert running is not None
         started_s = clock()
         try:
-            results = running.program(arrays, cancel)
+            program = running.program
+            if spare and isinstance(program, NumpyProgram):
+                program = program.spending(spare)
+            results = program(arrays, cancel)
         except ExecutionError as error:
             instead = choice.failed(running, error)
             if instead is None:

@@ -30,6 +30,7 @@ UNARY, GENERAL, OVER, SEVERAL = -1, -2, -3, -4
 write over; `z` is a tuple as well."""
 _WRITTEN_NODES = 256
 """A graph of more nodes is never written as source: one call would wait too long for that."""
+_SPENDING_NODES = 64
 _SEGMENT_STEPS = 64
 _SEGMENT_BYTES = 1 << 18
 
@@ -81,14 +82,24 @@ class NumpyProgram:
 
     A small graph that is called again and again is written as source after a while, which runs it
     faster than the steps do.
+
+    Args:
+        spare: inputs that may be written over.
     """
 
-    def __init__(self, graph: Graph, settings: NumpyExecutor) -> None:
+    def __init__(
+        self, graph: Graph, settings: NumpyExecutor, spare: frozenset[int] = frozenset()
+    ) -> None:
         self.graph = graph
+        self._settings = settings
+        self._spending: dict[frozenset[int], NumpyProgram] = {}
         functions = [node.op.run(NUMPY, **node.attributes) for node in graph.nodes]
-        graph, functions, spans, order = _in_chains(graph, functions, settings)
+        spans: Sequence[Span] = ()
+        order: Sequence[int] | None = None
+        if not spare:
+            graph, functions, spans, order = _in_chains(graph, functions, settings)
         registers = Registers(graph)
-        targets = overwritten(graph, functions, registers, settings.overwrite_bytes)
+        targets = overwritten(graph, functions, registers, settings.overwrite_bytes, spare)
         chains = {
             span.start: Blocks(
                 graph,
@@ -118,6 +129,18 @@ class NumpyProgram:
     def peak_bytes(self) -> int:
         """Estimated bytes alive at the fullest moment, inputs and constants included."""
         return memory.peak_bytes(self.graph)
+
+    def spending(self, spare: frozenset[int]) -> NumpyProgram:
+        """The program that may write over some of its inputs, for graphs of few nodes, as sums are.
+
+        A large new array takes longer to get from the system than to be filled.
+        """
+        if not spare or len(self.graph.nodes) > _SPENDING_NODES:
+            return self
+        found = self._spending.get(spare)
+        if found is None:
+            found = self._spending[spare] = NumpyProgram(self.graph, self._settings, spare)
+        return found
 
     def __call__(
         self, arrays: Sequence[NDArray], cancel: CancelFlag | None = None

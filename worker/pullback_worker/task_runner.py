@@ -8,8 +8,8 @@ from others meanwhile.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TypeAlias
@@ -35,6 +35,8 @@ from pullback_worker.memory_watch import MemoryWatch
 from pullback_worker.program_cache import Lookup
 
 MOST_GRAPHS = 4096
+SPARE_BYTES = 1 << 20
+"""Arrays of at least this size are written over, where nobody wants them any more."""
 
 
 Compile: TypeAlias = Callable[[Graph, str], Lookup[Choice]]
@@ -216,7 +218,8 @@ class TaskRunner:
         offset_s = perf_counter() - under_way.started_s
         operands = self._operands(call, under_way)
         choice, hit, compile_s = self._compiled(call, under_way.graphs[call.fingerprint])
-        ran, peak_bytes = self._execute(call, choice, operands, under_way)
+        spare = self._spare(call, operands, under_way)
+        ran, peak_bytes = self._execute(call, choice, operands, spare, under_way)
         self._place(call, ran.outputs, under_way)
         name = ran.running.name
         done = TaskReport(call.task, ran.seconds, compile_s, hit, peak_bytes, name, offset_s)
@@ -262,8 +265,29 @@ class TaskRunner:
         except Exception as error:
             raise _broken(call, "could not be compiled", error) from error
 
+    def _spare(
+        self, call: Call, operands: Sequence[NDArray], under_way: _UnderWay
+    ) -> frozenset[int]:
+        """The large operands that this batch made, and that nobody reads after this task."""
+        large = [k for k, array in enumerate(operands) if array.nbytes >= SPARE_BYTES]
+        if not large:
+            return frozenset()
+        passing, last_reader = under_way.passing, under_way.last_reader
+        with self._lock:
+            wanted = [*self._values.get(under_way.job, {}).values()]
+        wanted += under_way.report.sent.values()
+        wanted += [array for key, array in passing.items() if last_reader[key] != call.task]
+        seen = Counter(map(id, (*wanted, *operands)))
+        made = {id(passing[key]) for key in _keys(call.operands) if key in passing}
+        return frozenset([k for k in large if _is_spare(operands[k], made, seen)])
+
     def _execute(
-        self, call: Call, choice: Choice, operands: list[NDArray], under_way: _UnderWay
+        self,
+        call: Call,
+        choice: Choice,
+        operands: list[NDArray],
+        spare: frozenset[int],
+        under_way: _UnderWay,
     ) -> tuple[Ran, int]:
         """The run, and the most private memory the process had meanwhile.
 
@@ -275,7 +299,8 @@ class TaskRunner:
             raise self._too_large(call)
         with self._memory.over(flag, express) as watched:
             try:
-                ran = run(choice, operands, flag, LaneClock(self._lanes[not express].activity))
+                clock = LaneClock(self._lanes[not express].activity)
+                ran = run(choice, operands, flag, clock, spare)
             except Cancelled:
                 if watched.exceeded:
                     raise self._too_large(call) from None
@@ -286,7 +311,8 @@ class TaskRunner:
                 raise self._too_large(call) from error
             except Exception as error:
                 raise _broken(call, "failed", error) from error
-        own_bytes = sum(array.nbytes for array in (*operands, *ran.outputs))
+        there.update({id(array): array.nbytes for array in ran.outputs})
+        own_bytes = sum(there.values())
         return ran, max(watched.peak_bytes, own_bytes)
 
     def _too_large(self, call: Call) -> OutOfMemory:
@@ -310,6 +336,12 @@ class TaskRunner:
 
 def _keys(operands: Iterable[Operand]) -> list[ValueKey]:
     return [operand for operand in operands if isinstance(operand, ValueKey)]
+
+
+def _is_spare(array: NDArray, made: Collection[int], seen: Mapping[int, int]) -> bool:
+    """Whether an array is one of those made, seen once, and its memory is its own."""
+    flags = array.flags
+    return id(array) in made and seen[id(array)] == 1 and flags.owndata and flags.writeable
 
 
 def _input(inputs: Mapping[InputOperand, NDArray], operand: InputOperand) -> NDArray:
