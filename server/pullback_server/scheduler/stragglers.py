@@ -29,12 +29,18 @@ class Stragglers:
         self._board = board
         self._copies = 0
         settings = board.settings
+        self._silence_s = settings.silence_s
+        self._late_s = min(settings.late_least_s, settings.silence_s)
         self._least_s = min(settings.late_least_s, settings.silence_s, settings.grace_s)
         self.matching: Matching
 
     def begin(self, worker: Worker, now_s: float) -> None:
         """A worker turns to a batch: it needs an alarm where none rings before anything is due."""
-        if worker.due_s > now_s + self._least_s:
+        oldest = worker.oldest
+        least_s = self._least_s
+        if oldest is not None and worker.express is None and oldest.cancelled_s is None:
+            least_s = self._late_s if oldest.measured else self._silence_s
+        if worker.due_s > now_s + least_s:
             self.arm(worker, now_s)
 
     def arm(self, worker: Worker, now_s: float) -> None:
