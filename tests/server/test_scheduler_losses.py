@@ -16,6 +16,7 @@ from pullback_server.scheduler import (
 from pullback_server.scheduler.ready import HomeIndex, ReadyTasks
 from tests.server.cluster import Cluster, runs
 from tests.server.plans import make_plan, make_task, reduce_plan
+from tests.server.simulated_pool import CPU
 
 FIRST = TaskOutput(0, 0)
 
@@ -141,3 +142,21 @@ def test_a_gpu_task_belongs_to_no_worker_without_one():
     assert runs(commands) == {3 - runner: [1]} or runs(commands) == {runner: [2], 3 - runner: [1]}
     cluster.drain()
     assert cluster.error(1) is None
+
+
+def test_an_idle_worker_that_is_read_from_is_not_stopped():
+    """A pool that shrinks waits until what it holds is where it is to be read."""
+    cluster = Cluster(workers=2, least_workers={CPU: 0}, idle_s=5.0)
+    cluster.submit(fan_plan(0), job=9)
+    cluster.submit(fan_plan(2), job=1)
+    cluster.start()
+    (holder,) = [w for w, own in cluster.pool.workers.items() if own.queue[0].job == 1]
+    cluster.finish(holder)
+    cluster.finish(3 - holder)
+    cluster.finish(holder)
+    assert [run.fetches[0].holder for run in cluster.pool.workers[3 - holder].queue] == [holder]
+    cluster.tick(6.0)
+    cluster.tick(6.0)
+    cluster.finish(3 - holder)
+    assert cluster.error(1) is None
+    assert not cluster.pool.misses

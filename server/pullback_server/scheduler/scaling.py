@@ -98,11 +98,17 @@ class Scaling:
         left_s = worker.idle_since_s + self._board.settings.idle_s - now_s
         own = self._board.fleet.kinds[worker.placement]
         enough = len(own.ready) if worker.ready else own.count
-        if left_s <= 0 and enough > self.wanted(worker.placement):
+        wanted = self.wanted(worker.placement)
+        if left_s <= 0 and enough > wanted and not self._is_read(number):
             self._stop(worker)
         else:
             again_s = max(left_s, self._board.settings.idle_s / 4)
             self._look_again(worker, now_s + again_s)
+
+    def _is_read(self, number: int) -> bool:
+        """Whether a batch under way is brought something by a worker."""
+        batches = [b for other in self._board.fleet.workers.values() for b in other.in_flight]
+        return any([holder == number for batch in batches for _, holder in batch.coming])
 
     def _stop(self, worker: Worker) -> None:
         board = self._board
