@@ -146,7 +146,7 @@ def test_a_gpu_task_belongs_to_no_worker_without_one():
 
 def test_an_idle_worker_that_is_read_from_is_not_stopped():
     """A pool that shrinks waits until what it holds is where it is to be read."""
-    cluster = Cluster(workers=2, least_workers={CPU: 0}, idle_s=5.0)
+    cluster = Cluster(workers=2, least_workers={CPU: 0}, idle_s=5.0, late_factor=0.0)
     cluster.submit(fan_plan(0), job=9)
     cluster.submit(fan_plan(2), job=1)
     cluster.start()
