@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Never
 from urllib.request import urlopen
 
 MARK = "PULLBACK_SERVER_MARK"
@@ -77,11 +80,13 @@ class RunningServer:
 def running_server(*flags: str) -> Iterator[RunningServer]:
     """Run `pullback serve` with these flags for as long as the block lasts.
 
+    It ends with this process too, unless that is killed: a SIGTERM leaves the block as Ctrl-C does.
+
     Raises:
         RuntimeError: it did not start, failed, or left processes behind (they have been ended).
     """
     mark = uuid.uuid4().hex
-    with TemporaryDirectory(prefix="pullback-") as folder:
+    with _terminable(), TemporaryDirectory(prefix="pullback-") as folder:
         log = Path(folder) / "server.log"
         process = _start(flags, mark, log)
         try:
@@ -89,7 +94,7 @@ def running_server(*flags: str) -> Iterator[RunningServer]:
             _stop(process)
             _check_nothing_left(mark)
         except BaseException as error:
-            if not isinstance(error, KeyboardInterrupt | GeneratorExit):
+            if not isinstance(error, KeyboardInterrupt | GeneratorExit | SystemExit):
                 _show(log)
             raise
         finally:
@@ -124,6 +129,24 @@ def left_behind(mark: str) -> dict[int, str]:
         except OSError:
             continue  # it ended meanwhile, or is not ours to read
     return found
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM raise SystemExit, where nobody else handles it, so that `finally` is run."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminated(number: int, frame: FrameType | None) -> Never:
+    sys.exit(128 + number)
 
 
 def _start(flags: Sequence[str], mark: str, log: Path) -> subprocess.Popen[bytes]:

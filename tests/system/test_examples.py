@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -120,3 +121,20 @@ def test_a_process_left_behind_is_found():
         assert process.pid in left_behind("of this test")
         process.communicate(b"\n")
     assert left_behind("of this test") == {}
+
+
+def test_a_server_ends_with_the_script_that_is_told_to():
+    """SIGTERM runs what the script would have cleaned up, as Ctrl-C does."""
+    script = (
+        "import time\nfrom examples.server_process import running_server\n"
+        "with running_server('--workers', '0') as server:\n"
+        "    print(server.mark, flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        mark = process.stdout.readline().strip()
+        assert left_behind(mark)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert not left_behind(mark)
