@@ -168,6 +168,7 @@ class Pool:
         worker = self._workers.get(command.worker)
         if worker is not None:
             LOG.warning("worker %d is killed: %s", worker.id, command.cause)
+            ray_cluster.kill_here(worker.process)
             self._lose(worker, command.cause)
 
     def _stop(self, command: StopWorker) -> None:
@@ -293,6 +294,7 @@ class Pool:
         try:
             identity = await worker.actor.identity.remote()
             worker.machine = identity.node
+            worker.process = identity.pid if identity.node == self.inputs.machine else 0
             self.inputs.look_around(w.machine for w in self._workers.values())
             LOG.info("worker %d is up: process %d on %s", worker.id, identity.pid, identity.host)
             self._tell(

@@ -39,6 +39,7 @@ class PoolWorker:
         flying: those of both that are not answered.
         known: fingerprints of the graphs it was given.
         machine: where it runs, once it is up.
+        process: its number, where it is up on this machine; 0 elsewhere.
         given: per job, the inputs and blocks of inputs that it has.
         freed: what it is to drop at the next occasion.
         listeners: what waits for its answers, until it has them.
@@ -52,6 +53,7 @@ class PoolWorker:
     flying: set[Flight] = field(default_factory=set)
     known: dict[str, None] = field(default_factory=dict)
     machine: MachineId = ""
+    process: int = 0
     given: dict[JobId, set[InputOperand]] = field(default_factory=dict)
     freed: list[Freed] = field(default_factory=list)
     listeners: set[asyncio.Task[None]] = field(default_factory=set)

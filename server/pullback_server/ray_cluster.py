@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +131,13 @@ def get(carried: Carried) -> NDArray:
         return packed
     array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
     return array
+
+
+def kill_here(process: int) -> None:
+    """Kill an actor's process of this machine, if it has one; Ray gives one that hangs seconds."""
+    if process:
+        with contextlib.suppress(OSError):  # it is gone already
+            os.kill(process, signal.SIGKILL)
 
 
 def end(actor: Any) -> None:

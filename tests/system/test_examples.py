@@ -133,6 +133,7 @@ def test_a_server_ends_with_the_script_that_is_told_to():
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
+        assert process.stdout is not None
         mark = process.stdout.readline().strip()
         assert left_behind(mark)
         process.terminate()

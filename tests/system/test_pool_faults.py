@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
 import threading
 from pathlib import Path
 from time import monotonic
@@ -67,6 +69,21 @@ def test_a_worker_s_end_is_told_before_ray_s_head_has_heard_of_it(monkeypatch: p
         return found
 
     assert isinstance(asyncio.run(told()), WorkerLost)
+
+
+def test_a_killed_worker_that_stands_still_is_gone_at_once(monkeypatch: pytest.MonkeyPatch):
+    """Its processor is free for the next one: Ray would wait seconds for it to end by itself."""
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+
+    async def killed(process: int) -> None:
+        pool = Pool(PoolSettings(Path("/nowhere")), lambda event: None, monotonic)
+        pool._workers[1] = PoolWorker(1, Placement.CPU, None, process=process)
+        pool.apply(KillWorker(1, "silent"))
+
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        asyncio.run(killed(process.pid))
+        assert process.wait(10) == -signal.SIGKILL
 
 
 def test_an_event_that_can_t_be_dealt_with_is_told_of(monkeypatch: pytest.MonkeyPatch):
