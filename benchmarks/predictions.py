@@ -72,7 +72,7 @@ def run(request: Request) -> Report:
         "predicted by Plan before the job's first run; measured from the start of its first task "
         f"to the end of its last, the least of {RUNS} runs, data resident, new parameters each",
         f"jobs that took less than {LEAST_S * 1e3:g} ms do not count",
-        f"{len(HELD_OUT)} of them are held out: nothing of the prediction was chosen by them",
+        f"{len(HELD_OUT)} of them came last: other shapes, dtypes and operators",
     ]
     return Report("predictions", "", workload, figures)
 
@@ -148,7 +148,7 @@ def _figures(outcomes: Sequence[Outcome], workers: int, least_s: float) -> list[
     figures.append(Figure(f"within {FACTOR:g} x, {on}", share, "%", SHARE))
     held = {job.title for job in HELD_OUT}
     own = _within([item.ratio for item in counted if item.title in held])
-    figures.append(Figure(f"held out, within {FACTOR:g} x, {on}", own, "%"))
+    figures.append(Figure(f"of those that came last, within {FACTOR:g} x, {on}", own, "%"))
     table = _within([item.table_s / item.took_s for item in counted])
     figures.append(Figure(f"within {FACTOR:g} x by the fixed cost table, {on}", table, "%"))
     return figures
