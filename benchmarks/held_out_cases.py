@@ -1,7 +1,7 @@
 """Jobs of other shapes, other dtypes and other operators than `CASES`, written after them.
 
-They show whether what is predicted holds beyond the jobs that the predictions were tried on; the last
-prices were chosen with these in view too.
+They show whether what is predicted holds beyond the jobs that the predictions were tried on; the
+last prices were chosen with these in view too.
 """
 
 from __future__ import annotations
