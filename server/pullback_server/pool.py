@@ -11,7 +11,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -41,15 +43,19 @@ from pullback_server.scheduler import (
     WorkerMeasured,
     WorkerReady,
 )
+from pullback_server.scheduler import Call as WantedCall
 from pullback_server.traffic import Traffic
 from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
-from pullback_worker.batch import Freed, InputOperand, Packed, Report, ValueKey
+from pullback_worker.batch import Call, Freed, InputOperand, Packed, Report, ValueKey
+from pullback_worker.parcel import Answered, is_small, packed, reports_in
 
 LOG = logging.getLogger(__name__)
 
 FLUSH_S = 0.05
 """What is to be freed waits this long for a batch to travel with."""
 MOST_GRAPHS_KNOWN = 4096
+MOST_CALLS_KNOWN = 1 << 14
+"""Of one plan, where jobs lie on their workers in ever other ways."""
 STOPPED = "stopped for want of work"
 
 Tell: TypeAlias = Callable[..., None]
@@ -74,6 +80,7 @@ class Pool:
         self._clock = clock
         self._workers: dict[WorkerId, PoolWorker] = {}
         self._jobs: dict[JobId, PoolJob] = {}
+        self._calls: WeakKeyDictionary[Dependencies, dict[WantedCall, Call]] = WeakKeyDictionary()
         self.traffic = Traffic()
         self.inputs = InputStore(
             Store(ray_cluster.put, ray_cluster.get), bool(settings.ray_address)
@@ -127,7 +134,10 @@ class Pool:
         carriers: Mapping[InputOperand, Carried],
     ) -> None:
         """Hold a job's inputs until it is freed."""
-        self._jobs[job] = PoolJob(job, plan, inputs, carriers)
+        calls = self._calls.setdefault(plan, {})
+        if len(calls) > MOST_CALLS_KNOWN:
+            calls.clear()
+        self._jobs[job] = PoolJob(job, plan, inputs, carriers, calls=calls)
 
     def job(self, job: JobId) -> PoolJob:
         """What is held of a job."""
@@ -238,7 +248,9 @@ class Pool:
         carried = [*[job.carriers[item] for item in batch.inputs], *self._fetched(run, job, worker)]
         flight.network_bytes += job.traffic.network_bytes - before_bytes
         method = worker.actor.run_express if run.express else worker.actor.run
-        if batch.apart:
+        if not (batch.apart or run.express) and _is_light(carried):
+            flight.report = worker.actor.run_parcel.remote(packed([(batch, carried)]))
+        elif batch.apart:
             method = method.options(num_returns=1 + len(batch.apart))
             flight.report, *apart = method.remote(batch, carried)
             flight.apart = carriers_of(batch.apart, apart)
@@ -332,7 +344,7 @@ class Pool:
         while True:
             flight = await flights.get()
             try:
-                report: Report = await flight.report
+                report = _report(await flight.report)
             except RayTaskError as error:
                 LOG.exception("worker %d could not take a batch", worker.id)
                 self._tell(*refused(flight.run, error, self._clock()))
@@ -401,3 +413,13 @@ class Pool:
         loop = asyncio.get_running_loop()
         loop.call_soon(self._tell, event)
         loop.run_in_executor(None, ray_cluster.end, worker.actor)
+
+
+def _is_light(carried: Sequence[Carried]) -> bool:
+    """Whether what comes along with a batch is here, and small."""
+    return all([isinstance(item, np.ndarray) for item in carried]) and is_small(carried)
+
+
+def _report(answer: Report | Answered) -> Report:
+    """The report in what a worker answered."""
+    return answer if isinstance(answer, Report) else reports_in(answer)[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pullback_graph.errors import ExecutionError
 from pullback_graph.job import NDArray
 from pullback_server.held_input import SMALL_BYTES, Carried, HeldInput
 from pullback_server.planner.plan import Block, JobInput, Source, TaskOutput
@@ -26,8 +25,18 @@ from pullback_server.scheduler import (
     ValuesLost,
     WorkerId,
 )
+from pullback_server.scheduler import Call as WantedCall
 from pullback_server.traffic import MachineId, Traffic, Whereabouts
-from pullback_worker.batch import Batch, Call, InputOperand, Operand, Packed, Report, ValueKey
+from pullback_worker.batch import (
+    Batch,
+    Call,
+    InputOperand,
+    Operand,
+    Packed,
+    Report,
+    ValueKey,
+    not_taken,
+)
 
 MOST_GROUP_BYTES = 16 << 20
 """Of values in one object; larger ones are copied no faster together."""
@@ -43,6 +52,7 @@ class PoolJob:
         sent: what tasks handed to the dispatcher, by value.
         exports: values asked of a worker for another, so that they are asked for once.
         results: the results that are there.
+        calls: those that were made for jobs of this plan.
     """
 
     id: JobId
@@ -52,15 +62,13 @@ class PoolJob:
     sent: dict[TaskOutput, Carried] = field(default_factory=dict)
     exports: dict[TaskOutput, Carried] = field(default_factory=dict)
     results: dict[TaskOutput, NDArray] = field(default_factory=dict)
-    calls: dict[int, Call] = field(default_factory=dict)
+    calls: dict[WantedCall, Call] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
     reached: dict[TaskOutput, Whereabouts] = field(default_factory=dict)
 
     def batch(self, run: Run, worker: PoolWorker) -> Batch:
         """The batch of a command, for its worker; it will have what comes along."""
-        calls = tuple(
-            self._call(task)._replace(keep=keep, send=send) for task, keep, send in run.calls
-        )
+        calls = tuple([self._call(own) for own in run.calls])
         known = worker.known
         wanted = {call.fingerprint: call.task for call in calls if call.fingerprint not in known}
         tasks = self.plan.tasks
@@ -166,16 +174,16 @@ class PoolJob:
         self.exports.pop(value, None)
         self.reached.pop(value, None)
 
-    def _call(self, task: int) -> Call:
-        call = self.calls.get(task)
+    def _call(self, wanted: WantedCall) -> Call:
+        """One task of a batch; jobs of one plan share it, and so do those of a parcel."""
+        call = self.calls.get(wanted)
         if call is None:
+            task, keep, send = wanted
             own = self.plan.tasks[task]
-            operands = tuple(_operand(source) for source in own.operands)
+            operands = tuple([_operand(source) for source in own.operands])
             fingerprint = self.plan.fingerprints[task]
-            call = Call(
-                task, fingerprint, operands, peak_bytes=own.peak_bytes, executor=own.executor
-            )
-            self.calls[task] = call
+            call = Call(task, fingerprint, operands, keep, send, own.peak_bytes, own.executor)
+            self.calls[wanted] = call
         return call
 
 
@@ -249,9 +257,7 @@ def events_of(
 def refused(run: Run, error: Exception, now_s: float) -> list[Event]:
     """A batch that a worker could not even take fails its job."""
     task = run.calls[0].task
-    fault = ExecutionError(
-        f"a worker could not take task {task}: {type(error).__name__}: {str(error)[:300]}"
-    )
+    fault = not_taken(task, error)
     failed = TaskFailed(
         now_s=now_s, cause="refused", worker=run.worker, batch=run.batch, task=task, error=fault
     )

@@ -14,6 +14,7 @@ from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
 from pullback_worker.batch import Batch, Call, InputOperand, Report, ValueKey
 from pullback_worker.fetcher import Fetcher
+from pullback_worker.parcel import packed, reports_in
 
 
 def test_a_worker_that_a_jobs_inputs_do_not_reach_says_so():
@@ -90,3 +91,22 @@ def test_values_are_handed_back_beside_the_report_as_they_are_grouped():
     assert alone.tolist() == [-1.0, -1.0]
     assert group[0] is None
     assert group[1].tolist() == [2.0, 2.0]
+
+
+def test_a_batch_that_can_t_be_taken_fails_alone():
+    """Of the batches of a parcel, the others run: they are of other jobs."""
+    builder = Builder()
+    graph = builder.build({"z": -builder.input("x", ArrayType(FLOAT64, (2,)))})
+    operand = InputOperand(0)
+    call = Call(0, graph.fingerprint, (operand,), send=(0,))
+    batches = [Batch(n, n, (call,), graphs=(graph,), inputs=(operand,)) for n in range(3)]
+    given = [[np.ones(2)], [np.ones(2), np.ones(2)], [np.full(2, 3.0)]]
+    with threadpool_limits(1):
+        actor = WorkerActor(WorkerSettings(promotion=False))
+        answer = actor.run_parcel(packed([*zip(batches, given, strict=True)]))
+    first, broken, last = reports_in(answer)
+    assert [array.tolist() for array in first.sent.values()] == [[-1.0, -1.0]]
+    assert [array.tolist() for array in last.sent.values()] == [[-3.0, -3.0]]
+    assert not broken.sent
+    assert broken.failed is not None
+    assert "could not take task 0: ValueError" in str(broken.failed[1])

@@ -20,13 +20,14 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from pullback_graph.errors import PullbackError
 from pullback_worker import one_thread
-from pullback_worker.batch import Batch, Freed, Report, ValueKey
+from pullback_worker.batch import Batch, Freed, Report, ValueKey, not_taken
 from pullback_worker.choice import Choice
 from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
 from pullback_worker.executors import NAMES, Executors, XlaSettings
 from pullback_worker.fetcher import Fetched, Fetcher, Found
 from pullback_worker.memory_watch import MemoryWatch, machine_bytes
 from pullback_worker.numpy_probe import measured
+from pullback_worker.parcel import Answered, answered, unpacked
 from pullback_worker.program_cache import ProgramCache
 from pullback_worker.promoter import Promoter
 from pullback_worker.task_runner import Compile, TaskRunner
@@ -124,6 +125,22 @@ class WorkerActor:
         report.busy_s += transferring_s
         apart = [_group([report.sent.pop(key, None) for key in keys]) for keys in batch.apart]
         return (report, *apart) if apart else report
+
+    def run_parcel(self, parcel: bytes) -> Answered:
+        """Run the batches of a parcel in turn; a report for each.
+
+        One that can't be taken fails its own job, and none of those beside it.
+        """
+        return answered([self._taken(batch, carried) for batch, carried in unpacked(parcel)])
+
+    def _taken(self, batch: Batch, carried: Sequence[Any]) -> Report:
+        try:
+            report: Report = self.run(batch, carried)
+        except Exception as error:
+            LOG.exception("batch %d could not be taken", batch.number)
+            task = batch.calls[0].task
+            return Report(batch.number, failed=(task, not_taken(task, error)))
+        return report
 
     @ray.method(concurrency_group="express")
     def run_express(self, batch: Batch, carried: Sequence[Any]) -> Any:

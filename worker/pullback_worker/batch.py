@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import ExecutionError, PullbackError
 from pullback_graph.graph import Graph
 from pullback_worker.executor import NDArray
 
@@ -130,3 +130,10 @@ class Report:
     cut_off: bool = False
     busy_s: float = 0.0
     transferring_s: float = 0.0
+
+
+def not_taken(task: int, error: Exception) -> ExecutionError:
+    """What a job fails with where a worker could not even take its batch."""
+    return ExecutionError(
+        f"a worker could not take task {task}: {type(error).__name__}: {str(error)[:300]}"
+    )
