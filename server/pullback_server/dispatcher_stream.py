@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -21,6 +21,7 @@ from pullback_graph.job import NDArray
 from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
 from pullback_server.kept_arrays import KeptArrays
+from pullback_server.outbox import together
 from pullback_server.plan_codec import encode_operand, encode_plan
 from pullback_server.planner.plan import Plan
 from pullback_server.shared_tensors import LEAST_BYTES, SharedTensors
@@ -95,6 +96,7 @@ class DispatcherStream:
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
         self._call: Any = None
         self._heard_s = inf
+        self._replies: deque[wire.DispatchReply] = deque()
 
     async def connect(self) -> None:
         """Wait until the dispatcher serves."""
@@ -127,13 +129,17 @@ class DispatcherStream:
         self._kept.clear()
 
     async def read(self) -> wire.DispatchReply | None:
-        """The next message; None when the stream has ended."""
-        try:
-            reply = await self._call.read()
-        except grpc.aio.AioRpcError:
-            return None
-        self._heard_s = monotonic()
-        return None if reply is grpc.aio.EOF else reply
+        """The next reply; None when the stream has ended."""
+        while not self._replies:
+            try:
+                message = await self._call.read()
+            except grpc.aio.AioRpcError:
+                return None
+            self._heard_s = monotonic()
+            if message is grpc.aio.EOF:
+                return None
+            self._replies.extend(message.replies)
+        return self._replies.popleft()
 
     async def silence(self, limit_s: float) -> None:
         """Return when nothing came for so long, not even the status that comes every second."""
@@ -153,9 +159,9 @@ class DispatcherStream:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    async def _requests(self) -> AsyncIterator[wire.DispatchRequest]:
-        while (request := await self._outbox.get()) is not None:
-            yield request
+    async def _requests(self) -> AsyncIterator[wire.DispatchRequests]:
+        while requests := await together(self._outbox):
+            yield wire.DispatchRequests(requests=requests)
 
     def _encode(self, job: JobOrder, deadline_s: float | None) -> wire.Submit:
         """The message of a job; one at a time."""

@@ -9,12 +9,12 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullback_proto.internal.v1.dispatch_pb2 import DispatchReply, DispatchRequest
+from pullback_proto.internal.v1.dispatch_pb2 import DispatchReplies, DispatchRequests
 from pullback_proto.v1.graph_pb2 import Attribute, Graph, Node
 from pullback_proto.v1.job_pb2 import Job, JobBatch, JobReply, ReplyBatch, Value
 from pullback_proto.v1.tensor_pb2 import DTYPE_FLOAT64, NamedTensor, Tensor
 
-READ_BY_SERVERS = [Job, JobBatch, Graph, DispatchRequest, DispatchReply]
+READ_BY_SERVERS = [Job, JobBatch, Graph, DispatchRequests, DispatchReplies]
 
 
 def test_a_broken_job_leaves_its_neighbours_readable():

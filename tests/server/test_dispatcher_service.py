@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,16 @@ async def test_an_input_that_can_t_be_read_fails_its_job_alone(stream: _Stream, 
     with pytest.raises(PullbackError):
         await coming
     assert isinstance(stream._input(operand(np.arange(6.0), tmp_path)), HeldInput)
+
+
+async def test_a_job_cancelled_in_the_message_that_brought_it_is_answered(stream: _Stream):
+    """Whoever sent it waits for how it ended."""
+    submit = wire.DispatchRequest(submit=wire.Submit(job=3, plan_key=b"unknown"))
+    cancel = wire.DispatchRequest(cancel=wire.Cancel(job=3))
+
+    async def messages() -> AsyncIterator[wire.DispatchRequests]:
+        yield wire.DispatchRequests(requests=[submit, cancel])
+
+    await stream.read(messages())
+    replies = [await asyncio.wait_for(stream.replies.get(), 10.0) for _ in range(2)]
+    assert [reply.failed.job for reply in replies if reply is not None] == [3]

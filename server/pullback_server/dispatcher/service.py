@@ -18,6 +18,7 @@ from pullback_proto.internal.v1 import dispatch_pb2 as wire
 from pullback_proto.internal.v1 import dispatch_pb2_grpc as rpc
 from pullback_server.dispatcher.engine import Answer, Engine
 from pullback_server.held_input import SMALL_BYTES, HeldInput
+from pullback_server.outbox import together
 from pullback_server.plan_codec import (
     PLACEMENTS,
     decode_operand,
@@ -59,8 +60,8 @@ class DispatcherService(rpc.DispatcherServicer):
         self._plans: OrderedDict[bytes, Dependencies] = OrderedDict()
 
     async def Run(  # noqa: N802  (gRPC's name)
-        self, requests: AsyncIterator[wire.DispatchRequest], context: Any
-    ) -> AsyncIterator[wire.DispatchReply]:
+        self, requests: AsyncIterator[wire.DispatchRequests], context: Any
+    ) -> AsyncIterator[wire.DispatchReplies]:
         """One front end's jobs; they end with the stream."""
         stream = _Stream(self, asyncio.Queue())
         reader = asyncio.create_task(stream.read(requests))
@@ -69,8 +70,8 @@ class DispatcherService(rpc.DispatcherServicer):
             for report in (self._report, self._report_rates)
         ]
         try:
-            while (reply := await stream.replies.get()) is not None:
-                yield reply
+            while replies := await together(stream.replies):
+                yield wire.DispatchReplies(replies=replies)
         finally:
             for task in (reader, *reporters):
                 task.cancel()
@@ -179,18 +180,23 @@ class _Stream:
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._kept: dict[int, asyncio.Task[HeldInput]] = {}
 
-    async def read(self, requests: AsyncIterator[wire.DispatchRequest]) -> None:
+    async def read(self, messages: AsyncIterator[wire.DispatchRequests]) -> None:
         """Take requests until there are no more."""
-        async for request in requests:
-            if request.WhichOneof("request") == "submit":
-                submit = request.submit
-                for number in submit.dropped:
-                    self._kept.pop(number, None)
-                inputs = [self._input(item) for item in submit.inputs]
-                self._jobs[submit.job] = asyncio.create_task(self._evaluate(submit, inputs))
-            elif (task := self._jobs.get(request.cancel.job)) is not None:
-                task.cancel()
+        async for message in messages:
+            for request in message.requests:
+                self._take(request)
         await self.replies.put(None)
+
+    def _take(self, request: wire.DispatchRequest) -> None:
+        if request.WhichOneof("request") == "submit":
+            submit = request.submit
+            for number in submit.dropped:
+                self._kept.pop(number, None)
+            inputs = [self._input(item) for item in submit.inputs]
+            self._jobs[submit.job] = asyncio.create_task(self._evaluate(submit, inputs))
+        elif (task := self._jobs.get(request.cancel.job)) is not None:
+            # It is to have begun: of one that did not, nobody would say how it ended.
+            asyncio.get_running_loop().call_soon(task.cancel)
 
     def _input(self, item: wire.OperandTensor) -> Coming:
         """An input, or on its way; it arrives even if the job that brought it is cancelled."""

@@ -32,6 +32,9 @@ from pullback_server.front_end.run_job import BoundJob, JobRunner, finish
 INLINE_BYTES = 4096
 """Requests over this are not even parsed on the event loop."""
 
+INLINE_ARRAY_BYTES = 1 << 16
+"""Jobs of the cluster with more in their inputs and results are finished on a thread."""
+
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
 
@@ -149,7 +152,7 @@ class Evaluation:
                 await machine.wait(soonest, batches=batches)
 
     async def on_cluster(self, bound: BoundJob) -> Answer:
-        """Have the dispatcher run a bound job, and finish it on a thread."""
+        """Have the dispatcher run a bound job, and finish it: on a thread, if it is not small."""
         assert self.link is not None, "only a server with workers hands jobs on"
         flag = bound.arrival.flag
         flag.check()
@@ -164,6 +167,8 @@ class Evaluation:
             called_off=flag.called_off(),
         )
         _measured(bound, outcome)
+        if _is_small(bound, outcome):
+            return finish(bound, outcome.results)
         call = partial(finish, bound, outcome.results)
         return await self.threads.run(bound.job.options.priority, call)
 
@@ -232,6 +237,17 @@ def _sent_ahead(bound: BoundJob) -> set[int]:
     given = bound.job.inputs
     wanted = enumerate(bound.prepared.lowered.job_inputs)
     return {k for k, own in wanted if isinstance(given.get(own.name), TensorHash)}
+
+
+def _is_small(bound: BoundJob, outcome: Outcome) -> bool:
+    """Whether finishing a job takes no longer than a visit to a thread.
+
+    Its arrays are looked through for what is not finite, and nothing is searched for the source.
+    """
+    if bound.job.options.check != "none" or bound.prepared.lowered.patterns:
+        return False
+    sizes = [array.nbytes for array in (*bound.arrays, *outcome.results)]
+    return sum(sizes) <= INLINE_ARRAY_BYTES
 
 
 def _measured(bound: BoundJob, outcome: Outcome) -> None:

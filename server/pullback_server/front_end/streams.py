@@ -14,6 +14,7 @@ from pullback_server.front_end.arrivals import Arrival
 from pullback_server.front_end.chunks import ChunkRunner
 from pullback_server.front_end.packed_jobs import is_small
 from pullback_server.front_end.stream_window import ReadAhead, Room
+from pullback_server.outbox import together
 from pullback_worker.executor import CancelFlag
 
 CHUNK_JOBS = 32
@@ -26,6 +27,8 @@ CHUNKS_IN_FLIGHT = 2 + 2 * (os.cpu_count() or 1)
 BATCH_JOBS = 4096
 REPLIES_WAITING = 16
 """Reply batches that may wait for a client that does not read them."""
+JOINED_BYTES = 1 << 18
+"""Of replies, above which no others that wait go along with them."""
 
 
 class JobStream:
@@ -40,7 +43,7 @@ class JobStream:
         self._ahead = ReadAhead()
         self._room = Room(CHUNKS_IN_FLIGHT * CHUNK_JOBS)
         self._held: dict[int, Arrival] = {}
-        self._replies: asyncio.Queue[bytes | None] = asyncio.Queue(REPLIES_WAITING)
+        self._replies: asyncio.Queue[list[bytes] | None] = asyncio.Queue(REPLIES_WAITING)
         self._count = 0
 
     async def replies(self, batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -52,8 +55,9 @@ class JobStream:
         """
         reader = asyncio.create_task(self._read_all(batches))
         try:
-            while (reply := await self._replies.get()) is not None:
-                yield reply
+            while waiting := await together(self._replies, _bytes_of, JOINED_BYTES):
+                replies = [reply for some in waiting for reply in some]
+                yield job_pb2.ReplyBatch(replies=replies).SerializeToString()
             await reader
         finally:
             self._flag.set()
@@ -118,7 +122,7 @@ class JobStream:
 
     async def _emit(self, replies: list[bytes]) -> None:
         """Pass replies on; waits while the client does not take those before."""
-        await self._replies.put(job_pb2.ReplyBatch(replies=replies).SerializeToString())
+        await self._replies.put(replies)
 
     def _arrival(self, data: bytes) -> Arrival:
         position, self._count = self._count, self._count + 1
@@ -167,6 +171,10 @@ def _parsed(data: bytes) -> job_pb2.JobBatch:
                 field=f"batch.{what}",
             )
     return batch
+
+
+def _bytes_of(replies: Sequence[bytes]) -> int:
+    return sum(map(len, replies))
 
 
 def _weight(chunk: Sequence[Arrival]) -> int:

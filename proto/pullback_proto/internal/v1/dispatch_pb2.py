@@ -29,7 +29,7 @@ from pullback_proto.v1 import plan_pb2 as pullback__proto_dot_v1_dot_plan__pb2
 from pullback_proto.v1 import tensor_pb2 as pullback__proto_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pullback_proto/internal/v1/dispatch.proto\x12\x14pullback.internal.v1\x1a\x17google/rpc/status.proto\x1a\x1dpullback_proto/v1/graph.proto\x1a\x1bpullback_proto/v1/job.proto\x1a\x1cpullback_proto/v1/plan.proto\x1a\x1epullback_proto/v1/tensor.proto\"|\n\x0f\x44ispatchRequest\x12.\n\x06submit\x18\x01 \x01(\x0b\x32\x1c.pullback.internal.v1.SubmitH\x00\x12.\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\x1c.pullback.internal.v1.CancelH\x00\x42\t\n\x07request\"\xed\x01\n\x06Submit\x12\x0b\n\x03job\x18\x01 \x01(\x04\x12\x0c\n\x04plan\x18\x02 \x01(\x0c\x12\x33\n\x06inputs\x18\x03 \x03(\x0b\x32#.pullback.internal.v1.OperandTensor\x12\x17\n\ndeadline_s\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08priority\x18\x05 \x01(\x11\x12\x10\n\x08\x65xecutor\x18\x06 \x01(\t\x12\x14\n\x0creproducible\x18\x07 \x01(\x08\x12\x10\n\x08plan_key\x18\x08 \x01(\x0c\x12\x0f\n\x07\x64ropped\x18\t \x03(\x04\x12\x0e\n\x06\x63lient\x18\n \x01(\tB\r\n\x0b_deadline_s\"\x15\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\x04\"\x83\x01\n\rOperandTensor\x12%\n\x06inline\x18\x01 \x01(\x0b\x32\x13.pullback.v1.TensorH\x00\x12\x34\n\x06shared\x18\x02 \x01(\x0b\x32\".pullback.internal.v1.SharedTensorH\x00\x12\x0c\n\x04kept\x18\x03 \x01(\x04\x42\x07\n\x05place\"^\n\x0cSharedTensor\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12!\n\x05\x64type\x18\x03 \x01(\x0e\x32\x12.pullback.v1.DType\x12\r\n\x05shape\x18\x04 \x03(\x03\"\xf4\x01\n\x04Plan\x12\x0e\n\x06graphs\x18\x01 \x03(\x0c\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.pullback.internal.v1.Task\x12\"\n\x06inputs\x18\x03 \x03(\x0b\x32\x12.pullback.v1.Input\x12-\n\x07results\x18\x04 \x03(\x0b\x32\x1c.pullback.internal.v1.Source\x12!\n\x05split\x18\x05 \x01(\x0b\x32\x12.pullback.v1.Split\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x13\n\x0b\x65stimated_s\x18\x07 \x01(\x01\x12\x16\n\x0elargest_call_s\x18\x08 \x01(\x01\"\xeb\x01\n\x04Task\x12\r\n\x05graph\x18\x01 \x01(\r\x12.\n\x08operands\x18\x02 \x03(\x0b\x32\x1c.pullback.internal.v1.Source\x12!\n\x05phase\x18\x03 \x01(\x0e\x32\x12.pullback.v1.Phase\x12)\n\tplacement\x18\x04 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\r\n\x05\x66lops\x18\x05 \x01(\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\r\n\x05shard\x18\x08 \x01(\x11\x12\x10\n\x08\x65xecutor\x18\t \x01(\t\"\x80\x01\n\x06Source\x12\x33\n\tjob_input\x18\x01 \x01(\x0b\x32\x1e.pullback.internal.v1.JobInputH\x00\x12\x37\n\x0btask_output\x18\x02 \x01(\x0b\x32 .pullback.internal.v1.TaskOutputH\x00\x42\x08\n\x06source\"E\n\x08JobInput\x12\r\n\x05index\x18\x01 \x01(\r\x12*\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x1b.pullback.internal.v1.Block\"2\n\x05\x42lock\x12\x0c\n\x04\x61xis\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\x04\x12\x0c\n\x04stop\x18\x03 \x01(\x04\"*\n\nTaskOutput\x12\x0c\n\x04task\x18\x01 \x01(\r\x12\x0e\n\x06output\x18\x02 \x01(\r\"\xd6\x01\n\rDispatchReply\x12*\n\x04\x64one\x18\x01 \x01(\x0b\x32\x1a.pullback.internal.v1.DoneH\x00\x12.\n\x06\x66\x61iled\x18\x02 \x01(\x0b\x32\x1c.pullback.internal.v1.FailedH\x00\x12\x32\n\x06status\x18\x03 \x01(\x0b\x32 .pullback.internal.v1.PoolStatusH\x00\x12,\n\x05rates\x18\x04 \x01(\x0b\x32\x1b.pullback.internal.v1.RatesH\x00\x42\x07\n\x05reply\"\x88\x02\n\x04\x44one\x12\x0b\n\x03job\x18\x01 \x01(\x04\x12\x34\n\x07results\x18\x02 \x03(\x0b\x32#.pullback.internal.v1.OperandTensor\x12\x31\n\x07timings\x18\x03 \x03(\x0b\x32 .pullback.internal.v1.TaskTiming\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x0f\n\x07retries\x18\x05 \x01(\r\x12\x10\n\x08queued_s\x18\x06 \x01(\x01\x12\x16\n\x0etransferring_s\x18\x07 \x01(\x01\x12\x12\n\npeak_bytes\x18\x08 \x01(\x04\x12\x13\n\x0bmoved_bytes\x18\x14 \x01(\x04\x12\x15\n\rnetwork_bytes\x18\x15 \x01(\x04\"\xe7\x01\n\nTaskTiming\x12\x0c\n\x04task\x18\x01 \x01(\r\x12)\n\tplacement\x18\x02 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\x13\n\x0b\x63ompiling_s\x18\x03 \x01(\x01\x12\x11\n\trunning_s\x18\x04 \x01(\x01\x12\x16\n\x0etransferring_s\x18\x05 \x01(\x01\x12\x19\n\x11program_cache_hit\x18\x06 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12\x0e\n\x06worker\x18\x08 \x01(\t\x12\x10\n\x08\x65xecutor\x18\t \x01(\t\x12\x11\n\tstarted_s\x18\n \x01(\x01\"8\n\x06\x46\x61iled\x12\x0b\n\x03job\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x9f\x04\n\nPoolStatus\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x32\n\x07workers\x18\x02 \x03(\x0b\x32!.pullback.internal.v1.WorkerCount\x12\x13\n\x0bqueued_jobs\x18\x03 \x01(\r\x12\x14\n\x0cqueued_tasks\x18\x04 \x01(\r\x12\x15\n\rrunning_tasks\x18\x05 \x01(\r\x12\x18\n\x10tasks_done_total\x18\x06 \x01(\x04\x12\x15\n\rretries_total\x18\x07 \x01(\x04\x12\x1a\n\x12workers_lost_total\x18\x08 \x01(\x04\x12 \n\x18program_cache_hits_total\x18\t \x01(\x04\x12\"\n\x1aprogram_cache_misses_total\x18\n \x01(\x04\x12\x19\n\x11\x63ompiling_s_total\x18\x0b \x01(\x01\x12\x0f\n\x07\x61\x64\x64ress\x18\x0c \x01(\t\x12\x14\n\x0c\x63opies_total\x18\r \x01(\x04\x12\x19\n\x11moved_bytes_total\x18\x14 \x01(\x04\x12\x1b\n\x13network_bytes_total\x18\x15 \x01(\x04\x12J\n\x0ewasted_s_total\x18\x0e \x03(\x0b\x32\x32.pullback.internal.v1.PoolStatus.WastedSTotalEntry\x1a\x33\n\x11WastedSTotalEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x8d\x01\n\x0bWorkerCount\x12)\n\tplacement\x18\x01 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\x10\n\x08starting\x18\x02 \x01(\r\x12\r\n\x05ready\x18\x03 \x01(\r\x12\x0c\n\x04\x62usy\x18\x04 \x01(\r\x12\x14\n\x0c\x62usy_s_total\x18\x05 \x01(\x01\x12\x0e\n\x06wanted\x18\x06 \x01(\r\"\xf9\x02\n\x05Rates\x12)\n\tplacement\x18\x01 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\x36\n\x06unit_s\x18\x02 \x03(\x0b\x32&.pullback.internal.v1.Rates.UnitSEntry\x12\x0c\n\x04rows\x18\x03 \x01(\x01\x12\x0e\n\x06memory\x18\x04 \x01(\x01\x12=\n\texecutors\x18\x05 \x03(\x0b\x32*.pullback.internal.v1.Rates.ExecutorsEntry\x12\x12\n\noverhead_s\x18\x06 \x01(\x01\x12\x1c\n\x14transfer_bytes_per_s\x18\x07 \x01(\x01\x12\x0f\n\x07workers\x18\x08 \x01(\r\x12\r\n\x05tasks\x18\t \x01(\x04\x1a,\n\nUnitSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x30\n\x0e\x45xecutorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\x63\n\nDispatcher\x12U\n\x03Run\x12%.pullback.internal.v1.DispatchRequest\x1a#.pullback.internal.v1.DispatchReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pullback_proto/internal/v1/dispatch.proto\x12\x14pullback.internal.v1\x1a\x17google/rpc/status.proto\x1a\x1dpullback_proto/v1/graph.proto\x1a\x1bpullback_proto/v1/job.proto\x1a\x1cpullback_proto/v1/plan.proto\x1a\x1epullback_proto/v1/tensor.proto\"K\n\x10\x44ispatchRequests\x12\x37\n\x08requests\x18\x01 \x03(\x0b\x32%.pullback.internal.v1.DispatchRequest\"|\n\x0f\x44ispatchRequest\x12.\n\x06submit\x18\x01 \x01(\x0b\x32\x1c.pullback.internal.v1.SubmitH\x00\x12.\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\x1c.pullback.internal.v1.CancelH\x00\x42\t\n\x07request\"\xed\x01\n\x06Submit\x12\x0b\n\x03job\x18\x01 \x01(\x04\x12\x0c\n\x04plan\x18\x02 \x01(\x0c\x12\x33\n\x06inputs\x18\x03 \x03(\x0b\x32#.pullback.internal.v1.OperandTensor\x12\x17\n\ndeadline_s\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08priority\x18\x05 \x01(\x11\x12\x10\n\x08\x65xecutor\x18\x06 \x01(\t\x12\x14\n\x0creproducible\x18\x07 \x01(\x08\x12\x10\n\x08plan_key\x18\x08 \x01(\x0c\x12\x0f\n\x07\x64ropped\x18\t \x03(\x04\x12\x0e\n\x06\x63lient\x18\n \x01(\tB\r\n\x0b_deadline_s\"\x15\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\x04\"\x83\x01\n\rOperandTensor\x12%\n\x06inline\x18\x01 \x01(\x0b\x32\x13.pullback.v1.TensorH\x00\x12\x34\n\x06shared\x18\x02 \x01(\x0b\x32\".pullback.internal.v1.SharedTensorH\x00\x12\x0c\n\x04kept\x18\x03 \x01(\x04\x42\x07\n\x05place\"^\n\x0cSharedTensor\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12!\n\x05\x64type\x18\x03 \x01(\x0e\x32\x12.pullback.v1.DType\x12\r\n\x05shape\x18\x04 \x03(\x03\"\xf4\x01\n\x04Plan\x12\x0e\n\x06graphs\x18\x01 \x03(\x0c\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.pullback.internal.v1.Task\x12\"\n\x06inputs\x18\x03 \x03(\x0b\x32\x12.pullback.v1.Input\x12-\n\x07results\x18\x04 \x03(\x0b\x32\x1c.pullback.internal.v1.Source\x12!\n\x05split\x18\x05 \x01(\x0b\x32\x12.pullback.v1.Split\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x13\n\x0b\x65stimated_s\x18\x07 \x01(\x01\x12\x16\n\x0elargest_call_s\x18\x08 \x01(\x01\"\xeb\x01\n\x04Task\x12\r\n\x05graph\x18\x01 \x01(\r\x12.\n\x08operands\x18\x02 \x03(\x0b\x32\x1c.pullback.internal.v1.Source\x12!\n\x05phase\x18\x03 \x01(\x0e\x32\x12.pullback.v1.Phase\x12)\n\tplacement\x18\x04 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\r\n\x05\x66lops\x18\x05 \x01(\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\r\n\x05shard\x18\x08 \x01(\x11\x12\x10\n\x08\x65xecutor\x18\t \x01(\t\"\x80\x01\n\x06Source\x12\x33\n\tjob_input\x18\x01 \x01(\x0b\x32\x1e.pullback.internal.v1.JobInputH\x00\x12\x37\n\x0btask_output\x18\x02 \x01(\x0b\x32 .pullback.internal.v1.TaskOutputH\x00\x42\x08\n\x06source\"E\n\x08JobInput\x12\r\n\x05index\x18\x01 \x01(\r\x12*\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x1b.pullback.internal.v1.Block\"2\n\x05\x42lock\x12\x0c\n\x04\x61xis\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\x04\x12\x0c\n\x04stop\x18\x03 \x01(\x04\"*\n\nTaskOutput\x12\x0c\n\x04task\x18\x01 \x01(\r\x12\x0e\n\x06output\x18\x02 \x01(\r\"G\n\x0f\x44ispatchReplies\x12\x34\n\x07replies\x18\x01 \x03(\x0b\x32#.pullback.internal.v1.DispatchReply\"\xd6\x01\n\rDispatchReply\x12*\n\x04\x64one\x18\x01 \x01(\x0b\x32\x1a.pullback.internal.v1.DoneH\x00\x12.\n\x06\x66\x61iled\x18\x02 \x01(\x0b\x32\x1c.pullback.internal.v1.FailedH\x00\x12\x32\n\x06status\x18\x03 \x01(\x0b\x32 .pullback.internal.v1.PoolStatusH\x00\x12,\n\x05rates\x18\x04 \x01(\x0b\x32\x1b.pullback.internal.v1.RatesH\x00\x42\x07\n\x05reply\"\x88\x02\n\x04\x44one\x12\x0b\n\x03job\x18\x01 \x01(\x04\x12\x34\n\x07results\x18\x02 \x03(\x0b\x32#.pullback.internal.v1.OperandTensor\x12\x31\n\x07timings\x18\x03 \x03(\x0b\x32 .pullback.internal.v1.TaskTiming\x12\x0f\n\x07workers\x18\x04 \x01(\r\x12\x0f\n\x07retries\x18\x05 \x01(\r\x12\x10\n\x08queued_s\x18\x06 \x01(\x01\x12\x16\n\x0etransferring_s\x18\x07 \x01(\x01\x12\x12\n\npeak_bytes\x18\x08 \x01(\x04\x12\x13\n\x0bmoved_bytes\x18\x14 \x01(\x04\x12\x15\n\rnetwork_bytes\x18\x15 \x01(\x04\"\xe7\x01\n\nTaskTiming\x12\x0c\n\x04task\x18\x01 \x01(\r\x12)\n\tplacement\x18\x02 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\x13\n\x0b\x63ompiling_s\x18\x03 \x01(\x01\x12\x11\n\trunning_s\x18\x04 \x01(\x01\x12\x16\n\x0etransferring_s\x18\x05 \x01(\x01\x12\x19\n\x11program_cache_hit\x18\x06 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12\x0e\n\x06worker\x18\x08 \x01(\t\x12\x10\n\x08\x65xecutor\x18\t \x01(\t\x12\x11\n\tstarted_s\x18\n \x01(\x01\"8\n\x06\x46\x61iled\x12\x0b\n\x03job\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x9f\x04\n\nPoolStatus\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x32\n\x07workers\x18\x02 \x03(\x0b\x32!.pullback.internal.v1.WorkerCount\x12\x13\n\x0bqueued_jobs\x18\x03 \x01(\r\x12\x14\n\x0cqueued_tasks\x18\x04 \x01(\r\x12\x15\n\rrunning_tasks\x18\x05 \x01(\r\x12\x18\n\x10tasks_done_total\x18\x06 \x01(\x04\x12\x15\n\rretries_total\x18\x07 \x01(\x04\x12\x1a\n\x12workers_lost_total\x18\x08 \x01(\x04\x12 \n\x18program_cache_hits_total\x18\t \x01(\x04\x12\"\n\x1aprogram_cache_misses_total\x18\n \x01(\x04\x12\x19\n\x11\x63ompiling_s_total\x18\x0b \x01(\x01\x12\x0f\n\x07\x61\x64\x64ress\x18\x0c \x01(\t\x12\x14\n\x0c\x63opies_total\x18\r \x01(\x04\x12\x19\n\x11moved_bytes_total\x18\x14 \x01(\x04\x12\x1b\n\x13network_bytes_total\x18\x15 \x01(\x04\x12J\n\x0ewasted_s_total\x18\x0e \x03(\x0b\x32\x32.pullback.internal.v1.PoolStatus.WastedSTotalEntry\x1a\x33\n\x11WastedSTotalEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x8d\x01\n\x0bWorkerCount\x12)\n\tplacement\x18\x01 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\x10\n\x08starting\x18\x02 \x01(\r\x12\r\n\x05ready\x18\x03 \x01(\r\x12\x0c\n\x04\x62usy\x18\x04 \x01(\r\x12\x14\n\x0c\x62usy_s_total\x18\x05 \x01(\x01\x12\x0e\n\x06wanted\x18\x06 \x01(\r\"\xf9\x02\n\x05Rates\x12)\n\tplacement\x18\x01 \x01(\x0e\x32\x16.pullback.v1.Placement\x12\x36\n\x06unit_s\x18\x02 \x03(\x0b\x32&.pullback.internal.v1.Rates.UnitSEntry\x12\x0c\n\x04rows\x18\x03 \x01(\x01\x12\x0e\n\x06memory\x18\x04 \x01(\x01\x12=\n\texecutors\x18\x05 \x03(\x0b\x32*.pullback.internal.v1.Rates.ExecutorsEntry\x12\x12\n\noverhead_s\x18\x06 \x01(\x01\x12\x1c\n\x14transfer_bytes_per_s\x18\x07 \x01(\x01\x12\x0f\n\x07workers\x18\x08 \x01(\r\x12\r\n\x05tasks\x18\t \x01(\x04\x1a,\n\nUnitSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x30\n\x0e\x45xecutorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\x66\n\nDispatcher\x12X\n\x03Run\x12&.pullback.internal.v1.DispatchRequests\x1a%.pullback.internal.v1.DispatchReplies(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,48 +42,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATES_UNITSENTRY']._serialized_options = b'8\001'
   _globals['_RATES_EXECUTORSENTRY']._loaded_options = None
   _globals['_RATES_EXECUTORSENTRY']._serialized_options = b'8\001'
-  _globals['_DISPATCHREQUEST']._serialized_start=214
-  _globals['_DISPATCHREQUEST']._serialized_end=338
-  _globals['_SUBMIT']._serialized_start=341
-  _globals['_SUBMIT']._serialized_end=578
-  _globals['_CANCEL']._serialized_start=580
-  _globals['_CANCEL']._serialized_end=601
-  _globals['_OPERANDTENSOR']._serialized_start=604
-  _globals['_OPERANDTENSOR']._serialized_end=735
-  _globals['_SHAREDTENSOR']._serialized_start=737
-  _globals['_SHAREDTENSOR']._serialized_end=831
-  _globals['_PLAN']._serialized_start=834
-  _globals['_PLAN']._serialized_end=1078
-  _globals['_TASK']._serialized_start=1081
-  _globals['_TASK']._serialized_end=1316
-  _globals['_SOURCE']._serialized_start=1319
-  _globals['_SOURCE']._serialized_end=1447
-  _globals['_JOBINPUT']._serialized_start=1449
-  _globals['_JOBINPUT']._serialized_end=1518
-  _globals['_BLOCK']._serialized_start=1520
-  _globals['_BLOCK']._serialized_end=1570
-  _globals['_TASKOUTPUT']._serialized_start=1572
-  _globals['_TASKOUTPUT']._serialized_end=1614
-  _globals['_DISPATCHREPLY']._serialized_start=1617
-  _globals['_DISPATCHREPLY']._serialized_end=1831
-  _globals['_DONE']._serialized_start=1834
-  _globals['_DONE']._serialized_end=2098
-  _globals['_TASKTIMING']._serialized_start=2101
-  _globals['_TASKTIMING']._serialized_end=2332
-  _globals['_FAILED']._serialized_start=2334
-  _globals['_FAILED']._serialized_end=2390
-  _globals['_POOLSTATUS']._serialized_start=2393
-  _globals['_POOLSTATUS']._serialized_end=2936
-  _globals['_POOLSTATUS_WASTEDSTOTALENTRY']._serialized_start=2885
-  _globals['_POOLSTATUS_WASTEDSTOTALENTRY']._serialized_end=2936
-  _globals['_WORKERCOUNT']._serialized_start=2939
-  _globals['_WORKERCOUNT']._serialized_end=3080
-  _globals['_RATES']._serialized_start=3083
-  _globals['_RATES']._serialized_end=3460
-  _globals['_RATES_UNITSENTRY']._serialized_start=3366
-  _globals['_RATES_UNITSENTRY']._serialized_end=3410
-  _globals['_RATES_EXECUTORSENTRY']._serialized_start=3412
-  _globals['_RATES_EXECUTORSENTRY']._serialized_end=3460
-  _globals['_DISPATCHER']._serialized_start=3462
-  _globals['_DISPATCHER']._serialized_end=3561
+  _globals['_DISPATCHREQUESTS']._serialized_start=214
+  _globals['_DISPATCHREQUESTS']._serialized_end=289
+  _globals['_DISPATCHREQUEST']._serialized_start=291
+  _globals['_DISPATCHREQUEST']._serialized_end=415
+  _globals['_SUBMIT']._serialized_start=418
+  _globals['_SUBMIT']._serialized_end=655
+  _globals['_CANCEL']._serialized_start=657
+  _globals['_CANCEL']._serialized_end=678
+  _globals['_OPERANDTENSOR']._serialized_start=681
+  _globals['_OPERANDTENSOR']._serialized_end=812
+  _globals['_SHAREDTENSOR']._serialized_start=814
+  _globals['_SHAREDTENSOR']._serialized_end=908
+  _globals['_PLAN']._serialized_start=911
+  _globals['_PLAN']._serialized_end=1155
+  _globals['_TASK']._serialized_start=1158
+  _globals['_TASK']._serialized_end=1393
+  _globals['_SOURCE']._serialized_start=1396
+  _globals['_SOURCE']._serialized_end=1524
+  _globals['_JOBINPUT']._serialized_start=1526
+  _globals['_JOBINPUT']._serialized_end=1595
+  _globals['_BLOCK']._serialized_start=1597
+  _globals['_BLOCK']._serialized_end=1647
+  _globals['_TASKOUTPUT']._serialized_start=1649
+  _globals['_TASKOUTPUT']._serialized_end=1691
+  _globals['_DISPATCHREPLIES']._serialized_start=1693
+  _globals['_DISPATCHREPLIES']._serialized_end=1764
+  _globals['_DISPATCHREPLY']._serialized_start=1767
+  _globals['_DISPATCHREPLY']._serialized_end=1981
+  _globals['_DONE']._serialized_start=1984
+  _globals['_DONE']._serialized_end=2248
+  _globals['_TASKTIMING']._serialized_start=2251
+  _globals['_TASKTIMING']._serialized_end=2482
+  _globals['_FAILED']._serialized_start=2484
+  _globals['_FAILED']._serialized_end=2540
+  _globals['_POOLSTATUS']._serialized_start=2543
+  _globals['_POOLSTATUS']._serialized_end=3086
+  _globals['_POOLSTATUS_WASTEDSTOTALENTRY']._serialized_start=3035
+  _globals['_POOLSTATUS_WASTEDSTOTALENTRY']._serialized_end=3086
+  _globals['_WORKERCOUNT']._serialized_start=3089
+  _globals['_WORKERCOUNT']._serialized_end=3230
+  _globals['_RATES']._serialized_start=3233
+  _globals['_RATES']._serialized_end=3610
+  _globals['_RATES_UNITSENTRY']._serialized_start=3516
+  _globals['_RATES_UNITSENTRY']._serialized_end=3560
+  _globals['_RATES_EXECUTORSENTRY']._serialized_start=3562
+  _globals['_RATES_EXECUTORSENTRY']._serialized_end=3610
+  _globals['_DISPATCHER']._serialized_start=3612
+  _globals['_DISPATCHER']._serialized_end=3714
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class DispatchRequests(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[DispatchRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[DispatchRequest, _Mapping]]] = ...) -> None: ...
+
 class DispatchRequest(_message.Message):
     __slots__ = ("submit", "cancel")
     SUBMIT_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +152,12 @@ class TaskOutput(_message.Message):
     task: int
     output: int
     def __init__(self, task: _Optional[int] = ..., output: _Optional[int] = ...) -> None: ...
+
+class DispatchReplies(_message.Message):
+    __slots__ = ("replies",)
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    replies: _containers.RepeatedCompositeFieldContainer[DispatchReply]
+    def __init__(self, replies: _Optional[_Iterable[_Union[DispatchReply, _Mapping]]] = ...) -> None: ...
 
 class DispatchReply(_message.Message):
     __slots__ = ("done", "failed", "status", "rates")

@@ -37,8 +37,8 @@ class DispatcherStub(object):
         """
         self.Run = channel.stream_stream(
                 '/pullback.internal.v1.Dispatcher/Run',
-                request_serializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchRequest.SerializeToString,
-                response_deserializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchReply.FromString,
+                request_serializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchRequests.SerializeToString,
+                response_deserializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchReplies.FromString,
                 _registered_method=True)
 
 
@@ -59,8 +59,8 @@ def add_DispatcherServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Run': grpc.stream_stream_rpc_method_handler(
                     servicer.Run,
-                    request_deserializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchRequest.FromString,
-                    response_serializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchReply.SerializeToString,
+                    request_deserializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchRequests.FromString,
+                    response_serializer=pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchReplies.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,8 +89,8 @@ class Dispatcher(object):
             request_iterator,
             target,
             '/pullback.internal.v1.Dispatcher/Run',
-            pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchRequest.SerializeToString,
-            pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchReply.FromString,
+            pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchRequests.SerializeToString,
+            pullback__proto_dot_internal_dot_v1_dot_dispatch__pb2.DispatchReplies.FromString,
             options,
             channel_credentials,
             insecure,
