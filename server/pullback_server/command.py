@@ -64,6 +64,9 @@ def serve(
     cancel_grace_s: Annotated[
         float, typer.Option(help="Seconds a cancelled task may go on before its worker is killed.")
     ] = DEFAULT.cancel_grace_s,
+    start_timeout_s: Annotated[
+        float, typer.Option(help="Seconds a worker that has a process may take to come up.")
+    ] = DEFAULT.start_timeout_s,
     threads: Annotated[int, typer.Option(help="Threads for small jobs.")] = DEFAULT.threads,
     job_processes: Annotated[
         int, typer.Option(help="Processes for batches of small different graphs; 0 for none.")
@@ -122,6 +125,7 @@ def serve(
             gpus_per_worker=gpus_per_worker,
             speculation=speculation,
             cancel_grace_s=cancel_grace_s,
+            start_timeout_s=start_timeout_s,
             threads=threads,
             job_processes=job_processes,
             queue_jobs=queue_jobs,

@@ -30,6 +30,7 @@ class ServerConfig:
             gpu_workers, each worker.
         speculation: whether what a worker is late with is tried on an idle one too.
         cancel_grace_s: how long a cancelled task may go on before its worker is killed.
+        start_timeout_s: how long a worker that has a process may take to come up.
         threads: threads of the front end that run small jobs.
         job_processes: processes of the front end for batches of small different graphs; 0 leaves
             them to the threads, which share one interpreter.
@@ -57,6 +58,7 @@ class ServerConfig:
     gpus_per_worker: float = 0.0
     speculation: bool = True
     cancel_grace_s: float = 1.0
+    start_timeout_s: float = 120.0
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     queue_jobs: int = 4096
@@ -82,6 +84,7 @@ class ServerConfig:
             "idle_s": 0.1,
             "gpu_workers": 0,
             "cancel_grace_s": 0.01,
+            "start_timeout_s": 1.0,
             "gpus_per_worker": 0,
             "threads": 1,
             "job_processes": 0,

@@ -280,6 +280,7 @@ class DispatcherLink:
             idle_s=config.idle_s,
             late_factor=LATE_FACTOR if config.speculation else 0.0,
             cancel_grace_s=config.cancel_grace_s,
+            start_timeout_s=config.start_timeout_s,
             ray_address=config.ray_address,
             gpus_per_worker=config.gpus_per_worker,
             worker_memory_bytes=config.worker_memory_bytes,
@@ -367,7 +368,8 @@ class DispatcherLink:
         job = self._jobs.get(failed.job)
         if job is None:
             return
-        if isinstance(error, NotFoundError) or type(error) is ServiceError:
+        is_lost = type(error) is ServiceError and error.retry_after_s is None
+        if isinstance(error, NotFoundError) or is_lost:
             stream.forget()  # a plan it no longer has, or an array that was lost on its way
             self._send(job, stream)
         else:

@@ -24,7 +24,9 @@ from pullback_server.input_store import InputStore
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.pool_job import PoolJob, carriers_of, events_of, refused
 from pullback_server.pool_settings import PoolSettings
+from pullback_server.pool_start import first_answer
 from pullback_server.pool_worker import Flight, PoolWorker
+from pullback_server.ray_cluster import Process
 from pullback_server.scheduler import (
     HERE,
     AskWorker,
@@ -41,11 +43,11 @@ from pullback_server.scheduler import (
     WorkerId,
     WorkerLost,
     WorkerMeasured,
+    WorkerPlaced,
     WorkerReady,
 )
 from pullback_server.scheduler import Call as WantedCall
-from pullback_server.traffic import Traffic
-from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
+from pullback_server.traffic import MachineId, Traffic
 from pullback_worker.batch import Call, Freed, InputOperand, Packed, Report, ValueKey
 from pullback_worker.parcel import Answered, is_small, packed, reports_in
 
@@ -150,25 +152,8 @@ class Pool:
     # --- commands ---------------------------------------------------------------------------------
 
     def _start(self, command: StartWorker) -> None:
-        settings = self.settings
-        options: dict[str, Any] = {
-            "num_cpus": 1,
-            "num_gpus": settings.gpus_of(command.placement),
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "max_concurrency": 1,
-            "concurrency_groups": CONCURRENCY_GROUPS,
-            **ray_cluster.actor_environment(settings, command.placement),
-        }
-        own = WorkerSettings(
-            settings.memory_share,
-            settings.worker_memory_bytes,
-            settings.programs,
-            settings.promotion,
-            settings.device_of(command.placement),
-        )
-        actor: Any = ray.remote(**options)(WorkerActor)
-        worker = PoolWorker(command.worker, command.placement, actor.remote(own))
+        actor = ray_cluster.new_worker(self.settings, command.placement)
+        worker = PoolWorker(command.worker, command.placement, actor)
         self._workers[worker.id] = worker
         self._attend(worker, self._greet)
         self._attend(worker, self._listen, worker.flights)
@@ -304,9 +289,9 @@ class Pool:
     async def _greet(self, worker: PoolWorker) -> None:
         """Wait until a worker is up, then for its end."""
         try:
-            identity = await worker.actor.identity.remote()
+            identity = await first_answer(worker, self._placed)
             worker.machine = identity.node
-            worker.process = identity.pid if identity.node == self.inputs.machine else 0
+            worker.process = self._here(identity.pid, identity.node)
             self.inputs.look_around(w.machine for w in self._workers.values())
             LOG.info("worker %d is up: process %d on %s", worker.id, identity.pid, identity.host)
             self._tell(
@@ -324,6 +309,16 @@ class Pool:
             await worker.actor.watch.remote()
         except RayError as error:
             self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
+
+    def _placed(self, worker: PoolWorker, process: Process) -> None:
+        """A worker that starts has a process."""
+        worker.process = self._here(process.number, process.machine)
+        cause = f"process {process.number}"
+        self._tell(WorkerPlaced(now_s=self._clock(), cause=cause, worker=worker.id))
+
+    def _here(self, process: int, machine: MachineId) -> int:
+        """A process, where it is one of this machine; 0 where not."""
+        return process if machine == self.inputs.machine else 0
 
     async def _measure(self, worker: PoolWorker) -> None:
         """Ask the first worker of its kind on a machine what work takes it there."""

@@ -24,7 +24,12 @@ from pullback_server.held_input import Carried
 from pullback_server.planner.plan import Placement
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.traffic import MachineId
-from pullback_worker.actor import ENVIRONMENT
+from pullback_worker.actor import (
+    CONCURRENCY_GROUPS,
+    ENVIRONMENT,
+    WorkerActor,
+    WorkerSettings,
+)
 from pullback_worker.batch import Packed
 
 
@@ -37,6 +42,13 @@ class Place(NamedTuple):
 
     machine: MachineId
     socket: str
+
+
+class Process(NamedTuple):
+    """A process of an actor: its number on its machine."""
+
+    number: int
+    machine: MachineId
 
 
 def join(settings: PoolSettings) -> Place:
@@ -66,6 +78,28 @@ def listens(socket: str) -> bool:
     except OSError:
         return False
     return any([line.endswith(f" {socket}") for line in listed.splitlines()])
+
+
+def new_worker(settings: PoolSettings, kind: Placement) -> Any:
+    """The actor of a worker that starts now, or when there is room for it."""
+    options: dict[str, Any] = {
+        "num_cpus": 1,
+        "num_gpus": settings.gpus_of(kind),
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "max_concurrency": 1,
+        "concurrency_groups": CONCURRENCY_GROUPS,
+        **actor_environment(settings, kind),
+    }
+    own = WorkerSettings(
+        settings.memory_share,
+        settings.worker_memory_bytes,
+        settings.programs,
+        settings.promotion,
+        settings.device_of(kind),
+    )
+    actor: Any = ray.remote(**options)(WorkerActor)
+    return actor.remote(own)
 
 
 def actor_environment(settings: PoolSettings, kind: Placement) -> dict[str, Any]:
@@ -131,6 +165,19 @@ def get(carried: Carried) -> NDArray:
         return packed
     array: NDArray = ray.get(carried) if isinstance(carried, ray.ObjectRef) else carried
     return array
+
+
+def process_of(actor: Any) -> Process | None:
+    """The process that an actor was given, if it is known; it may not have come up yet.
+
+    Ray says so in no public way.
+    """
+    try:
+        table: Any = vars(ray)["_private"].state.actors(actor._actor_id.hex())
+        process = Process(int(table["Pid"]), str(table["Address"]["NodeID"]))
+    except (AttributeError, KeyError, RayError, RuntimeError, ValueError):
+        return None
+    return process if process.number else None
 
 
 def kill_here(process: int) -> None:

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from pullback_graph.errors import Cancelled, DeadlineExceeded, ExecutionError, OutOfMemory
+from pullback_graph.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ExecutionError,
+    OutOfMemory,
+    ServiceError,
+)
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.planner.plan import JobInput, Phase, Plan, Source, Task, TaskOutput
 from pullback_server.scheduler import (
@@ -31,6 +37,8 @@ from tests.server.plans import make_plan, make_task, reduce_plan
 from tests.server.simulated_pool import CPU, GPU, SimulatedPool, evaluate
 
 MEMORY_BYTES = 4096
+ERRORS = {Cancelled, DeadlineExceeded, ExecutionError, OutOfMemory, ServiceError}
+"""What a job may be answered."""
 TIMES: dict[str, Any] = {
     "grace_s": 1.0,
     "idle_s": 5.0,
@@ -166,8 +174,11 @@ class Ordeal:
 
     def fail_to_start(self, pick: int) -> None:
         """A worker does not start."""
-        command = self.pool.starting.pop(pick % len(self.pool.starting))
-        self.tell(WorkerLost(now_s=self.pool.now_s, worker=command.worker))
+        self.tell(self.pool.fail_start(pick % len(self.pool.starting)))
+
+    def place_worker(self, pick: int) -> None:
+        """A worker that starts has a process."""
+        self.tell(self.pool.place(pick % len(self.pool.starting)))
 
     def measure(self, pick: int, seconds: float) -> None:
         """A worker says what work takes it."""
@@ -311,7 +322,7 @@ class Ordeal:
         assert not self.pool.here
         assert not self.pool.results
         errors = {type(replies[0][0]) for replies in self.pool.replies.values()}
-        assert errors <= {type(None), Cancelled, DeadlineExceeded, ExecutionError, OutOfMemory}
+        assert errors <= {type(None), *ERRORS}
         failed = {job for job, ((error, _),) in self.pool.replies.items() if error is not None}
         assert dict.fromkeys(failed, 1) == {j: len(own) for j, own in self.pool.stops.items()}
         assert_nothing_left(self.scheduler)

@@ -35,6 +35,7 @@ from pullback_server.scheduler import (
     ValuesLost,
     WorkerId,
     WorkerLost,
+    WorkerPlaced,
     WorkerReady,
 )
 
@@ -195,9 +196,7 @@ class SimulatedPool:
                 case CancelRun(worker=worker, batch=batch):
                     self.workers[worker].cancelled.add(batch)
                 case KillWorker(worker=worker):
-                    del self.workers[worker]
-                    self.untold.add(worker)
-                    self.killed.append(worker)
+                    self._kill(worker)
                 case _:
                     self._apply_rest(command)
 
@@ -232,6 +231,15 @@ class SimulatedPool:
             placement=command.placement,
             memory_bytes=self.memory_bytes,
         )
+
+    def place(self, which: int = 0) -> Event:
+        """A worker that was asked for has a process."""
+        return WorkerPlaced(now_s=self.now_s, worker=self.starting[which].worker)
+
+    def fail_start(self, which: int = 0, cause: str = "test") -> Event:
+        """A worker that was asked for does not start."""
+        command = self.starting.pop(which)
+        return WorkerLost(now_s=self.now_s, worker=command.worker, cause=cause)
 
     def lose(self, worker: WorkerId) -> Event:
         """A worker dies."""
@@ -313,6 +321,15 @@ class SimulatedPool:
 
     def _running_s(self, job: JobId, task: int) -> float:
         return self.running_s or self.plans[job].tasks[task].flops / COST_TABLE.flops_per_s
+
+    def _kill(self, worker: WorkerId) -> None:
+        """One that starts may be killed, too."""
+        starting = [command.worker for command in self.starting]
+        assert (worker in self.workers) != (worker in starting)
+        self.starting = [command for command in self.starting if command.worker != worker]
+        self.workers.pop(worker, None)
+        self.untold.add(worker)
+        self.killed.append(worker)
 
     def _stop(self, worker: WorkerId) -> None:
         """Only what has no batch is stopped."""

@@ -29,6 +29,7 @@ CPU, GPU = Placement.CPU, Placement.GPU
         ({"gpus_per_worker": float("nan")}, "--gpus-per-worker"),
         ({"gpus_per_worker": float("inf")}, "--gpus-per-worker"),
         ({"idle_s": 0.0}, "--idle-s"),
+        ({"start_timeout_s": 0.0}, "--start-timeout-s"),
         ({"worker_memory_bytes": -1}, "--worker-memory-bytes"),
         ({"cancel_grace_s": 0.0}, "--cancel-grace-s"),
         ({"cancel_grace_s": float("inf")}, "--cancel-grace-s"),

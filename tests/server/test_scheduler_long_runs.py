@@ -46,6 +46,7 @@ CHANCES: dict[str, Chance] = {
         lambda r: {**_pick(r), "client": r.choice("abc")},
     ),
     "start_worker": Chance(20, lambda o: o.pool.starting, _pick),
+    "place_worker": Chance(2, lambda o: o.pool.starting, _pick),
     "fail_to_start": Chance(1, lambda o: o.pool.starting, _pick),
     "measure": Chance(0.5, lambda o: o.pool.workers, lambda r: {**_pick(r), "seconds": 1e-9}),
     "finish_batch": Chance(

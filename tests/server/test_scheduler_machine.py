@@ -37,6 +37,7 @@ class SchedulerMachine(Ordeal, RuleBasedStateMachine):
         rule(pick=picks, client=clients)(Ordeal.submit_again)
     )
     start_worker = starting(rule(pick=picks)(Ordeal.start_worker))
+    place_worker = starting(rule(pick=picks)(Ordeal.place_worker))
     fail_to_start = starting(rule(pick=picks)(Ordeal.fail_to_start))
     measure = alive(rule(pick=picks, seconds=st.sampled_from([1e-10, 1e-8]))(Ordeal.measure))
     finish_batch = busy(

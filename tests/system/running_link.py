@@ -109,7 +109,9 @@ def ticks(process: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def wait_for(found: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
+def wait_for(
+    found: Callable[[], Any], patience_s: float = PATIENCE_S, pause_s: float = LOOK_S
+) -> Any:
     """What `found` gives, once it gives something true.
 
     Raises:
@@ -120,5 +122,5 @@ def wait_for(found: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     while not (value := found()):
         if time.monotonic() > ends_s:
             raise TimeoutError("what was waited for did not happen")
-        pause.wait(LOOK_S)
+        pause.wait(pause_s)
     return value

@@ -13,12 +13,21 @@ from typing import Any
 import pytest
 import ray
 
+from pullback_server import pool_start, ray_cluster
 from pullback_server.dispatcher.engine import Engine
 from pullback_server.planner.plan import Placement
 from pullback_server.pool import Pool
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import PoolWorker
-from pullback_server.scheduler import AskWorker, KillWorker, Settings, Tick, WorkerLost
+from pullback_server.ray_cluster import Process
+from pullback_server.scheduler import (
+    AskWorker,
+    KillWorker,
+    Settings,
+    Tick,
+    WorkerLost,
+    WorkerPlaced,
+)
 
 pytestmark = pytest.mark.system
 
@@ -36,6 +45,14 @@ class Talker:
             raise ValueError("not what was expected")
 
         return answer()
+
+
+class Silent(Talker):
+    """An actor that does not answer."""
+
+    def remote(self) -> Any:
+        """A call of the actor."""
+        return asyncio.Event().wait()
 
 
 def test_a_worker_whose_answer_can_t_be_taken_in_is_lost(monkeypatch: pytest.MonkeyPatch):
@@ -84,6 +101,26 @@ def test_a_killed_worker_that_stands_still_is_gone_at_once(monkeypatch: pytest.M
         process.send_signal(signal.SIGSTOP)
         asyncio.run(killed(process.pid))
         assert process.wait(10) == -signal.SIGKILL
+
+
+def test_it_is_told_when_a_worker_that_starts_has_a_process(monkeypatch: pytest.MonkeyPatch):
+    """It is looked for again and again; one of this machine can be killed before it is up."""
+    found = iter([None, None, None, None, Process(7, "here")])
+    monkeypatch.setattr(pool_start, "LOOKS_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(ray_cluster, "process_of", lambda actor: next(found))
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+
+    async def told() -> tuple[Any, PoolWorker]:
+        event = asyncio.get_running_loop().create_future()
+        pool = Pool(PoolSettings(Path("/nowhere")), event.set_result, monotonic)
+        pool.inputs.machine = "here"
+        worker = pool._workers[1] = PoolWorker(1, Placement.CPU, Silent())
+        pool._attend(worker, pool._greet)
+        return await event, worker
+
+    placed, worker = asyncio.run(told())
+    assert isinstance(placed, WorkerPlaced)
+    assert worker.process == 7
 
 
 def test_an_event_that_can_t_be_dealt_with_is_told_of(monkeypatch: pytest.MonkeyPatch):

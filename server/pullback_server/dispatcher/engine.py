@@ -225,4 +225,4 @@ class Engine:
 
 def _fresh(error: PullbackError) -> PullbackError:
     """The same error without the frames it was raised through."""
-    return type(error)(error.message, field=error.field)
+    return type(error)(error.message, field=error.field, retry_after_s=error.retry_after_s)

@@ -24,6 +24,7 @@ class DispatcherSettings:
         least_workers: how many of `workers` stay alive without work.
         idle_s, late_factor: as the scheduler's settings.
         cancel_grace_s: how long a cancelled task may go on before its worker is killed.
+        start_timeout_s: how long a worker that has a process may take to come up.
         head_timeout_s: Ray's head is lost if it does not answer within this time.
     """
 
@@ -43,6 +44,7 @@ class DispatcherSettings:
     promotion: bool = True
     xla_device: str = ""
     cancel_grace_s: float = 1.0
+    start_timeout_s: float = 120.0
     head_timeout_s: float = 10.0
     log_level: str = "WARNING"
 
@@ -90,4 +92,5 @@ class DispatcherSettings:
             idle_s=self.idle_s,
             late_factor=self.late_factor,
             grace_s=self.cancel_grace_s,
+            start_s=self.start_timeout_s,
         )

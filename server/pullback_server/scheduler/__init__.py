@@ -31,6 +31,7 @@ from pullback_server.scheduler.events import (
     WorkerId,
     WorkerLost,
     WorkerMeasured,
+    WorkerPlaced,
     WorkerReady,
 )
 from pullback_server.scheduler.scheduler import Scheduler
@@ -76,6 +77,7 @@ __all__ = [
     "WorkerId",
     "WorkerLost",
     "WorkerMeasured",
+    "WorkerPlaced",
     "WorkerReady",
     "diagram",
 ]

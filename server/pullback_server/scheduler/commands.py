@@ -42,7 +42,7 @@ class Command:
 
 @dataclass(slots=True)
 class StartWorker(Command):
-    """Start a worker; it is answered by WorkerReady or WorkerLost."""
+    """Start a worker; it is answered by WorkerReady or WorkerLost, before by WorkerPlaced."""
 
     worker: WorkerId
     placement: Placement

@@ -47,6 +47,13 @@ class Submitted(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class WorkerPlaced(Event):
+    """A worker that was to start has a process; how long it takes from now is its own matter."""
+
+    worker: WorkerId
+
+
+@dataclass(slots=True, kw_only=True)
 class WorkerReady(Event):
     """A worker that was to start takes work; `memory_bytes` is all it may have, 0 if unknown."""
 

@@ -7,12 +7,16 @@ from pullback_graph.errors import (
     DeadlineExceeded,
     ExecutionError,
     OutOfMemory,
+    ServiceError,
     UnsupportedError,
 )
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.events import WorkerLost
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.states import FINISHED
+
+TRY_AGAIN_S = 10.0
+"""When a job may fare better that failed because the cluster does not hold."""
 
 
 def unserved(kind: Placement) -> UnsupportedError:
@@ -21,6 +25,15 @@ def unserved(kind: Placement) -> UnsupportedError:
         f"the job needs a {kind.value} worker and this server has none; "
         "start it with --gpus-per-worker, or leave out device",
         field="options.device",
+    )
+
+
+def unstarted(kind: Placement, failures: int, lost: WorkerLost) -> ServiceError:
+    """No worker that could run the job comes up."""
+    return ServiceError(
+        f"no {kind.value} worker is up, and the last {failures} did not start: {lost.cause}; "
+        "the server goes on trying, and its log says more",
+        retry_after_s=TRY_AGAIN_S,
     )
 
 
@@ -62,10 +75,11 @@ def poisonous(task: int, losses: int, lost: WorkerLost) -> ExecutionError:
     )
 
 
-def unlucky(task: int, attempts: int) -> ExecutionError:
+def unlucky(task: int, attempts: int) -> ServiceError:
     """A task was given out again and again and never ran."""
-    return ExecutionError(
+    return ServiceError(
         f"task {task} was given to workers {attempts} times and each time something it needs was "
         "lost; the cluster is failing faster than it computes, look at its nodes",
         field=f"plan.tasks[{task}]",
+        retry_after_s=TRY_AGAIN_S,
     )

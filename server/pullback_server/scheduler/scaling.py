@@ -13,23 +13,22 @@ from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import StartWorker, StopWorker
 from pullback_server.scheduler.job import Job
+from pullback_server.scheduler.starts import Starts
 from pullback_server.scheduler.worker import Worker
-
-LONGEST_START_DELAY_S = 30.0
-FIRST_START_DELAY_S = 0.25
 
 
 class Scaling:
     """Starts and stops workers.
 
     Args:
+        starts: says when the next may start.
         changed: told of jobs that a stopped worker held something of.
     """
 
-    def __init__(self, board: Board, changed: Callable[[Job], None]) -> None:
+    def __init__(self, board: Board, starts: Starts, changed: Callable[[Job], None]) -> None:
         self._board = board
+        self._starts = starts
         self._changed = changed
-        self._failed_starts, self._start_after_s = 0, 0.0
         self._serving = board.settings.serving
         settings = board.settings
         self._most = [
@@ -56,26 +55,16 @@ class Scaling:
     def resize(self, now_s: float) -> None:
         """Start what is missing; after failed starts, no sooner than the delay says."""
         board = self._board
-        if len(board.fleet.workers) >= self._most_of_all or now_s < self._start_after_s:
+        if len(board.fleet.workers) >= self._most_of_all:
             return
         for kind, own, most in self._most:
-            if len(own.ready) + own.starting >= most:
+            if len(own.ready) + own.starting >= most or not self._starts.may(kind, now_s):
                 continue
             for _ in range(self.wanted(kind) - own.count):
                 worker = Worker(next(board.worker_ids), kind)
                 board.fleet.add(worker)
                 board.commands.append(StartWorker(worker.id, kind))
                 self.watch(worker, now_s)
-
-    def started(self, now_s: float) -> None:
-        """A worker started: the next may at once."""
-        self._failed_starts, self._start_after_s = 0, now_s
-
-    def failed(self, now_s: float) -> None:
-        """A worker did not start: the next has to wait, each time for longer."""
-        self._failed_starts += 1
-        delay_s = min(LONGEST_START_DELAY_S, FIRST_START_DELAY_S * 2**self._failed_starts)
-        self._start_after_s = now_s + delay_s
 
     def watch(self, worker: Worker, now_s: float) -> None:
         """A worker has nothing to do from now: see whether that stays so."""

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from pullback_graph.errors import PullbackError
-from pullback_server.planner.plan import TaskOutput
+from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import CancelRun, Command, Free, Reply
@@ -30,13 +30,22 @@ from pullback_server.scheduler.events import (
     WorkerId,
     WorkerLost,
     WorkerMeasured,
+    WorkerPlaced,
     WorkerReady,
 )
-from pullback_server.scheduler.faults import abandoned, overdue, poisonous, unlucky, unserved
+from pullback_server.scheduler.faults import (
+    abandoned,
+    overdue,
+    poisonous,
+    unlucky,
+    unserved,
+    unstarted,
+)
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.matching import Matching
 from pullback_server.scheduler.scaling import Scaling
 from pullback_server.scheduler.settings import Settings
+from pullback_server.scheduler.starts import Starts
 from pullback_server.scheduler.states import Trigger
 from pullback_server.scheduler.statistics import Snapshot
 from pullback_server.scheduler.stopping import StoppingJobs
@@ -58,10 +67,12 @@ class Scheduler:
         self._stragglers = Stragglers(board)
         self._matching = Matching(board, self._end, self._stragglers.begin)
         self._stragglers.matching = self._matching
-        self._scaling = Scaling(board, self._matching.refresh)
+        self._starts = Starts(board)
+        self._scaling = Scaling(board, self._starts, self._matching.refresh)
         self._stopping = StoppingJobs()
         self._on: dict[type[Event], Callable[[Any], None]] = {
             Submitted: self._submitted,
+            WorkerPlaced: self._worker_placed,
             WorkerReady: self._worker_ready,
             WorkerAnswered: self._worker_answered,
             WorkerMeasured: self._worker_measured,
@@ -138,12 +149,17 @@ class Scheduler:
             if job.deadline_s is not None:
                 self._board.deadlines.add(job.id, job.deadline_s)
 
-    def _worker_ready(self, event: WorkerReady) -> None:
+    def _worker_placed(self, event: WorkerPlaced) -> None:
         worker = self._fleet.get(event.worker)
         if worker is not None and not worker.ready:
+            self._starts.placed(worker, event.now_s)
+
+    def _worker_ready(self, event: WorkerReady) -> None:
+        worker = self._fleet.get(event.worker)
+        if worker is not None and not worker.ready and not worker.doomed:
             most = self.settings.workers[worker.placement]
             self._fleet.started(worker, event.memory_bytes, most, event.now_s)
-            self._scaling.started(event.now_s)
+            self._starts.succeeded(worker.placement)
             self._scaling.watch(worker, event.now_s)
 
     def _worker_answered(self, event: WorkerAnswered) -> None:
@@ -295,8 +311,8 @@ class Scheduler:
             return
         self._fleet.remove(worker)
         if not worker.ready:
-            self._scaling.failed(event.now_s)
-        self._board.totals.workers_lost += worker.ready
+            self._start_failed(worker.placement, event)
+        self._board.totals.workers_lost += worker.ready or worker.doomed
         running = worker.running
         lost_s = max([event.now_s - batch.oldest_since_s for batch in running], default=0.0)
         self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
@@ -309,6 +325,13 @@ class Scheduler:
         for job in hurt:
             if job.id in self._jobs:
                 self._matching.note(job)
+
+    def _start_failed(self, kind: Placement, event: WorkerLost) -> None:
+        """The next start waits; jobs that wait for one are told when it was not the first."""
+        self._starts.failed(kind, event.now_s)
+        failures = self._starts.failures(kind)
+        for job in self._starts.in_vain(kind):
+            self._end(job, event.now_s, unstarted(kind, failures, event))
 
     def _lose_batch(self, batch: Batch, event: WorkerLost, *, to_blame: bool) -> None:
         """A batch is gone with its worker; those it was running may have brought that about."""

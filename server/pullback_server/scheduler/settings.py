@@ -27,6 +27,8 @@ class Settings:
         silence_s: a worker that runs a batch for longer than this, and for longer than ten times
             what was predicted, is asked whether it lives, and so are those that hold what it reads.
         answer_s: one that does not answer within this time is killed.
+        start_s: a worker that has a process and is not up after this time is killed, and the next
+            start is given twice as long.
     """
 
     workers: Mapping[Placement, int] = field(default_factory=lambda: {Placement.CPU: 1})
@@ -41,6 +43,7 @@ class Settings:
     late_least_s: float = 2.0
     silence_s: float = 5.0
     answer_s: float = 20.0
+    start_s: float = 120.0
 
     def least(self, kind: Placement) -> int:
         """How many workers of a kind stay without work."""
