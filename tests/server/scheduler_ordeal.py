@@ -280,9 +280,10 @@ class Ordeal:
             elif isinstance(error, OutOfMemory):
                 assert any(task.peak_bytes > MEMORY_BYTES for task in plan.tasks)
 
-    def finds_operands(self) -> None:
-        """Without losses, every operand is there when its task runs."""
+    def wastes_no_attempt(self) -> None:
+        """Without losses, every operand is there when its task runs, and no task runs again."""
         assert self.losses or not self.pool.misses
+        assert self.losses or not self.scheduler.snapshot().retries
 
     def keeps_two_batches(self) -> None:
         """No worker has more than two batches, and one beside them."""

@@ -11,6 +11,7 @@ import pytest
 from tests.server.scheduler_ordeal import CASES, Ordeal
 
 MOST_OPEN = 12
+SEEDS = range(5012, 5300)
 
 
 class Chance(NamedTuple):
@@ -89,7 +90,7 @@ def run(case: str, seed: int, steps: int, without: frozenset[str] = frozenset())
         (name,) = random.choices([*able], [own.weight for own in able.values()])
         getattr(ordeal, name)(**able[name].draw(random))
         ordeal.answers_once()
-        ordeal.finds_operands()
+        ordeal.wastes_no_attempt()
         ordeal.keeps_two_batches()
         ordeal.leaves_nobody_waiting()
     ordeal.left_alone()
@@ -107,3 +108,11 @@ def test_nothing_is_wrong_forgotten_or_left(case: str):
 def test_nothing_is_missed_where_nothing_is_lost(case: str):
     """Without losses no batch looks for a value in vain, whatever is copied or called off."""
     run(case, seed=2, steps=1500, without=frozenset(NO_LOSSES))
+
+
+@pytest.mark.parametrize("seeds", [range(5000, 5012), pytest.param(SEEDS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", CASES)
+def test_no_attempt_is_wasted_without_a_loss(case: str, seeds: range):
+    """The same from many beginnings: what goes wrong does soon, while workers are still few."""
+    for seed in seeds:
+        run(case, seed=seed, steps=120, without=frozenset(NO_LOSSES))

@@ -34,6 +34,20 @@ def fetched(commands: list[Command]) -> list[tuple[int, TaskOutput]]:
     return [(fetch.holder, fetch.value) for run in own for fetch in run.fetches]
 
 
+def test_what_a_lost_worker_had_not_begun_is_not_run_again():
+    """A batch that waited behind another is given elsewhere; only what ran counts as run again."""
+    cluster = Cluster(workers=1, batch_s=1e-3, queue_behind_s=2.0)
+    for job in (1, 2):
+        cluster.submit(fan_plan(0), job=job)
+    assert [run.job for run in cluster.pool.workers[1].queue] == [1, 2]
+    cluster.tell(cluster.pool.lose(1))
+    cluster.start()
+    cluster.drain()
+    retries = {job: own.statistics.retries for job, own in cluster.pool.statistics.items()}
+    assert retries == {1: 1, 2: 0}
+    assert cluster.scheduler.snapshot().retries == 1
+
+
 def test_a_worker_that_is_being_killed_is_not_asked_for_values():
     """They are lost from when it is to be killed: no attempt is made to read them there."""
     cluster = Cluster(workers=2, grace_s=1.0)

@@ -67,7 +67,7 @@ class SchedulerMachine(Ordeal, RuleBasedStateMachine):
     see_the_end = precondition(lambda self: self.pool.killed)(rule()(Ordeal.see_the_end))
 
     answers_once = invariant()(Ordeal.answers_once)
-    finds_operands = invariant()(Ordeal.finds_operands)
+    wastes_no_attempt = invariant()(Ordeal.wastes_no_attempt)
     keeps_two_batches = invariant()(Ordeal.keeps_two_batches)
     leaves_nobody_waiting = invariant()(Ordeal.leaves_nobody_waiting)
 

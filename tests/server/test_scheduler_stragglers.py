@@ -100,6 +100,40 @@ def test_both_results_count_once(heed: bool):
     assert cluster.scheduler.snapshot().wasted_s["copied"] == (0.0 if heed else 1.0)
 
 
+def building_cluster() -> tuple[Cluster, int, int]:
+    """A cluster where a batch is late, and copied, behind which one waits for its value: both."""
+    cluster = Cluster(workers=2, batch_s=1e-6, queue_behind_s=1.0, late_least_s=2.0)
+    plan = reduce_plan(2, seconds=1e-5)
+    for job in (10, 11):  # both workers have had the programs
+        cluster.submit(plan, job=job)
+    cluster.drain()
+    (other,) = runs(cluster.submit(reduce_plan(1, seconds=10.0), job=2))
+    cluster.submit(plan)
+    late = 3 - other
+    queue = cluster.pool.workers[late].queue
+    assert [[call.task for call in run.calls] for run in queue] == [[0], [1, 2]]
+    cluster.finish(other)
+    assert runs(cluster.tick(2.5)) == {other: [0]}
+    return cluster, late, other
+
+
+@pytest.mark.parametrize("heed", [True, False])
+def test_what_builds_on_a_loser_is_stopped_with_it_and_goes_on_at_once(heed: bool):
+    """A batch behind would look in vain for the value: it goes where that is, and counts once."""
+    cluster, late, other = building_cluster()
+    commands = cluster.finish(other)
+    assert [c.worker for c in commands if isinstance(c, CancelRun)] == [late, late]
+    assert runs(commands) == {other: [1, 2]}
+    for worker in (late, other):
+        while cluster.pool.workers[worker].queue:
+            cluster.tell(*cluster.pool.finish(worker, heed=heed))
+    assert not cluster.pool.misses
+    last = TaskOutput(2, 0)
+    assert results_of(cluster) == {last: evaluate(reduce_plan(2))[last]}
+    assert cluster.scheduler.snapshot().retries == 0
+    assert not any(own.store for own in cluster.pool.workers.values())
+
+
 def test_a_loser_that_does_not_stop_is_killed():
     """Like any cancelled batch, after the grace period; the job goes on without it."""
     cluster = Cluster(workers=2, late_least_s=2.0, grace_s=1.0)

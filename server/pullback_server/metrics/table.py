@@ -266,7 +266,7 @@ METRICS: tuple[Metric, ...] = (
         "pullback_task_retries_total",
         COUNTER,
         (),
-        "Tasks run again after a loss.",
+        "Tasks run again after a loss; those that had not begun are not counted.",
         DISPATCHER,
         lambda r: _one(r.totals.task_retries),
     ),

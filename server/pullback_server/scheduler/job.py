@@ -80,6 +80,7 @@ class Job:
         self._lost_homes: set[WorkerId] = set()
         self._timings: dict[int, TaskTiming] = {}
         self._ran_on: dict[int, Mapping[BatchId, WorkerId]] = {}
+        self._lost_work: set[int] = set()
         self.passed_on: set[TaskOutput] = set()
         self._results_missing = set(self.plan.result_tasks)
         self.freed: defaultdict[WorkerId, list[TaskOutput]] = defaultdict(list)
@@ -155,7 +156,7 @@ class Job:
         self.lay(homes)
 
     def batch(self, tasks: Collection[int], worker: WorkerId, batch: BatchId) -> int:
-        """The tasks are given to a worker; how many of them not for the first time."""
+        """The tasks are given to a worker; how many of them are to run again after a loss."""
         self.touched.add(worker)
         states, attempts, ran_on, retries = self.states, self.attempts, self._ran_on, 0
         attempt = {batch: worker}
@@ -165,11 +166,12 @@ class Job:
             if before is _READY:
                 self._not_ready(task)
             ran_on[task] = attempt
-            if attempts[task]:
-                retries += 1
             attempts[task] += 1
         self._accounts.running += len(tasks)
-        self.statistics.retries += retries
+        if self._lost_work:
+            retries = len(self._lost_work.intersection(tasks))
+            self._lost_work.difference_update(tasks)
+            self.statistics.retries += retries
         return retries
 
     def copied(self, tasks: Iterable[int], worker: WorkerId, batch: BatchId) -> None:
@@ -206,8 +208,12 @@ class Job:
         self.brought([outputs[k] for k in call.keep], worker)
         self.brought([outputs[k] for k in call.send], HERE)
 
-    def returned(self, task: int, batch: BatchId, trigger: Trigger) -> bool:
-        """A task that a worker had did not run; whether nobody else is at it."""
+    def returned(self, task: int, batch: BatchId, trigger: Trigger, *, begun: bool = False) -> bool:
+        """A task that a worker had did not run; whether nobody else is at it.
+
+        Args:
+            begun: whether the worker may have begun it, or had done it: then it runs again.
+        """
         others = {own: worker for own, worker in self._ran_on[task].items() if own != batch}
         if others:
             self._ran_on[task] = others
@@ -215,6 +221,8 @@ class Job:
             return False
         self._move(task, trigger)
         self._stop(task)
+        if begun:
+            self._lost_work.add(task)
         self._settle([task])
         return True
 
@@ -379,6 +387,7 @@ class Job:
                     open_tasks.append(value.task)
 
     def _run_again(self, task: int) -> None:
+        self._lost_work.add(task)
         done = self.states[task] is _DONE
         self._move(task, Trigger.VALUES_LOST if done else Trigger.NEEDED_AGAIN)
         for value in self.plan.operands[task]:

@@ -248,7 +248,9 @@ class Scheduler:
             if batch.coming:
                 self._settle_coming(job, batch, worker)
             if batch.unreported:
-                self._return(job, batch, Trigger.RETURNED, event.now_s)
+                called_off = batch.cancelled_s is not None
+                ran = not (batch.missed or batch.express or called_off)  # but is out of reach
+                self._return(job, batch, Trigger.RETURNED, event.now_s, begun=ran)
             if batch.passing:
                 self._pass_on(job, batch, worker)
         elif all([other.job != batch.job for other in worker.in_flight]):
@@ -282,11 +284,15 @@ class Scheduler:
         """
         if batch.missed:
             job.brought([v for v in batch.doubted if v not in batch.missed], worker.id)
-        elif all([other.job != batch.job for other in worker.in_flight]):
-            values = tuple([value for value, _ in batch.coming if value not in batch.passing])
-            job.lose(worker.id, values)
-            if values:
-                self._board.commands.append(Free(worker.id, job.id, values))
+        else:
+            others = [other for other in worker.in_flight if other.job == batch.job]
+            values = [value for value, _ in batch.coming if value not in batch.passing]
+            if not others:
+                job.lose(worker.id, values)
+            stay = {value for other in others for value in (*dict(other.coming), *other.passing)}
+            stay |= {value for value in values if job.held.has(worker.id, value)}
+            if gone := tuple([value for value in values if value not in stay]):
+                self._board.commands.append(Free(worker.id, job.id, gone))
         if job.freed:
             self._board.freeing[job.id] = job
         self._matching.note(job)
@@ -321,7 +327,8 @@ class Scheduler:
             own_s, killed = (lost_s, worker.doomed) if batch in running else (0.0, False)
             self._say(self._stopping.batch_ended(batch.job, own_s, event.now_s, killed))
         for batch in worker.in_flight:
-            self._lose_batch(batch, event, to_blame=batch in running and _guilty(worker))
+            ran = batch in running
+            self._lose_batch(batch, event, begun=ran, to_blame=ran and _guilty(worker))
         for job in hurt:
             if job.id in self._jobs:
                 self._matching.note(job)
@@ -333,12 +340,12 @@ class Scheduler:
         for job in self._starts.in_vain(kind):
             self._end(job, event.now_s, unstarted(kind, failures, event))
 
-    def _lose_batch(self, batch: Batch, event: WorkerLost, *, to_blame: bool) -> None:
+    def _lose_batch(self, batch: Batch, event: WorkerLost, *, begun: bool, to_blame: bool) -> None:
         """A batch is gone with its worker; those it was running may have brought that about."""
         job = self._jobs.get(batch.job)
         if job is not None:
             running = [task for task in batch.unreported if job.runs(task, batch.id)]
-            self._return(job, batch, Trigger.WORKER_LOST, event.now_s)
+            self._return(job, batch, Trigger.WORKER_LOST, event.now_s, begun=begun)
             if to_blame and job.id in self._jobs:
                 self._blame(job, running, event)
         self._stragglers.settle(self._jobs.get(batch.job), batch, event.now_s)
@@ -399,12 +406,14 @@ class Scheduler:
         if command is not None:
             self._board.commands.append(command)
 
-    def _return(self, job: Job, batch: Batch, trigger: Trigger, now_s: float) -> None:
+    def _return(
+        self, job: Job, batch: Batch, trigger: Trigger, now_s: float, *, begun: bool
+    ) -> None:
         """What a batch did not run is to run again, if it has not been tried too often."""
         if not batch.unreported:
             return
         returned = [task for task in batch.unreported if job.runs(task, batch.id)]
-        again = [task for task in returned if job.returned(task, batch.id, trigger)]
+        again = [task for task in returned if job.returned(task, batch.id, trigger, begun=begun)]
         often = [task for task in again if job.attempts[task] >= MOST_ATTEMPTS]
         if often:
             self._end(job, now_s, unlucky(often[0], job.attempts[often[0]]))

@@ -29,7 +29,7 @@ class JobStatistics:
 
     Attributes:
         queued_s: from submission to its first batch.
-        retries: tasks run again after a loss.
+        retries: tasks run again after a loss: those lost before they began do not count.
         peak_bytes: the most memory a worker held while one of its tasks ran.
     """
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from math import inf
 
+from pullback_server.planner.plan import TaskOutput
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import AskWorker, CancelRun, KillWorker
 from pullback_server.scheduler.events import WorkerId
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.matching import Matching
 from pullback_server.scheduler.placement import Choice
+from pullback_server.scheduler.states import Trigger
 from pullback_server.scheduler.worker import Batch, Worker
 
 MOST_COPIES_SHARE = 0.1
@@ -220,8 +222,35 @@ class Stragglers:
         twin.alone = True
         if job is None:
             twin.superseded = batch.counted_s > 0
-        elif not any(job.runs(task, other) for task in twin.unreported):
-            twin.superseded = True
-            twin.cancelled_s = now_s
-            self._board.commands.append(CancelRun(number, other, twin.express))
-            self.arm(worker, now_s)
+        elif twin.cancelled_s is None and not any(job.runs(t, other) for t in twin.unreported):
+            self._supersede(job, worker, twin, now_s)
+
+    def _supersede(self, job: Job, worker: Worker, batch: Batch, now_s: float) -> None:
+        """Stop a batch that another was done before, and those queued behind it that build on it.
+
+        They would look in vain for what it was to leave there: their tasks go elsewhere at once.
+        """
+        absent: set[TaskOutput] = set()
+        own = [b for b in worker.in_flight if b.job == batch.job and b.cancelled_s is None]
+        for other in own[own.index(batch) :]:
+            if other is not batch and absent.isdisjoint(other.builds_on(job.plan.operands)):
+                continue
+            absent |= {value for value, _ in other.coming}
+            absent |= {value for task in other.unreported for value in job.plan.outputs[task]}
+            self._call_off(job, worker, other, now_s)
+        self.arm(worker, now_s)
+
+    def _call_off(self, job: Job, worker: Worker, batch: Batch, now_s: float) -> None:
+        """Stop a batch whose tasks others run or ran; what it was to be brought may not come.
+
+        If it reports a task all the same, it has been brought that.
+        """
+        batch.superseded, batch.cancelled_s = True, now_s
+        self._board.commands.append(CancelRun(worker.id, batch.id, batch.express))
+        coming = [value for value, _ in batch.coming if job.held.has(worker.id, value)]
+        batch.doubted += tuple(coming)
+        job.lose(worker.id, coming)
+        for task in batch.unreported:
+            if job.runs(task, batch.id):
+                job.returned(task, batch.id, Trigger.RETURNED)
+        self.matching.note(job)

@@ -5,6 +5,7 @@ One batch may run beside the oldest, in a thread of its own: the express one (se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -57,6 +58,12 @@ class Batch:
     passing: tuple[TaskOutput, ...] = ()
     express: bool = False
     peak_bytes: int = 0
+
+    def builds_on(self, operands: Sequence[Sequence[TaskOutput]]) -> set[TaskOutput]:
+        """What it is to find on its worker, unless a task was reported; `operands` are by task."""
+        brought = {value for value, _ in self.coming}
+        read = {value for task in self.unreported for value in operands[task]}
+        return {value for value in read - brought if value.task not in self.unreported}
 
     def grace_ends_s(self, grace_s: float) -> float:
         """When its worker is killed if it goes on although it was cancelled."""
