@@ -35,6 +35,7 @@ class Express:
     Not to those with a GPU, where the kernels of both would wait in one queue.
 
     Args:
+        shares: of the workers with a CPU, in which jobs take turns.
         lay: says where a job's shards belong, now that it is looked at.
         run: gives a worker what was chosen for it.
 
@@ -42,9 +43,12 @@ class Express:
         waiting: jobs to look at, in turn; to be read alone.
     """
 
-    def __init__(self, board: Board, placer: Placer, lay: Lay, run: Run) -> None:
+    def __init__(
+        self, board: Board, placer: Placer, shares: Shares, lay: Lay, run: Run
+    ) -> None:
         self._board = board
         self._placer = placer
+        self._shares = shares
         self._lay = lay
         self._run = run
         self._kind = board.fleet.kinds[Placement.CPU]
@@ -115,6 +119,6 @@ class Express:
         own_flow, its_flow = (j.flows[Placement.CPU][0] for j in (job, other))
         if own_flow is its_flow:
             return False
-        if not its_flow.listed:
+        if not self._shares.has_waiting(its_flow):
             return True  # nothing more of that is waiting: there are no turns to take
         return Shares.turn(own_flow, job.sequence) < Shares.turn(its_flow, other.sequence)

@@ -67,6 +67,9 @@ class Flow:
 class Shares:
     """The jobs that have something to run, in the order of their turn.
 
+    A job that waits alone has its turn whatever the order: only where a second one waits beside it
+    are both entered in the tree.
+
     Attributes:
         waiting: those jobs, each with the flow it queues in; to be read alone.
     """
@@ -76,6 +79,7 @@ class Shares:
         self._root = Flow(None, 1.0, 0, next(self._numbers))
         self.waiting: dict[JobId, Flow] = {}
         self._listed: set[JobId] = set()
+        self._unlisted: dict[JobId, int] = {}
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -85,28 +89,29 @@ class Shares:
 
     def add(self, job: JobId, sequence: int, leaf: Flow) -> None:
         """A job has something to run."""
-        if job in self.waiting:
-            return
-        self.waiting[job] = leaf
-        if job not in self._listed:
-            self._listed.add(job)
-            heappush(leaf.heap, (sequence, job))
-        flow = leaf
-        while flow.parent is not None and not flow.listed:
-            parent = flow.parent
-            flow.tag = max(flow.tag, parent.virtual)
-            flow.listed = True
-            heappush(parent.heap, (flow.tag, flow.tie, flow.number, flow))
-            flow = parent
+        if job not in self.waiting:
+            self.waiting[job] = leaf
+            if job not in self._listed:
+                self._unlisted[job] = sequence
 
     def discard(self, job: JobId) -> None:
         """A job has nothing to run now, or is over."""
-        if self.waiting.pop(job, None) is not None and not self.waiting:
-            self._head()  # nobody has work: whoever comes next starts level
+        if self.waiting.pop(job, None) is not None:
+            self._unlisted.pop(job, None)
+            if not self.waiting and self._root.heap:
+                self._head()  # nobody has work: whoever comes next starts level
 
     def first(self) -> JobId | None:
         """The job whose turn it is."""
-        return self._head() if self.waiting else None
+        if len(self.waiting) > 1:
+            self._list_all()
+            return self._head()
+        return next(iter(self.waiting), None)
+
+    def has_waiting(self, flow: Flow) -> bool:
+        """Whether a job of that flow has something to run, or had until a moment ago."""
+        self._list_all()
+        return flow.listed
 
     @staticmethod
     def turn(leaf: Flow, sequence: int) -> tuple[float, ...]:
@@ -122,9 +127,11 @@ class Shares:
     def charge(leaf: Flow, seconds: float) -> None:
         """A job of that flow was given workers' time."""
         for flow, parent in leaf.path:
-            tag = flow.tag
-            if tag > parent.virtual:
+            tag, virtual = flow.tag, parent.virtual
+            if tag > virtual:
                 parent.virtual = tag
+            elif not flow.listed:
+                tag = virtual  # it had no work, or had it alone: it has saved nothing up
             flow.tag = tag + seconds / flow.weight
 
     @staticmethod
@@ -167,6 +174,20 @@ class Shares:
         return self._child(by_client, size, 1.0, size)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _list_all(self) -> None:
+        """Enter jobs in the tree that are not in it yet, and the flows they are of."""
+        for job, sequence in self._unlisted.items():
+            flow = self.waiting[job]
+            self._listed.add(job)
+            heappush(flow.heap, (sequence, job))
+            while flow.parent is not None and not flow.listed:
+                parent = flow.parent
+                flow.tag = max(flow.tag, parent.virtual)
+                flow.listed = True
+                heappush(parent.heap, (flow.tag, flow.tie, flow.number, flow))
+                flow = parent
+        self._unlisted.clear()
 
     def _child(self, parent: Flow, key: Any, weight: float, tie: int) -> Flow:
         child = parent.children.get(key)
