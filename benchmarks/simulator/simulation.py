@@ -38,7 +38,8 @@ class Outcome:
     """What came of a simulation.
 
     Attributes:
-        decisions: tasks placed on a worker.
+        placed: tasks placed on a worker.
+        left: tasks left to the dispatcher: last sums, small, of what several workers gave.
         scheduler_s: processor time inside the scheduler, which has one thread.
         virtual_s: from the first arrival to the last answer.
         utilisation: part of the workers' time spent in tasks, in the window.
@@ -48,7 +49,8 @@ class Outcome:
         failed: jobs answered with an error.
     """
 
-    decisions: int = 0
+    placed: int = 0
+    left: int = 0
     events: int = 0
     scheduler_s: float = 0.0
     virtual_s: float = 0.0
@@ -59,6 +61,11 @@ class Outcome:
     served_s: dict[str, float] = field(default_factory=dict)
     failed: int = 0
     copies: int = 0
+
+    @property
+    def decisions(self) -> int:
+        """Tasks of which it was decided where they run."""
+        return self.placed + self.left
 
     @property
     def decisions_per_s(self) -> float:
@@ -109,7 +116,7 @@ class Simulation:
         gc.freeze()  # as the dispatcher does: what stands need not be walked again
         self._loop(start_s)
         gc.unfreeze()
-        self.outcome.decisions = self.pool.placed
+        self.outcome.placed = self.pool.placed
         self.outcome.served_s = self.pool.served_s
         self.outcome.virtual_s = self.pool.now_s - start_s
         self.outcome.copies = self.scheduler.snapshot().copies
@@ -166,5 +173,6 @@ class Simulation:
         if reply.error is not None:
             outcome.failed += 1
             return
+        outcome.left += len(arrival.plan.tasks) - len(reply.statistics.timings)
         outcome.queued_s.setdefault(arrival.kind, []).append(reply.statistics.queued_s)
         outcome.latency_s.setdefault(arrival.kind, []).append(self.pool.now_s - came_s)

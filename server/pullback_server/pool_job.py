@@ -147,8 +147,9 @@ class PoolJob:
 
     def _apart(self, value: TaskOutput) -> bool:
         """Whether a value is an object of its own: large, and other workers will read it."""
-        readers = (self.plan.stem or self.plan).readers
-        read = value not in self.plan.wanted or value in readers
+        plan = self.plan
+        end = plan.ends[0] if plan.ends else len(plan.tasks)
+        read = value not in plan.wanted or any([k < end for k in plan.reading.get(value, ())])
         return read and self.plan.size_bytes(value) > SMALL_BYTES
 
     def drop(self, holder: WorkerId, values: Iterable[TaskOutput]) -> None:

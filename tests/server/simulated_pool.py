@@ -74,9 +74,9 @@ def drop(store: Store, free: Free) -> None:
 
 def finish(plan: Plan, values: dict[TaskOutput, Symbol]) -> None:
     """Compute what workers left to whoever has their values: the end of a plan."""
-    whole = Dependencies(plan)
-    if whole.stem is not None and not whole.results.issubset(values):
-        for task in range(len(whole.stem.tasks), len(plan.tasks)):
+    for task in range(len(plan.tasks)):
+        operands = [own for own in plan.tasks[task].operands if isinstance(own, TaskOutput)]
+        if operands and values.keys() >= set(operands) and TaskOutput(task, 0) not in values:
             values.update(outputs_of(plan, task, values))
 
 

@@ -15,7 +15,19 @@ from pullback_server.dispatcher.finisher import AT_ONCE_BYTES, Finisher
 from pullback_server.planner.plan import JobInput, Phase, Plan, TaskOutput
 from pullback_server.pool_job import PoolJob
 from pullback_server.scheduler import HERE, Dependencies, JobStatistics
-from tests.server.plans import make_plan, make_task
+from pullback_server.scheduler.dependencies import MOST_DEEP_VALUE_BYTES, MOST_LEVELS
+from tests.server.plans import VECTOR, make_plan, make_task, reduce_plan
+
+
+def summing_plan(shards: int) -> Plan:
+    """Shards, and a tree that adds up pairs of what they give."""
+    plan = reduce_plan(shards)
+    builder = Builder()
+    x, y = builder.input("x", VECTOR), builder.input("y", VECTOR)
+    add = builder.build({"sum": apply("add", x, y)})
+    tasks = [replace(t, graph=add) if t.phase is Phase.REDUCE else t for t in plan.tasks]
+    return replace(plan, tasks=tuple(tasks))
+
 
 SIZES = [4, AT_ONCE_BYTES // 8 + 1]
 
@@ -50,10 +62,50 @@ def test_the_end_of_a_plan_is_computed_of_what_its_stem_gave(size: int):
     assert all(timing.executor.startswith("numpy-") for timing in statistics.timings.values())
 
 
-def test_only_the_last_level_of_sums_is_an_end():
+def test_the_end_of_large_values_is_the_last_level_of_sums():
     """What is below it is added up where it lies."""
-    plan = Dependencies(sum_plan(4))
-    assert plan.stem is not None
-    assert len(plan.stem.tasks) == 2
-    assert plan.stem.results == {TaskOutput(0, 0), TaskOutput(1, 0)}
-    assert plan.wanted == plan.results | plan.stem.results
+    large = ArrayType(FLOAT64, (MOST_DEEP_VALUE_BYTES // 8 + 1,))
+    plan = Dependencies(reduce_plan(8, type=large))
+    stem = plan.stem(3)
+    assert plan.ends == (14,)
+    assert stem is not None
+    assert stem.results == {TaskOutput(12, 0), TaskOutput(13, 0)}
+    assert plan.wanted == plan.results | stem.results
+
+
+def test_the_end_of_small_values_is_as_many_levels_as_are_asked_for():
+    """Each level is of twice the values; more levels than there are is all of them."""
+    plan = Dependencies(reduce_plan(8))
+    stems = [plan.stem(levels) for levels in range(5)]
+    assert [stem and len(stem.tasks) for stem in stems] == [None, 14, 12, 8, 8]
+    assert [stem and sorted(stem.result_tasks) for stem in stems[1:4]] == [
+        [12, 13],
+        [8, 9, 10, 11],
+        [*range(8)],
+    ]
+    assert plan.wanted == {TaskOutput(task, 0) for task in range(15)}
+
+
+def test_an_end_is_of_so_many_sums_at_most():
+    """Of a thousand shards workers add up those that are together, by the hundreds."""
+    plan = Dependencies(reduce_plan(1000))
+    assert len(plan.ends) == MOST_LEVELS
+    assert len(plan.tasks) - plan.ends[-1] < 2**MOST_LEVELS
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_any_end_gives_the_bits_of_the_whole_plan(levels: int):
+    """Only what no result is there of is computed, whatever workers handed back besides."""
+    values = [np.random.default_rng(k).normal(size=4) for k in range(8)]
+    plan = Dependencies(summing_plan(8))
+    stem = plan.stem(levels)
+    assert stem is not None
+    found = dict(zip([TaskOutput(k, 0) for k in range(8)], values, strict=True))
+    for task in range(8, 15):
+        left, right = plan.operands[task]
+        found[TaskOutput(task, 0)] = found[left] + found[right]
+    job, statistics = PoolJob(1, plan, (), {}), JobStatistics()
+    job.results = {value: found[value] for value in stem.results}
+    asyncio.run(Finisher().finish(job, statistics, 0.0))
+    assert job.results[TaskOutput(14, 0)].tobytes() == found[TaskOutput(14, 0)].tobytes()
+    assert [*statistics.timings] == [*range(len(stem.tasks), 15)]

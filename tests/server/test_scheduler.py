@@ -81,6 +81,22 @@ def test_the_last_sum_of_several_workers_is_no_worker_s():
     assert set(results_of(cluster)) == {TaskOutput(14, 0)}
 
 
+@pytest.mark.parametrize(
+    ("workers", "sent"), [(2, {12, 13}), (3, {8, 9, 10, 11}), (4, {8, 9, 10, 11}), (8, {*range(8)})]
+)
+def test_small_sums_over_several_workers_are_no_worker_s(workers: int, sent: set[int]):
+    """Each worker adds up what it has, as far as the tree goes; all above that is left."""
+    cluster = Cluster(workers=workers)
+    commands = cluster.submit(reduce_plan(8, seconds=0.1))
+    while any(worker.queue for worker in cluster.pool.workers.values()):
+        for worker in cluster.pool.workers:
+            commands += cluster.finish(worker) if cluster.pool.workers[worker].queue else []
+    calls = [call for command in commands if isinstance(command, Run) for call in command.calls]
+    assert {call.task for call in calls if call.send} >= sent
+    assert {call.task for call in calls} == {*range(min(sent))} | sent
+    assert set(results_of(cluster)) == {TaskOutput(14, 0)}
+
+
 def test_all_sums_of_one_worker_are_its_own():
     """Nothing but the result leaves it."""
     (run,) = [c for c in Cluster(workers=1).submit(reduce_plan(8)) if isinstance(c, Run)]
@@ -107,7 +123,7 @@ def test_an_end_that_is_computed_is_left_to_workers():
     total = make_task(operands, phase=Phase.REDUCE, shard=0, seconds=1e-6)
     last = make_task([TaskOutput(2, 0)], shard=0, seconds=1e-3)
     plan = make_plan([*shards, total, last], [TaskOutput(3, 0)])
-    assert Dependencies(plan).stem is None
+    assert Dependencies(plan).stem() is None
     cluster = Cluster()
     cluster.submit(plan)
     cluster.drain()

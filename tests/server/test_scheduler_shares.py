@@ -130,6 +130,39 @@ def test_a_client_that_was_away_has_saved_nothing_up():
     assert 9 <= order.count(2) <= 11
 
 
+def test_who_is_served_alone_has_saved_nothing_up_either():
+    """A client that was away, and has workers for itself while another is, shares from then on."""
+    shares = Shares()
+    busy, idle = shares.leaf(0, "busy", 1.0), shares.leaf(0, "idle", 1.0)
+    shares.add(1, 1, busy)
+    for _ in range(100):
+        Shares.charge(busy, 1.0)
+    shares.discard(1)
+    shares.add(2, 2, idle)
+    for _ in range(3):
+        assert shares.first() == 2
+        Shares.charge(idle, 1.0)
+    shares.add(1, 1, busy)
+    order = []
+    for _ in range(20):
+        job = shares.first()
+        assert job is not None
+        order.append(job)
+        Shares.charge({1: busy, 2: idle}[job], 1.0)
+    assert 8 <= order.count(2) <= 12
+
+
+def test_a_flow_has_waiting_jobs_while_one_has_something_to_run():
+    """Also where it waits alone."""
+    shares = Shares()
+    one, other = shares.leaf(0, "one", 1.0), shares.leaf(0, "other", 1.0)
+    shares.add(1, 1, one)
+    assert (shares.has_waiting(one), shares.has_waiting(other)) == (True, False)
+    shares.discard(1)
+    assert not shares.has_waiting(one)
+    assert shares.first() is None
+
+
 def test_clients_that_come_and_go_leave_nothing():
     """A server that sees a new client with every call does not remember them all."""
     shares = Shares()

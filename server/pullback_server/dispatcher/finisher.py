@@ -20,6 +20,8 @@ MOST_PROGRAMS = 256
 PROGRAM_BYTES = 64 << 20
 AT_ONCE_BYTES = 1 << 17
 """Of values that take no longer to add up than another thread takes to turn to it."""
+AT_ONCE_TASKS = 16
+"""The same, where what takes time is the number of sums."""
 
 
 class Finisher:
@@ -31,15 +33,15 @@ class Finisher:
         self._programs: ProgramCache[NumpyProgram] = ProgramCache(MOST_PROGRAMS, PROGRAM_BYTES)
 
     async def finish(self, job: PoolJob, statistics: JobStatistics, submitted_s: float) -> None:
-        """Add to a job's results what its plan has behind its stem, and how that went.
+        """Add to a job's results what its workers left of its plan, and how that went.
 
         Args:
             submitted_s: when the job was submitted, by the monotonic clock.
         """
-        stem = job.plan.stem
-        assert stem is not None, "workers run all of a plan that has no end"
-        tasks = range(len(stem.tasks), len(job.plan.tasks))
-        if sum(map(job.plan.size_bytes, stem.results)) <= AT_ONCE_BYTES:
+        plan, tasks = job.plan, _missing(job)
+        read = {value for task in tasks for value in plan.operands[task]}
+        small = sum(map(plan.size_bytes, read)) <= AT_ONCE_BYTES
+        if small and len(tasks) <= AT_ONCE_TASKS:
             timings = self._run(job, tasks, submitted_s)
         else:
             timings = await asyncio.to_thread(self._run, job, tasks, submitted_s)
@@ -62,3 +64,15 @@ class Finisher:
             )
         job.results.update(values)
         return timings
+
+
+def _missing(job: PoolJob) -> list[int]:
+    """The tasks behind a job's results that are to be run, in order, for its plan's."""
+    plan, missing = job.plan, set[int]()
+    asked = [value for value in plan.results if value not in job.results]
+    while asked:
+        task = asked.pop().task
+        if task not in missing:
+            missing.add(task)
+            asked += [value for value in plan.operands[task] if value not in job.results]
+    return sorted(missing)

@@ -336,7 +336,7 @@ def _failed(job: int, error: BaseException) -> wire.DispatchReply:
 def _decoded(data: bytes) -> Dependencies:
     """A plan with what the scheduler asks of it worked out, off the event loop."""
     plan = Dependencies(decode_plan(data))
-    for own in (plan, plan.stem):
+    for own in (plan, plan.stem()):
         if own is not None:
             _ = own.fingerprints, own.estimates_s, own.works
     return plan

@@ -5,7 +5,7 @@ Made once per plan, and shared by all jobs that run it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from operator import add
@@ -27,8 +27,14 @@ from pullback_worker.numpy_work import Work, work_of
 
 MOST_FINISH_BYTES = 64 << 20
 """Memory traffic of the tasks that the dispatcher runs itself at the end of a job: some 10 ms."""
+MOST_DEEP_BYTES = 4 << 20
+MOST_DEEP_VALUE_BYTES = 1 << 16
+"""The same where these are more than one level of joins, and of each value: every level brings
+it twice the values, which are to be small beside the calls of workers that they spare."""
+MOST_LEVELS = 8
+"""Of joins that it runs: what takes about as long as three calls of workers."""
 MOST_FINISH_FLOPS = 1e5
-"""Of each of them, where it does more than join values."""
+"""Of each of those tasks, where it does more than join values."""
 
 
 class Layout(NamedTuple):
@@ -80,6 +86,7 @@ class Dependencies:
         self.layout: Layout | None = None
         self.size_bytes: Callable[[TaskOutput], int] = _SizesBytes(plan).__getitem__
         self._prices: tuple[int, Sequence[Price]] | None = None
+        self._stems: dict[int, Dependencies] = {}
         for position, values in enumerate(self.operands):
             for value in values:
                 self.reading.setdefault(value, []).append(position)
@@ -160,25 +167,44 @@ class Dependencies:
         return max(before, default=0) + 1
 
     @cached_property
-    def stem(self) -> Dependencies | None:
-        """The plan without its end: the last sums of shards, and the little that follows on them.
+    def ends(self) -> tuple[int, ...]:
+        """The first task of the plan's end: with one level of joins, with two, and so on.
+
+        The end is the last sums of shards, and the little that follows on them. Empty for a plan
+        without such an end, or that is nothing else.
+        """
+        return tuple(filter(None, _ends(self))) if self.sharded else ()
+
+    def stem(self, levels: int = 1) -> Dependencies | None:
+        """The plan without its end; None where it has none.
 
         Where several workers give what those sums are of, the dispatcher adds it up, as it comes by
-        there anyway; on a worker the sum would take two ways more. None for a plan without such an
-        end, or that is nothing else.
+        there anyway; on a worker a sum would take two ways more.
+
+        Args:
+            levels: of joins in the end, at most.
         """
-        first = _first_of_end(self) if self.sharded else len(self.tasks)
-        if not 0 < first < len(self.tasks):
+        ends = self.ends[:levels]
+        if not ends:
             return None
+        found = self._stems.get(len(ends))
+        if found is None:
+            whole, first = self.plan, ends[-1]
+            results = tuple(dict.fromkeys(self._read_behind(first)))
+            found = Dependencies(replace(whole, tasks=whole.tasks[:first], results=results))
+            self._stems[len(ends)] = found
+        return found
+
+    def _read_behind(self, first: int) -> Iterator[Source]:
+        """The values before a task that it and those behind it read, or that are results."""
         read = [value for task in range(first, len(self.tasks)) for value in self.operands[task]]
-        results = [value for value in (*read, *self.plan.results) if not _is_of(value, first)]
-        whole, wanted = self.plan, tuple(dict.fromkeys(results))
-        return Dependencies(replace(whole, tasks=whole.tasks[:first], results=wanted))
+        return (value for value in (*read, *self.plan.results) if not _is_of(value, first))
 
     @cached_property
     def wanted(self) -> frozenset[TaskOutput]:
-        """The values that the dispatcher itself is handed: results, and those of the stem."""
-        return self.results if self.stem is None else self.results | self.stem.results
+        """The values that the dispatcher itself may be handed: results, and what ends are of."""
+        read = [value for first in self.ends for value in self._read_behind(first)]
+        return self.results.union([value for value in read if isinstance(value, TaskOutput)])
 
     @cached_property
     def placements(self) -> frozenset[Placement]:
@@ -197,26 +223,35 @@ class Dependencies:
         return sum([_input_bytes(self.plan, source) for source in inputs])
 
 
-def _first_of_end(plan: Dependencies) -> int:
-    """The first of the tasks that end a plan: one level of joins, and small tasks that follow."""
-    joins = [0] * len(plan.tasks)
-    size_bytes, first = 0.0, len(plan.tasks)
+def _ends(plan: Dependencies) -> list[int]:
+    """The first of the tasks that end a plan, by levels of joins: of one, of two, and so on."""
+    joins, levels, size_bytes = [0] * len(plan.tasks), 0, 0.0
+    found: dict[int, int] = {}
     for number, task in reversed([*enumerate(plan.tasks)]):
-        is_join = task.phase is Phase.REDUCE
-        joins[number] = is_join + max([joins[k] for k in plan.consumers[number]], default=0)
-        size_bytes += task.size_bytes + sum(map(plan.size_bytes, plan.operands[number]))
-        if (
-            joins[number] > 1
-            or size_bytes > MOST_FINISH_BYTES
-            or not (is_join or task.flops <= MOST_FINISH_FLOPS)
-            or task.placement is not Placement.CPU
-            or task.executor not in ("auto", "numpy")
-            or not all([isinstance(source, TaskOutput) for source in task.operands])
-        ):
+        behind = max([joins[k] for k in plan.consumers[number]], default=0)
+        joins[number] = behind + (task.phase is Phase.REDUCE)
+        levels = max(levels, joins[number])
+        own_bytes = [plan.size_bytes(value) for value in plan.operands[number]]
+        size_bytes += task.size_bytes + sum(own_bytes)
+        if levels > MOST_LEVELS or not _may_end(task):
             break
-        first = number
-    ends = range(first, len(plan.tasks))
-    return first if any([plan.tasks[k].phase is Phase.REDUCE for k in ends]) else len(plan.tasks)
+        if levels > 1 and (size_bytes > MOST_DEEP_BYTES or max(own_bytes) > MOST_DEEP_VALUE_BYTES):
+            found.pop(levels, None)  # not all of that level
+            break
+        if size_bytes > MOST_FINISH_BYTES:
+            break
+        found[levels] = number
+    return [first for level, first in found.items() if level]
+
+
+def _may_end(task: Task) -> bool:
+    """Whether the dispatcher may run a task: a sum, or little, of nothing but others' values."""
+    return (
+        (task.phase is Phase.REDUCE or task.flops <= MOST_FINISH_FLOPS)
+        and task.placement is Placement.CPU
+        and task.executor in ("auto", "numpy")
+        and all([isinstance(source, TaskOutput) for source in task.operands])
+    )
 
 
 def _is_of(source: Source, first: int) -> bool:

@@ -43,9 +43,7 @@ class Express:
         waiting: jobs to look at, in turn; to be read alone.
     """
 
-    def __init__(
-        self, board: Board, placer: Placer, shares: Shares, lay: Lay, run: Run
-    ) -> None:
+    def __init__(self, board: Board, placer: Placer, shares: Shares, lay: Lay, run: Run) -> None:
         self._board = board
         self._placer = placer
         self._shares = shares

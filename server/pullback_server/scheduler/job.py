@@ -353,11 +353,16 @@ class Job:
             add(outputs[output], HERE)
 
     def _leave_end(self) -> None:
-        """Where several workers give what the last sums are of, the dispatcher does the rest."""
-        stem, homes = self.plan.stem, self._homes
-        if stem is None or homes is None:
+        """Where several workers give what the last sums are of, the dispatcher does the rest.
+
+        Of a tree of sums over shards laid to so many workers, these levels join those of several.
+        """
+        homes = self._homes
+        if homes is None or not self.plan.ends:
             return
-        if len({homes[task] for task in stem.result_tasks} - {ANYWHERE}) > 1:
+        workers = len({*homes} - {ANYWHERE})
+        stem = self.plan.stem((workers - 1).bit_length()) if workers > 1 else None
+        if stem is not None and len({homes[task] for task in stem.result_tasks} - {ANYWHERE}) > 1:
             self.plan = stem
             self.readers = dict(stem.readers)
             self._results_missing = set(stem.result_tasks)

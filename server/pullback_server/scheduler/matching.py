@@ -68,7 +68,8 @@ class Matching:
         self.placer = Placer(board.fleet, self.room, board.calibration, budget_s, self._serving)
         self._layouts = Layouts(board)
         self._idle = IdleWorkers(board.fleet, self.room)
-        self._express = Express(board, self.placer, self._shares[Placement.CPU], self._lay, self.run)
+        cpu = self._shares.get(Placement.CPU, Shares())
+        self._express = Express(board, self.placer, cpu, self._lay, self.run)
 
     def serves(self, placement: Placement) -> bool:
         """Whether there may be a worker for tasks of a placement."""
