@@ -19,6 +19,7 @@ def assert_nothing_left(scheduler: Scheduler) -> None:
     assert not board.freeing
     assert not len(board.deadlines)
     assert not board.accounts.homes.jobs
+    assert not board.accounts.homes.lines
     assert not board.accounts.homes.called
     assert not any(own.tasks or own.seconds for own in board.accounts.backlog.values())
     assert not board.accounts.suspects

@@ -13,7 +13,7 @@ from pullback_server.scheduler import (
     TaskDone,
     ValuesLost,
 )
-from pullback_server.scheduler.ready import HomeIndex, ReadyTasks
+from pullback_server.scheduler.ready import HomeIndex, ReadyTasks, Turn
 from tests.server.cluster import Cluster, runs
 from tests.server.plans import make_plan, make_task, reduce_plan
 from tests.server.simulated_pool import CPU
@@ -137,7 +137,7 @@ def test_who_is_called_is_not_called_while_others_are_looked_at():
     """What is called meanwhile waits for the next time."""
     index = HomeIndex()
     called = index.take_called()
-    index.add(1, 7)
+    index.add(1, 7, Turn(None, 7))
     assert not called
     assert [*index.take_called()] == [1]
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pullback_server.scheduler import Run
+from pullback_server.scheduler.ready import MOST_LINES, HomeIndex, ReadyTasks, Turn
 from pullback_server.scheduler.shares import LEVEL_WEIGHT, MOST_IDLE_FLOWS, Shares
 from tests.server.cluster import Cluster
 from tests.server.plans import reduce_plan
@@ -74,6 +75,33 @@ def test_workers_far_apart_run_loose_and_laid_jobs_alike():
     assert {job % 2 for job in order[:6]} == {0, 1}
     cluster.drain()
     assert set(cluster.pool.replies) == set(range(1, 9))
+
+
+def test_what_began_first_goes_on_first():
+    """A sum that is ready late is not behind younger jobs of its worker: few jobs are half done."""
+    index = HomeIndex()
+    older, younger, other = (ReadyTasks(k, index, Turn(k == 3, k)) for k in (1, 2, 3))
+    older.add(0, 1)
+    younger.add(0, 1)
+    other.add(0, 1)
+    older.remove(0)
+    older.add(1, 1)
+    assert index.first(1, 4) == [1, 2, 3]
+    assert index.first(1, 2) == [1, 3]
+    for ready, task in ((younger, 0), (other, 0), (older, 1)):
+        ready.remove(task)
+    assert not index.first(1, 4)
+    assert not index.jobs
+    assert not index.lines
+
+
+def test_no_line_of_a_worker_is_forgotten():
+    """Of many clients that wait for one worker, each is looked at in its turn."""
+    index = HomeIndex()
+    for job in range(3 * MOST_LINES):
+        ReadyTasks(job, index, Turn(f"client {job}", job)).add(0, 1)
+    seen = {job for _ in range(3 * MOST_LINES) for job in index.first(1, 4)}
+    assert seen == {*range(3 * MOST_LINES)}
 
 
 @given(

@@ -14,8 +14,8 @@ from pullback_server.scheduler.accounts import Accounts
 from pullback_server.scheduler.commands import Call
 from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone, WorkerId
 from pullback_server.scheduler.holdings import Holdings
-from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks
-from pullback_server.scheduler.shares import Flow
+from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks, Turn
+from pullback_server.scheduler.shares import Flow, size_class
 from pullback_server.scheduler.states import AFTER, FINISHED, TaskState, Trigger
 from pullback_server.scheduler.statistics import JobStatistics, TaskTiming
 from pullback_server.scheduler.worker import Worker
@@ -64,7 +64,8 @@ class Job:
         self.losses = [0] * count
         self.held = Holdings(self.plan.size_bytes, accounts.held_bytes)
         self.readers = dict(self.plan.readers)
-        self.ready = {p: ReadyTasks(self.id, accounts.homes) for p in self.plan.placements}
+        turn = Turn((self.priority, self.client, size_class(self.plan.total_s)), sequence)
+        self.ready = {p: ReadyTasks(self.id, accounts.homes, turn) for p in self.plan.placements}
         self._only: tuple[ReadyTasks, Backlog] | None = None
         if len(self.ready) == 1:
             ((placement, ready),) = self.ready.items()

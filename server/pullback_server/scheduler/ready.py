@@ -5,11 +5,12 @@ In plan order; taking from either end of a home takes constant time.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Hashable
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
 
@@ -20,6 +21,10 @@ SUSPECT: WorkerId = -1
 
 MOST_IN_LIST = 32
 """Most homes have a task or two, for which a list takes a sixth of the memory of a deque."""
+
+
+MOST_LINES = 32
+"""Of those of a home that are looked at."""
 
 
 @dataclass(slots=True)
@@ -40,34 +45,56 @@ class Backlog:
         self.seconds = self.seconds - estimate_s if self.tasks else 0.0
 
 
+class Turn(NamedTuple):
+    """Where a job stands: in a line of jobs that take turns with other lines, by its number there.
+
+    Those of one line come in order: what began first ends first, and few are half done.
+    """
+
+    line: Hashable
+    sequence: int
+
+
 @dataclass(slots=True)
 class HomeIndex:
     """Which jobs have tasks ready that belong to a worker.
 
     Attributes:
-        jobs: by worker, in the order they got such tasks; and for tasks of how many placements.
+        jobs: by worker; and for tasks of how many placements.
+        lines: the same in order, by worker and line.
         called: workers to look at, that got a job or room for one.
     """
 
     jobs: dict[WorkerId, dict[JobId, int]] = field(default_factory=dict)
+    lines: dict[WorkerId, dict[Hashable, list[tuple[int, JobId]]]] = field(default_factory=dict)
     called: dict[WorkerId, None] = field(default_factory=dict)
 
-    def add(self, home: WorkerId, job: JobId) -> None:
+    def add(self, home: WorkerId, job: JobId, turn: Turn) -> None:
         """A job got its first task of a placement with that home."""
         if home > HERE:
             own = self.jobs.setdefault(home, {})
-            own[job] = own.get(job, 0) + 1
+            known = own.get(job, 0)
+            own[job] = known + 1
+            if not known:
+                lines = self.lines.setdefault(home, {})
+                insort(lines.setdefault(turn.line, []), (turn.sequence, job))
             self.called[home] = None
 
-    def remove(self, home: WorkerId, job: JobId) -> None:
+    def remove(self, home: WorkerId, job: JobId, turn: Turn) -> None:
         """Its last is gone."""
         if home > HERE:
             own = self.jobs[home]
             own[job] -= 1
-            if not own[job]:
-                del own[job]
+            if own[job]:
+                return
+            del own[job]
+            lines = self.lines[home]
+            line = lines[turn.line]
+            del line[bisect_left(line, (turn.sequence, job))]
+            if not line:
+                del lines[turn.line]
             if not own:
-                del self.jobs[home]
+                del self.jobs[home], self.lines[home]
                 self.called.pop(home, None)
 
     def call(self, home: WorkerId) -> None:
@@ -83,8 +110,18 @@ class HomeIndex:
         return called
 
     def first(self, home: WorkerId, most: int) -> list[JobId]:
-        """The jobs that have waited longest for a worker."""
-        return list(islice(self.jobs.get(home, ()), most))
+        """The first jobs of each line that wait for a worker: so many, and one of each line.
+
+        Of more than `MOST_LINES` lines, so many, and others the next time.
+        """
+        lines = self.lines.get(home)
+        if lines is None:
+            return []
+        if len(lines) > MOST_LINES:
+            line = next(iter(lines))
+            lines[line] = lines.pop(line)
+        each = most // len(lines) or 1
+        return [job for own in islice(lines.values(), MOST_LINES) for _, job in own[:each]]
 
     def of(self, home: WorkerId) -> tuple[JobId, ...]:
         """The jobs that wait for a worker."""
@@ -97,14 +134,16 @@ class ReadyTasks:
     Args:
         job: whose tasks they are, for the index.
         index: told of homes that get tasks or have none any more.
+        turn: where the job stands.
 
     Attributes:
         counts: how many tasks each home has, of those that have any; to be read alone.
     """
 
-    def __init__(self, job: JobId, index: HomeIndex) -> None:
+    def __init__(self, job: JobId, index: HomeIndex, turn: Turn | None = None) -> None:
         self._job = job
         self._index = index
+        self._turn = turn or Turn(None, job)
         self._home_of: dict[int, WorkerId] = {}
         self._tasks: dict[WorkerId, list[int] | deque[int]] = {}
         self.counts: dict[WorkerId, int] = {}
@@ -136,7 +175,7 @@ class ReadyTasks:
         else:
             self.counts[home] = 1
             self._tasks[home] = [task]
-            self._index.add(home, self._job)
+            self._index.add(home, self._job, self._turn)
 
     def remove(self, task: int) -> WorkerId:
         """Take a task out; its place in the order is cleared when somebody comes by.
@@ -150,7 +189,7 @@ class ReadyTasks:
         else:
             del self.counts[home]
             del self._tasks[home]
-            self._index.remove(home, self._job)
+            self._index.remove(home, self._job, self._turn)
         return home
 
     def move(self, task: int, home: WorkerId) -> None:

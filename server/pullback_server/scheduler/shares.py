@@ -23,6 +23,11 @@ SIZE_BASE = 4.0
 MOST_IDLE_FLOWS = 1024
 
 
+def size_class(total_s: float) -> int:
+    """The class of a job by its predicted time."""
+    return int(log(max(total_s, 1e-6), SIZE_BASE))
+
+
 class Flow:
     """One node: what it has had, by weight, and its children or, in a leaf, jobs by order.
 
@@ -168,7 +173,7 @@ class Shares:
     def leaf(self, priority: int, client: str, total_s: float) -> Flow:
         """Where jobs of that kind queue."""
         level = max(-MOST_LEVELS, min(MOST_LEVELS, priority))
-        size = int(log(max(total_s, 1e-6), SIZE_BASE))
+        size = size_class(total_s)
         by_level = self._child(self._root, level, LEVEL_WEIGHT**level, -level)
         by_client = self._child(by_level, client, 1.0, 0)
         return self._child(by_client, size, 1.0, size)
