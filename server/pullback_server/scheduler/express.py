@@ -117,6 +117,6 @@ class Express:
         own_flow, its_flow = (j.flows[Placement.CPU][0] for j in (job, other))
         if own_flow is its_flow:
             return False
-        if not self._shares.has_waiting(its_flow):
-            return True  # nothing more of that is waiting: there are no turns to take
+        if not self._shares.has_waiting(own_flow.rival(its_flow)):
+            return True  # whoever that is for has nothing else: there are no turns to take
         return Shares.turn(own_flow, job.sequence) < Shares.turn(its_flow, other.sequence)

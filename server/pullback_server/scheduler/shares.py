@@ -68,6 +68,13 @@ class Flow:
         self.children: dict[Any, Flow] = {}
         self.heap: list[Any] = []
 
+    def rival(self, leaf: Flow) -> Flow:
+        """Of another leaf of the tree, it or what it is under that takes turns with ours."""
+        for (own, _), (other, _) in zip(reversed(self.path), reversed(leaf.path), strict=True):
+            if own is not other:
+                return other
+        return leaf
+
 
 class Shares:
     """The jobs that have something to run, in the order of their turn.
