@@ -14,7 +14,7 @@ from tests.system.running_link import RunningLink, name_of, wait_for
 
 pytestmark = pytest.mark.system
 
-STARTING = "ray::WorkerActor.__init__"
+WORKER = "ray::WorkerActor"
 START_S = 1.0
 """Behind the seconds that pass before it is looked whether a worker has a process."""
 LOOK_S = 1e-3
@@ -27,7 +27,7 @@ def test_a_worker_that_stands_still_while_it_starts_is_replaced(ray_address: str
     with RunningLink(workers=1, **settings) as link:
         link.until(lambda f: f.up)
         job = link.submit(plan, inputs)
-        stopped = wait_for(lambda: _starting(ray_address), pause_s=LOOK_S)
+        stopped = wait_for(lambda: starting(ray_address), pause_s=LOOK_S)
         os.kill(stopped, signal.SIGSTOP)
         try:
             assert job.result(90).retries == 0
@@ -38,10 +38,15 @@ def test_a_worker_that_stands_still_while_it_starts_is_replaced(ray_address: str
                 os.kill(stopped, signal.SIGCONT)
 
 
-def _starting(ray_address: str) -> int:
+def starting(ray_address: str) -> int:
     """A worker of a cluster that is about to start; 0 while there is none."""
+    return worker_of(ray_address, f"{WORKER}.__init__")
+
+
+def worker_of(ray_address: str, name: str = WORKER) -> int:
+    """A worker of a cluster, by what its process calls itself; 0 while there is none."""
     for path in Path("/proc").iterdir():
-        if path.name.isdecimal() and name_of(int(path.name)).startswith(STARTING):
+        if path.name.isdecimal() and name_of(int(path.name)).startswith(name):
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
             if ray_address in name_of(parent):
                 return int(path.name)
