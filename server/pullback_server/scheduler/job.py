@@ -16,7 +16,7 @@ from pullback_server.scheduler.events import HERE, BatchId, Submitted, TaskDone,
 from pullback_server.scheduler.holdings import Holdings
 from pullback_server.scheduler.ready import ANYWHERE, SUSPECT, Backlog, ReadyTasks, Turn
 from pullback_server.scheduler.shares import Flow, size_class
-from pullback_server.scheduler.states import AFTER, FINISHED, TaskState, Trigger
+from pullback_server.scheduler.states import AFTER, FINISHED, Loss, TaskState, Trigger
 from pullback_server.scheduler.statistics import JobStatistics, TaskTiming
 from pullback_server.scheduler.worker import Worker
 
@@ -34,6 +34,8 @@ class Job:
         states: the state of each task.
         attempts: how often each task was given to a worker, copies not counted.
         losses: how many workers died running each task.
+        suspicions: those losses, of tasks that have not run through since.
+        strays_before: how many workers were lost for nothing before a task's first loss.
         held: who holds each value that is held.
         readers: how many tasks are still to read each value.
         ready: the tasks that could run now, by placement.
@@ -62,6 +64,8 @@ class Job:
         self.states = [_WAITING] * count
         self.attempts = [0] * count
         self.losses = [0] * count
+        self.suspicions: dict[int, list[Loss]] = {}
+        self.strays_before: dict[int, int] = {}
         self.held = Holdings(self.plan.size_bytes, accounts.held_bytes)
         self.readers = dict(self.plan.readers)
         turn = Turn((self.priority, self.client, size_class(self.plan.total_s)), sequence)
@@ -227,9 +231,15 @@ class Job:
         self._settle([task])
         return True
 
-    def blame(self, task: int) -> None:
-        """A worker died running a task: it runs alone from now."""
+    def blame(self, task: int, loss: Loss, strays: int) -> None:
+        """A worker died running a task: it runs alone from now.
+
+        Args:
+            strays: how many workers were lost for nothing so far.
+        """
         self.losses[task] += 1
+        self.suspicions.setdefault(task, []).append(loss)
+        self.strays_before.setdefault(task, strays)
         ready, _ = self._only or self._queue(task)
         if task in ready and ready.home(task) != SUSPECT:
             ready.move(task, SUSPECT)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pullback_graph.errors import PullbackError
 from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.scheduler.blame import Blame
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.calibration import Calibration
 from pullback_server.scheduler.commands import CancelRun, Command, Free, Reply
@@ -46,7 +47,7 @@ from pullback_server.scheduler.matching import Matching
 from pullback_server.scheduler.scaling import Scaling
 from pullback_server.scheduler.settings import Settings
 from pullback_server.scheduler.starts import Starts
-from pullback_server.scheduler.states import Trigger
+from pullback_server.scheduler.states import Loss, Trigger
 from pullback_server.scheduler.statistics import Snapshot
 from pullback_server.scheduler.stopping import StoppingJobs
 from pullback_server.scheduler.stragglers import Stragglers
@@ -68,6 +69,7 @@ class Scheduler:
         self._matching = Matching(board, self._end, self._stragglers.begin)
         self._stragglers.matching = self._matching
         self._starts = Starts(board)
+        self._blames = Blame(settings.most_losses)
         self._scaling = Scaling(board, self._starts, self._matching.refresh)
         self._stopping = StoppingJobs()
         self._on: dict[type[Event], Callable[[Any], None]] = {
@@ -194,6 +196,8 @@ class Scheduler:
         if job.runs(event.task, batch.id):
             batch.counted_s += running_s + event.compiling_s + event.transferring_s
             job.completed(call, event, worker)
+            if job.suspicions:
+                self._blames.cleared(job, event.task)
         else:
             job.came_too_late(call, worker.id)
         if job.freed:
@@ -326,9 +330,11 @@ class Scheduler:
         for batch in [b for b in worker.in_flight if b.job not in self._jobs]:
             own_s, killed = (lost_s, worker.doomed) if batch in running else (0.0, False)
             self._say(self._stopping.batch_ended(batch.job, own_s, event.now_s, killed))
+        loss = Loss() if running and _guilty(worker) else None
+        self._blames.strays += worker.ready and not (running or worker.doomed)
         for batch in worker.in_flight:
             ran = batch in running
-            self._lose_batch(batch, event, begun=ran, to_blame=ran and _guilty(worker))
+            self._lose_batch(batch, event, begun=ran, loss=loss if ran else None)
         for job in hurt:
             if job.id in self._jobs:
                 self._matching.note(job)
@@ -340,14 +346,16 @@ class Scheduler:
         for job in self._starts.in_vain(kind):
             self._end(job, event.now_s, unstarted(kind, failures, event))
 
-    def _lose_batch(self, batch: Batch, event: WorkerLost, *, begun: bool, to_blame: bool) -> None:
-        """A batch is gone with its worker; those it was running may have brought that about."""
+    def _lose_batch(
+        self, batch: Batch, event: WorkerLost, *, begun: bool, loss: Loss | None
+    ) -> None:
+        """A batch is gone with its worker; where a loss is given, it may have brought it about."""
         job = self._jobs.get(batch.job)
         if job is not None:
             running = [task for task in batch.unreported if job.runs(task, batch.id)]
             self._return(job, batch, Trigger.WORKER_LOST, event.now_s, begun=begun)
-            if to_blame and job.id in self._jobs:
-                self._blame(job, running, event)
+            if loss is not None and job.id in self._jobs:
+                self._blame(job, running, loss, event)
         self._stragglers.settle(self._jobs.get(batch.job), batch, event.now_s)
 
     def _cancel(self, event: Cancel) -> None:
@@ -420,12 +428,12 @@ class Scheduler:
         elif again:
             self._matching.refresh(job)
 
-    def _blame(self, job: Job, tasks: list[int], lost: WorkerLost) -> None:
+    def _blame(self, job: Job, tasks: list[int], loss: Loss, lost: WorkerLost) -> None:
         """A worker died running these: each of them is suspect, and runs alone from now."""
-        for task in tasks:
-            job.blame(task)
-        worst = max(tasks, key=job.losses.__getitem__, default=None)
-        if worst is not None and job.losses[worst] >= self.settings.most_losses:
+        self._blames.suspect(job, tasks, loss)
+        guilty = [task for task in tasks if self._blames.is_guilty(job, task)]
+        worst = max(guilty, key=job.losses.__getitem__, default=None)
+        if worst is not None:
             self._end(job, lost.now_s, poisonous(worst, job.losses[worst], lost))
 
     def _batch(self, worker: WorkerId, batch: BatchId) -> tuple[Worker | None, Batch | None]:

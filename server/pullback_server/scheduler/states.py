@@ -5,6 +5,7 @@ A transition that the table has not cannot happen: `after` fails on it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -27,6 +28,13 @@ class TaskState(Enum):
     """Its job ended without it."""
 
     __hash__ = object.__hash__  # as quick as a member is unique: it keys the table
+
+
+@dataclass(slots=True)
+class Loss:
+    """Of a worker: how many tasks may have brought it about that have not run through since."""
+
+    tasks: int = 0
 
 
 class Trigger(Enum):
