@@ -112,6 +112,23 @@ def test_jobs_that_wait_in_vain_are_told_why():
     assert cluster.error(2) is None
 
 
+def test_starts_that_fail_together_are_one_failure():
+    """A machine that takes all that start on it along says no more than one that takes one."""
+    cluster = Cluster(workers=8, start_s=START_S)
+    cluster.tell(*[cluster.pool.lose(worker) for worker in [*cluster.pool.workers]])
+    cluster.submit(reduce_plan(2))
+    cluster.tell(*[cluster.pool.fail_start() for _ in range(8)])
+    assert 1 not in cluster.pool.replies
+    cluster.tick(2 * FIRST_DELAY_S)
+    cluster.tell(*[cluster.pool.place(k) for k in range(8)])
+    assert len(killed(cluster.tick(START_S))) == 8
+    cluster.tell(*[WorkerLost(now_s=cluster.pool.now_s, worker=w) for w in cluster.pool.killed])
+    cluster.tick(4 * FIRST_DELAY_S)
+    cluster.tell(cluster.pool.place())
+    assert not killed(cluster.tick(2 * START_S - 1.0))
+    assert len(killed(cluster.tick(1.0))) == 1
+
+
 def test_jobs_wait_for_starts_while_a_worker_is_up():
     """Others that do not start cost them time at most."""
     cluster = Cluster(workers=2, start_s=START_S)

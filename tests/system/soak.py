@@ -101,17 +101,30 @@ class Soak:
         return "done"
 
     async def faults(self, ends_s: float) -> None:
-        """Now and then a worker's process is killed."""
+        """Now and then a worker's process is killed; but none of a task that lost two already.
+
+        The third such loss fails its job, and rightly so: what was killed here can't be told from
+        what a task brought about.
+        """
         while monotonic() < ends_s:
             await asyncio.sleep(self.random.uniform(1.0, 4.0))
-            workers = list(self.engine.pool._workers.values())
+            workers = [w for w in self.engine.pool._workers.values() if not self._unlucky(w.id)]
             if workers and self.random.random() < 0.7:
                 worker = self.random.choice(workers)
                 try:
                     identity = await asyncio.wait_for(worker.actor.identity.remote(), 20.0)
-                    os.kill(identity.pid, signal.SIGKILL)
+                    if not self._unlucky(worker.id):  # it may have been given another meanwhile
+                        os.kill(identity.pid, signal.SIGKILL)
                 except (ray.exceptions.RayError, TimeoutError, ProcessLookupError):
                     continue
+
+    def _unlucky(self, number: int) -> bool:
+        """Whether a worker has a task that has lost as many workers as it may."""
+        scheduler = self.engine._scheduler
+        worker, most = scheduler._fleet.get(number), scheduler.settings.most_losses - 1
+        batches = [] if worker is None else worker.in_flight
+        with_jobs = [(b, scheduler._jobs[b.job]) for b in batches if b.job in scheduler._jobs]
+        return any([job.losses[t] >= most for batch, job in with_jobs for t in batch.unreported])
 
     async def run(self, seconds: float) -> dict[str, Any]:
         """Everything for so long; what is left then."""

@@ -31,7 +31,7 @@ def unserved(kind: Placement) -> UnsupportedError:
 def unstarted(kind: Placement, failures: int, lost: WorkerLost) -> ServiceError:
     """No worker that could run the job comes up."""
     return ServiceError(
-        f"no {kind.value} worker is up, and the last {failures} did not start: {lost.cause}; "
+        f"no {kind.value} worker is up, and {failures} times in a row none came up: {lost.cause}; "
         "the server goes on trying, and its log says more",
         retry_after_s=TRY_AGAIN_S,
     )

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from pullback_graph.errors import PullbackError
-from pullback_server.planner.plan import Placement, TaskOutput
+from pullback_server.planner.plan import TaskOutput
 from pullback_server.scheduler.blame import Blame
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.calibration import Calibration
@@ -321,7 +321,7 @@ class Scheduler:
             return
         self._fleet.remove(worker)
         if not worker.ready:
-            self._start_failed(worker.placement, event)
+            self._start_failed(worker, event)
         self._board.totals.workers_lost += worker.ready or worker.doomed
         running = worker.running
         lost_s = max([event.now_s - batch.oldest_since_s for batch in running], default=0.0)
@@ -331,7 +331,7 @@ class Scheduler:
             own_s, killed = (lost_s, worker.doomed) if batch in running else (0.0, False)
             self._say(self._stopping.batch_ended(batch.job, own_s, event.now_s, killed))
         loss = Loss() if running and _guilty(worker) else None
-        self._blames.strays += worker.ready and not (running or worker.doomed)
+        self._blames.strays += not (running or worker.doomed)
         for batch in worker.in_flight:
             ran = batch in running
             self._lose_batch(batch, event, begun=ran, loss=loss if ran else None)
@@ -339,9 +339,10 @@ class Scheduler:
             if job.id in self._jobs:
                 self._matching.note(job)
 
-    def _start_failed(self, kind: Placement, event: WorkerLost) -> None:
+    def _start_failed(self, worker: Worker, event: WorkerLost) -> None:
         """The next start waits; jobs that wait for one are told when it was not the first."""
-        self._starts.failed(kind, event.now_s)
+        kind = worker.placement
+        self._starts.failed(worker, event.now_s)
         failures = self._starts.failures(kind)
         for job in self._starts.in_vain(kind):
             self._end(job, event.now_s, unstarted(kind, failures, event))

@@ -20,13 +20,16 @@ LONGEST_DELAY_S = 30.0
 FIRST_DELAY_S = 0.25
 MOST_DOUBLINGS = 3
 """Of the time a start may take, where one after another took too long: the machine may be slow."""
-MOST_FAILED = 5
-"""Starts in a row that failed, after which jobs that need one are answered with that."""
+MOST_FAILED = 6
+"""Times in a row that starts failed, after which jobs that need one are answered with that."""
 
 
 @dataclass(slots=True)
 class _Record:
-    """Starts of a kind since the last that succeeded: how many failed, and of these were late."""
+    """Starts of a kind since one succeeded: how often some failed, and were late.
+
+    Those of several workers that fail before the next may start are one failure.
+    """
 
     failed: int = 0
     late: int = 0
@@ -46,20 +49,25 @@ class Starts:
 
     def placed(self, worker: Worker, now_s: float) -> None:
         """A worker has a process: see whether it comes up in time."""
-        self._board.alarms.at(now_s + self._limit_s(worker.placement), self._look, worker.id)
+        doublings = min(self._records[worker.placement].late, MOST_DOUBLINGS)
+        worker.start_s = self._board.settings.start_s * 2.0**doublings
+        self._board.alarms.at(now_s + worker.start_s, self._look, worker.id)
 
     def succeeded(self, kind: Placement) -> None:
         """A worker started: the next may at once."""
         self._records[kind] = _Record()
 
-    def failed(self, kind: Placement, now_s: float) -> None:
+    def failed(self, worker: Worker, now_s: float) -> None:
         """A worker did not start: the next has to wait, each time for longer."""
-        record = self._records[kind]
+        record = self._records[worker.placement]
+        if now_s < record.after_s:
+            return
         record.failed += 1
+        record.late += worker.doomed
         record.after_s = now_s + min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**record.failed)
 
     def failures(self, kind: Placement) -> int:
-        """How many failed since one succeeded."""
+        """How often some failed since one succeeded."""
         return self._records[kind].failed
 
     def in_vain(self, kind: Placement) -> list[Job]:
@@ -70,19 +78,13 @@ class Starts:
         served = {p for p, serving in board.settings.serving.items() if serving is kind}
         return [job for job in board.jobs.values() if _needs(job, served)]
 
-    def _limit_s(self, kind: Placement) -> float:
-        doublings = min(self._records[kind].late, MOST_DOUBLINGS)
-        return self._board.settings.start_s * 2.0**doublings
-
     def _look(self, number: int, now_s: float) -> None:
         """End a worker that is not up yet."""
         worker = self._board.fleet.get(number)
         if worker is None or worker.ready or worker.doomed:
             return
-        limit_s = self._limit_s(worker.placement)
-        self._records[worker.placement].late += 1
         self._board.fleet.retire(worker)
-        cause = f"it had a process and did not come up within {limit_s:g} s"
+        cause = f"it had a process and did not come up within {worker.start_s:g} s"
         self._board.commands.append(KillWorker(number, cause))
 
 

@@ -83,6 +83,7 @@ class Worker:
         oldest: the one it is running, of these.
         express: the one that runs beside them.
         programs: fingerprints of graphs it was given.
+        start_s: how long its process may take to come up.
         doomed: the scheduler has it killed or stopped: it gets no more work.
         silent: it was killed because it did not answer: its batch is to blame.
         idle_since_s: when it last had nothing to do.
@@ -97,6 +98,7 @@ class Worker:
     memory_bytes: int = 0
     made_bytes: int = 0
     ready: bool = False
+    start_s: float = 0.0
     batches: dict[BatchId, Batch] = field(default_factory=dict)
     oldest: Batch | None = None
     express: Batch | None = None
