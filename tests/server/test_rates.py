@@ -160,6 +160,30 @@ def test_what_tasks_took_refines_what_others_are_expected_to(elements: int) -> N
     assert calibration.rates(GPU) == UNMEASURED
 
 
+def test_one_program_of_its_own_kind_says_little_of_others() -> None:
+    """Powers of negative numbers take thirty times what powers are priced at: nothing else does."""
+    calibration, plan = measured_alike(), one_task(chain(1_000_000, nodes=20))
+    expected_s = calibration.estimate_s(plan, 0, CPU)
+    calibration.record(plan, 0, CPU, 30.0 * expected_s, "numpy-1")
+    rates = calibration.rates(CPU)
+    assert 1.0 < max(rates.rows, rates.memory) < 1.3
+
+
+def test_the_fastest_of_the_first_runs_is_what_tells() -> None:
+    """The first finds no memory that was used before; runs on other executors are not compared."""
+    plan = one_task(chain(1_000_000, nodes=20))
+    scales = []
+    for slower, executor in ((1.0, "numpy-1"), (1.8, "numpy-1"), (1.8, "xla-1/jax-9")):
+        calibration = measured_alike()
+        expected_s = calibration.estimate_s(plan, 0, CPU)
+        calibration.record(plan, 0, CPU, slower * expected_s, "numpy-1")
+        calibration.record(plan, 0, CPU, expected_s, executor)
+        calibration.record(plan, 0, CPU, 3.0 * expected_s, "numpy-1")
+        scales.append(calibration.rates(CPU).rows)
+    assert scales[:2] == pytest.approx([1.0, 1.0])
+    assert scales[2] > 1.05
+
+
 def test_runs_on_other_executors_say_nothing_of_numpy() -> None:
     """They have a scale of their own."""
     calibration = measured_alike()

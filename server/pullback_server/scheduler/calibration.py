@@ -28,12 +28,40 @@ MOST_OVERHEAD_S = 50 * COST_TABLE.task_s
 MOST_PROGRAMS = 4096
 LEAST_MEASURED_S = 1e-4
 """Shorter runs say more about overheads than about rates."""
+MOST_TOLD = 2.0
+"""How many times too slow or fast a program may say that measured units are: more is its own."""
+TELLING_RUNS, TELLING_PROGRAMS = 3, 64
+"""First runs of which the fastest counts, of so many programs: the very first finds no memory that
+was used before, and what others do meanwhile only slows one down."""
 SCALE_LIMITS = (0.02, 50.0)
 LEAST_TRANSFER_BYTES = 1 << 20
 MOST_UNIT_S = 1.0
 """A unit of work that takes so long was measured wrong."""
 NUMPY = ("", "auto", "numpy")
 """Executors that units of work were measured on."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What the first runs of a program say of others.
+
+    Attributes:
+        expected: by what it went to, before it ran.
+        weight: of what it says, as an exponent.
+        least_s: its fastest run.
+        most: how many times too slow or fast it may say that others are predicted.
+    """
+
+    expected: Price
+    weight: float
+    least_s: float
+    most: float
+    runs: int = 1
+
+    @property
+    def ratio(self) -> float:
+        """Time over expected time, as far as that is believed."""
+        return min(max(self.least_s / sum(self.expected), 1.0 / self.most), self.most)
 
 
 @dataclass(slots=True)
@@ -47,6 +75,7 @@ class KindRates:
         transfer_bytes_per_s: of arrays that came from elsewhere.
         overhead_s: of a batch, on the way to a worker and back.
         seconds: a moving average of run times, for the programs seen last.
+        told: what the newest of those say of programs that nobody ran.
         workers, tasks: how many measurements there were.
         version: of `unit_s`.
     """
@@ -58,6 +87,7 @@ class KindRates:
     transfer_bytes_per_s: float = COST_TABLE.transfer_bytes_per_s
     overhead_s: float = COST_TABLE.task_s
     seconds: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    told: OrderedDict[str, Told] = field(default_factory=OrderedDict)
     workers: int = 0
     tasks: int = 0
     version: int = 0
@@ -151,6 +181,8 @@ class Calibration:
         else:
             rates.seconds[fingerprint] = known_s + WEIGHT * (running_s - known_s)
             rates.seconds.move_to_end(fingerprint)
+            if fingerprint in rates.told:
+                _record_again(rates, fingerprint, running_s, executor)
 
     def record_transfer(self, kind: Placement, size_bytes: float, seconds: float) -> None:
         """Arrays of that size came from elsewhere in that time.
@@ -185,9 +217,35 @@ def _record_rate(
         known = rates.executors.get(executor, 1.0)
         rates.executors[executor] = _bounded(known * (running_s / known / expected_s) ** WEIGHT)
         return
-    ratio = _bounded(running_s / expected_s) ** max(RATE_WEIGHT, 1.0 / (FIRST_TASKS + rates.tasks))
-    rates.arithmetic = _bounded(rates.arithmetic * ratio ** (expected.rows_s / expected_s))
-    rates.memory = _bounded(rates.memory * ratio ** (expected.memory_s / expected_s))
+    told = Told(
+        expected,
+        max(RATE_WEIGHT, 1.0 / (FIRST_TASKS + rates.tasks)),
+        running_s,
+        MOST_TOLD if rates.unit_s else SCALE_LIMITS[1],
+    )
+    rates.told[plan.fingerprints[task]] = told
+    if len(rates.told) > TELLING_PROGRAMS:
+        rates.told.popitem(last=False)
+    _scale(rates, told, told.ratio)
+
+
+def _record_again(rates: KindRates, fingerprint: str, running_s: float, executor: str) -> None:
+    """A program ran again: where it was faster, that is what it says of others instead."""
+    told = rates.told[fingerprint]
+    told.runs += 1
+    if told.runs >= TELLING_RUNS:
+        del rates.told[fingerprint]
+    if running_s < told.least_s and executor.partition("-")[0] in NUMPY:
+        before = told.ratio
+        told.least_s = running_s
+        _scale(rates, told, told.ratio / before)
+
+
+def _scale(rates: KindRates, told: Told, ratio: float) -> None:
+    """Have rows and memory take so much longer, by what the program's time went to."""
+    share = told.weight / sum(told.expected)
+    rates.arithmetic = _bounded(rates.arithmetic * ratio ** (share * told.expected.rows_s))
+    rates.memory = _bounded(rates.memory * ratio ** (share * told.expected.memory_s))
 
 
 def _bounded(scale: float) -> float:
