@@ -34,16 +34,17 @@ def reals(*shape: int) -> ArrayType:
         ((50, 40), (), 0),
         ((50, 40), (40,), 49),
         ((50, 40), (50, 1), 49),
-        ((500, 1, 3), (4, 3), 1999),
+        ((500, 1, 3), (4, 3), 2 * 1999),
         ((40, 5, 8), (5, 8), 39),
-        ((20, 1, 8), (20, 8, 1), 159),
+        ((20, 1, 8), (20, 8, 1), 2 * 159),
+        ((20, 8, 8), (20, 8, 1), 159),
         ((2000, 1), (1, 1), 0),
     ],
 )
 def test_axes_that_all_operands_go_along_are_one_loop(
     left: Shape, right: Shape, count: int
 ) -> None:
-    """Those behind an axis that one of them stays at are another."""
+    """Those behind an axis that one of them stays at are another, started for each that stays."""
     assert loops_of(do.add, reals(*left), reals(*right)) == InnerLoops("along", count)
 
 

@@ -1,6 +1,7 @@
 """How often NumPy starts an inner loop for a node, beyond the first: each start has its price.
 
-Axes along which all operands go on alike are one loop; what is short and last starts it often.
+Axes along which all operands go on alike are one loop; what is short and last starts it often. An
+elementwise start takes as long again for each operand that does not go along with the result.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class InnerLoops(NamedTuple):
     """How many inner loops a node starts, beyond the first, and what they go along.
 
     Attributes:
+        started: of an elementwise row, for each operand that stays at an axis of the result.
         kind: `along` axes that all operands share, `kept` or `contracted` ones, or ones taken
             `whole`; or `places` to move elements to.
     """
@@ -37,8 +39,10 @@ def inner_loops(node: Node, operands: Sequence[ArrayType]) -> InnerLoops:
     if largest < LEAST_ELEMENTS or not operands:
         return InnerLoops("along", 0)
     if node.op.axes is broadcast_axes:
-        inner = _along(operands, node.types[0].shape)
-        return InnerLoops("along", _beyond_first(node.types[0].size, inner))
+        shape = node.types[0].shape
+        stay = sum([type.size > 1 and type.shape != shape for type in operands])
+        loops = _beyond_first(node.types[0].size, _along(operands, shape))
+        return InnerLoops("along", stay * loops)
     places = [type.size for type in operands if type.dtype.kind in "iu"]
     if places and len(operands) > 1:
         return InnerLoops("places", max(places))

@@ -61,8 +61,8 @@ _NEAR, _HELD = 1 << 14, 1 << 19
 """Elements of each of three arrays that a near cache holds, and of such that a last one may."""
 _CROWDED_RUNS = 3
 """Of which the middle one counts: the last may be alone."""
-_LOOPS = (400, 4, 4)
-"""Of an inner loop each, the last."""
+_LOOPS, _STAYING = (400, 4, 4), 2
+"""Of an inner loop each, the last; and how many operands stay at an axis."""
 
 
 def measured(budget_s: float = BUDGET_S, room_bytes: int = 0) -> dict[str, float]:
@@ -182,7 +182,7 @@ class _Probe:
         z = np.zeros(_LOOPS)
         loops_s = self._least_s(lambda: np.add(x, z[0], out=z))
         flat_s = self._least_s(lambda: np.add(z, z, out=z))
-        self.rates[LOOPS] = max(loops_s - flat_s, 0.1 * loops_s) / (rows * columns)
+        self.rates[LOOPS] = max(loops_s - flat_s, 0.1 * loops_s) / (rows * columns * _STAYING)
 
     # --- clocks -----------------------------------------------------------------------------------
 

@@ -40,7 +40,9 @@ _HEADER_BYTES = 16
 _EXAMPLES = 4
 """Examples of a row that grow along every axis, and those that grow along the first."""
 
-_drawn: NDArray = np.random.default_rng(0).random(DENSE_BYTES // 8)
+_STRETCHES, _APART = 8, 1009
+"""Stretches, and the numbers between the starts of two: rows are quicker on equal operands."""
+_drawn: NDArray = np.random.default_rng(0).random(DENSE_BYTES // 8 + _STRETCHES * _APART)
 """Operands are stretches of the same numbers, as drawing would take longest."""
 
 
@@ -83,7 +85,8 @@ class Sample:
     def function(self) -> tuple[Callable[..., Any], list[NDArray]]:
         """What runs it, and its operands."""
         intervals = _intervals(self.node.op, len(self.types))
-        arrays = [_array(*pair) for pair in zip(intervals, self.types, strict=True)]
+        pairs = zip(intervals, self.types, strict=True)
+        arrays = [_array(*pair, operand) for operand, pair in enumerate(pairs)]
         function = self.node.op.run(NUMPY, **self.node.attributes)
         if isinstance(function, np.ufunc) and is_elementwise(function) and self.times > 1:
             return partial(function, out=_laid(self.node.types[0])), arrays
@@ -223,8 +226,9 @@ def _longer(op: Op, attributes: Mapping[str, Any], times: int, first: bool) -> d
     }
 
 
-def _array(interval: Interval, type: ArrayType) -> NDArray:
-    base = _drawn[: type.size].reshape(type.shape)
+def _array(interval: Interval, type: ArrayType, operand: int) -> NDArray:
+    first = operand % _STRETCHES * _APART
+    base = _drawn[first : first + type.size].reshape(type.shape)
     array = interval.low + (interval.high - interval.low) * base
     if interval.diagonal and len(type.shape) > 1:
         n = min(type.shape[-2:])
