@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pullback as pb
-from benchmarks.held_out_cases import HELD_OUT
+from benchmarks.held_out_cases import HELD_OUT, UNSEEN
 from benchmarks.prediction_cases import CASES, WARM_UPS, Job
 from benchmarks.report import Figure, Goal, Report, Request
 from examples.server_process import running_server
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 def run(request: Request) -> Report:
     """Measure every job on each number of workers."""
-    jobs = (*CASES, *HELD_OUT)
+    jobs = (*CASES, *HELD_OUT, *UNSEEN)
     cases = [job.quick() for job in jobs] if request.quick else jobs
     cases = [job for job in cases if not request.only or job.title in request.only]
     figures: list[Figure] = []
@@ -72,7 +72,8 @@ def run(request: Request) -> Report:
         "predicted by Plan before the job's first run; measured from the start of its first task "
         f"to the end of its last, the least of {RUNS} runs, data resident, new parameters each",
         f"jobs that took less than {LEAST_S * 1e3:g} ms do not count",
-        f"{len(HELD_OUT)} of them came last: other shapes, dtypes and operators",
+        f"{len(HELD_OUT) + len(UNSEEN)} of them came last: other shapes, dtypes and operators; "
+        f"{len(UNSEEN)} after the last price",
     ]
     return Report("predictions", "", workload, figures)
 
@@ -146,9 +147,10 @@ def _figures(outcomes: Sequence[Outcome], workers: int, least_s: float) -> list[
     figures.append(Figure(f"jobs that count, {on}", len(counted), ""))
     share = _within([item.ratio for item in counted])
     figures.append(Figure(f"within {FACTOR:g} x, {on}", share, "%", SHARE))
-    held = {job.title for job in HELD_OUT}
-    own = _within([item.ratio for item in counted if item.title in held])
-    figures.append(Figure(f"of those that came last, within {FACTOR:g} x, {on}", own, "%"))
+    for jobs, which in (((*HELD_OUT, *UNSEEN), "that came last"), (UNSEEN, "after all prices")):
+        held = {job.title for job in jobs}
+        own = _within([item.ratio for item in counted if item.title in held])
+        figures.append(Figure(f"of those {which}, within {FACTOR:g} x, {on}", own, "%"))
     table = _within([item.table_s / item.took_s for item in counted])
     figures.append(Figure(f"within {FACTOR:g} x by the fixed cost table, {on}", table, "%"))
     return figures

@@ -83,6 +83,7 @@ def test_a_unit_that_nobody_measured_has_a_rate_all_the_same() -> None:
     assert priced({"new float64": 1e6}, UNITS).rows_s == pytest.approx(1e6 * OTHER_UNIT_S)
     assert priced({"new calls": 1.0}, {}).rows_s == pytest.approx(1e-6)
     assert priced({"new float64 bytes": 1.0}, {}).rows_s == pytest.approx(1e-10)
+    assert priced({"new float64 thin": 1.0}, {}).rows_s == pytest.approx(1e-11)
     assert priced({}, UNITS) == Price(0.0, 0.0)
 
 

@@ -12,7 +12,7 @@ from pullback_graph.table import OPS
 from pullback_graph.types import FLOAT32
 from pullback_worker import numpy_probe
 from pullback_worker.numpy_probe import LONG_BYTES, SHORT_BYTES, measured, traffic_bytes
-from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY
+from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY, THIN_MEMORY
 
 
 def test_every_elementwise_row_is_measured() -> None:
@@ -20,6 +20,8 @@ def test_every_elementwise_row_is_measured() -> None:
     rates = measured(budget_s=60.0)
     assert all(isfinite(rate) and rate >= 0.0 for rate in rates.values())
     assert rates[CROWDED] >= rates[MEMORY] > 0.0
+    assert rates[THIN_MEMORY] >= rates[MEMORY]
+    assert rates["matmul float64 thin"] > 0.0
     plain = [op for op in OPS.values() if op.axes is broadcast_axes and not op.attributes]
     assert len(plain) > 70
     assert [op.name for op in plain if f"{op.name} calls" not in rates] == []
@@ -40,7 +42,14 @@ def test_what_surrounds_the_elements_is_measured_as_well() -> None:
 
 def test_no_row_is_measured_beyond_the_budget() -> None:
     """Memory always is, and inner loops."""
-    assert set(measured(budget_s=0.0)) == {MEMORY, HELD, CROWDED, FRESH, LOOPS}
+    assert set(measured(budget_s=0.0)) == {
+        MEMORY,
+        THIN_MEMORY,
+        HELD,
+        CROWDED,
+        FRESH,
+        LOOPS,
+    }
 
 
 def test_a_worker_of_little_memory_measures_with_less() -> None:

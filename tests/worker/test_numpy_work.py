@@ -17,6 +17,7 @@ from pullback_worker.numpy_work import (
     LEAST_MEMORY_BYTES,
     MEMORY,
     MOST_HELD_BYTES,
+    THIN_MEMORY,
     work_of,
 )
 from tests.graph.drawing import Case
@@ -128,10 +129,20 @@ def test_a_product_has_flops_and_bytes() -> None:
 def test_bytes_from_memory_are_a_products_work_as_well() -> None:
     """What memory adds is measured over what they take where they are near."""
     b = Builder()
+    x, y = (b.input(n, ArrayType(FLOAT64, s)) for n, s in (("x", (LARGE // 8, 8)), ("y", (8, 8))))
+    work = work_of(b.build({"z": do.matmul(x, y)}))
+    assert work["matmul float64 bytes"] == 8 * (2 * LARGE + 64)
+    assert work[MEMORY] == 8 * LARGE
+
+
+def test_a_product_with_a_vector_is_priced_by_what_it_reads() -> None:
+    """Not by FLOPs, of which there are two for each element; from memory at a price of its own."""
+    b = Builder()
     x, y = (b.input(n, ArrayType(FLOAT64, s)) for n, s in (("x", (LARGE // 8, 8)), ("y", (8,))))
     work = work_of(b.build({"z": do.matmul(x, y)}))
-    assert work["matmul float64 bytes"] == 8 * (LARGE + 8 + LARGE // 8)
-    assert work[MEMORY] == 8 * LARGE
+    size_bytes = 8 * (LARGE + 8 + LARGE // 8)
+    expected = {"matmul calls": 1, "matmul float64 thin": size_bytes, THIN_MEMORY: 8 * LARGE}
+    assert {unit: amount for unit, amount in work.items() if amount} == expected
 
 
 @pytest.mark.parametrize("case", ROW_CASES, ids=str)

@@ -38,3 +38,21 @@ def test_a_sample_runs_to_a_result_of_its_type() -> None:
             function, arrays = sample.function()
             z = quietly(function, *arrays)
             assert (z.shape, z.dtype) == (sample.node.types[0].shape, sample.node.types[0].dtype)
+
+
+def test_operands_of_a_sample_differ() -> None:
+    """Rows take short ways on equal operands."""
+    found = samples(OPS["logaddexp"], FLOAT64)
+    assert found is not None
+    _, (x, y) = found.large.function()
+    assert not (x == y).any()
+
+
+def test_products_have_a_sample_with_a_vector() -> None:
+    """It is as small as others are, and does few FLOPs a byte."""
+    for dtype in (FLOAT64, FLOAT32):
+        found = samples(OPS["matmul"], dtype)
+        assert found is not None
+        assert found.thin is not None
+        assert [type.rank for type in found.thin.types] == [2, 1]
+        assert found.thin.cost.size_bytes <= MOST_BYTES

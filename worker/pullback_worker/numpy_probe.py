@@ -30,10 +30,12 @@ from pullback_worker.numpy_work import (
     HELD,
     LOOPS,
     MEMORY,
+    THIN_MEMORY,
     bytes_unit,
     call_unit,
     row_unit,
     scalar_call_unit,
+    thin_unit,
 )
 from pullback_worker.quiet import quietly
 from pullback_worker.row_samples import RowSamples, Sample, samples
@@ -57,8 +59,13 @@ SHORT_BYTES, LONG_BYTES = 48 << 20, 144 << 20
 """What is taken to measure memory: where it is scarce, and else, as some caches hold the first."""
 _ROOM = 16
 """How many times as much there must be for the second."""
-_NEAR, _HELD = 1 << 14, 1 << 19
-"""Elements of each of three arrays that a near cache holds, and of such that a last one may."""
+_NEAR, _HELD = 1 << 14, 3 << 19
+"""Elements of each of three arrays that a near cache holds, and of such that a last one may, where
+that is a large one."""
+_ROW = 144
+"""Elements of a row of what is read by products with a vector."""
+_THIN = 1 << 21
+"""Elements that those read."""
 _CROWDED_RUNS = 3
 """Of which the middle one counts: the last may be alone."""
 _LOOPS, _STAYING = (400, 4, 4), 2
@@ -122,6 +129,10 @@ class _Probe:
         large_s = self._run_s(large)
         half_s = self._run_s(found.half) if found.half is not None else 0.0
         self._fit(found, large_s, half_s)
+        if found.thin is not None:
+            thin = found.thin
+            thin_s = self._net_s(thin, self._run_s(thin))
+            self.rates[thin_unit(thin.node, thin.types)] = thin_s / thin.cost.size_bytes
         if dtype is FLOAT64:
             self._measure_loops(found.wide)
             if large.loops[0] in self.rates:
@@ -176,6 +187,8 @@ class _Probe:
         bytes_each = 3 * x.itemsize
         self.rates[HELD] = max(held_s - near_s, 0.01 * held_s) / bytes_each
         self.rates[MEMORY] = max(far_s - near_s, 0.1 * far_s, held_s - near_s) / bytes_each
+        product_s = max(_product_s(x) - near_s / 3, x.itemsize * self.rates[MEMORY])
+        self.rates[THIN_MEMORY] = product_s / x.itemsize
         self.rates[CROWDED] = self.rates[MEMORY] * max(_crowded_s(x) / half_s, 1.0)
         rows, columns, inner = _LOOPS
         x = np.zeros((rows, 1, inner))
@@ -241,6 +254,18 @@ def _stream_s(x: NDArray) -> float:
     start_s = thread_time()
     np.add(x[0], x[1], out=x[2])
     return thread_time() - start_s
+
+
+def _product_s(x: NDArray) -> float:
+    """Seconds for an element of rows from memory that are multiplied with a vector."""
+    rows = [own[:_THIN][: _THIN // _ROW * _ROW].reshape(-1, _ROW) for own in x[:2]]
+    vector = x[2, :_ROW].copy()
+    least_s = inf
+    for own in rows:
+        start_s = thread_time()
+        own @ vector
+        least_s = min(least_s, thread_time() - start_s)
+    return float(least_s / rows[0].size)
 
 
 def _touched(size_bytes: int) -> NDArray:

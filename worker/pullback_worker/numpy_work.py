@@ -27,12 +27,16 @@ HELD = "held memory bytes"
 """The same of what a graph made just before, where a last cache may hold all that it works on."""
 CROWDED = "crowded memory bytes"
 """The same while another thread reads from memory as well; no graph has it among its work."""
+THIN_MEMORY = "thin memory bytes"
+"""Read by products with a vector, row after row: no processor sees far ahead in that."""
 LOOPS = "loops"
 """Inner loops of elementwise rows, which take the same in all of them."""
 FRESH = "fresh bytes"
 """Of arrays that the system hands out anew, page by page."""
 LEAST_MEMORY_BYTES = 1 << 19
 """Arrays from this size on come from memory; elementwise nodes on such run in chains."""
+THIN = 0.75
+"""FLOPs per byte up to which two arrays are multiplied as fast as they are read."""
 MOST_HELD_BYTES = 64 << 20
 """What a graph works on at once, of which a server's last cache may hold the most."""
 LEAST_FRESH_BYTES = 32 << 20
@@ -61,6 +65,21 @@ def bytes_unit(node: Node, operands: Sequence[ArrayType]) -> str:
     return f"{row_unit(node, operands)} bytes"
 
 
+def thin_unit(node: Node, operands: Sequence[ArrayType]) -> str:
+    """The unit of bytes of a product that is nothing but read: of a matrix and a vector."""
+    return f"{row_unit(node, operands)} thin"
+
+
+def is_thin(node: Node, operands: Sequence[ArrayType], cost: Cost) -> bool:
+    """Whether a node multiplies what is no vector with one: few FLOPs a byte, no inner loops."""
+    if node.op.axes is broadcast_axes or len(operands) != 2 or not cost.flops:
+        return False
+    if min([type.rank for type in operands]) != 1 or max([type.rank for type in operands]) < 2:
+        return False
+    alike = operands[0].dtype == operands[1].dtype and operands[0].dtype.kind in "fc"
+    return alike and cost.flops <= THIN * cost.size_bytes and not inner_loops(node, operands)[1]
+
+
 def loops_unit(node: Node, kind: str) -> str:
     """The unit of the inner loops it starts, of a kind."""
     return LOOPS if node.op.axes is broadcast_axes else f"{node.op.name} {kind} {LOOPS}"
@@ -85,8 +104,11 @@ def node_work(node: Node, operands: Sequence[ArrayType], cost: Cost) -> dict[str
     """The work of one call of a node without subgraphs, on operands that are near.
 
     Bytes are work besides FLOPs where it does not broadcast: a matrix has n² of them, and n³.
+    Products with a vector have bytes alone, as each is read for two FLOPs.
     """
     work = {call_unit(node): 1.0}
+    if is_thin(node, operands, cost):
+        return work | {thin_unit(node, operands): cost.size_bytes}
     amount, size_bytes = amount_of(node, cost), cost.size_bytes
     if amount:
         work[row_unit(node, operands)] = amount
@@ -150,7 +172,9 @@ def _traffic(graph: Graph) -> Counter[str]:
         if position not in inside and cost.size_bytes:
             first = graph.first_results[position]
             results = list(range(first, first + len(node.types)))
-            _move(traffic, graph, (*node.operands, *results), held_from)
+            thin = is_thin(node, [graph.types[i] for i in node.operands], cost)
+            far = THIN_MEMORY if thin else MEMORY
+            _move(traffic, graph, (*node.operands, *results), held_from, far)
             _hand_out(traffic, graph, results if targets[position] < 0 else ())
     return traffic
 
@@ -161,12 +185,18 @@ def _first_held(graph: Graph) -> int:
     return len(graph.inputs) + len(graph.constants) if small else len(graph.types)
 
 
-def _move(traffic: Counter[str], graph: Graph, values: Iterable[int], held_from: int) -> None:
-    """Count what is read and written of values."""
+def _move(
+    traffic: Counter[str],
+    graph: Graph,
+    values: Iterable[int],
+    held_from: int,
+    far: str = MEMORY,
+) -> None:
+    """Count what is read and written of values: what no cache holds, by its unit."""
     for value in values:
         size_bytes = graph.types[value].size_bytes
         if size_bytes >= LEAST_MEMORY_BYTES:
-            traffic[HELD if value >= held_from else MEMORY] += size_bytes
+            traffic[HELD if value >= held_from else far] += size_bytes
 
 
 def _hand_out(traffic: Counter[str], graph: Graph, values: Iterable[int]) -> None:

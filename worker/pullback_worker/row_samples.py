@@ -23,7 +23,7 @@ from pullback_worker.elementwise_chains import is_elementwise
 from pullback_worker.executor import NDArray
 from pullback_worker.inner_loops import inner_loops
 from pullback_worker.numpy_kernels import NUMPY
-from pullback_worker.numpy_work import amount_of, loops_unit, node_work
+from pullback_worker.numpy_work import amount_of, is_thin, loops_unit, node_work
 
 MOST_BYTES = 3 << 17
 """What a sample reads and writes at most: it stays in the cache."""
@@ -99,12 +99,14 @@ class RowSamples(NamedTuple):
     Attributes:
         small: an example as it is.
         half: of fewer FLOPs a byte than the largest; None where all have as many.
+        thin: of a product that is nothing but read; None where the row has none.
         wide: that start many inner loops.
         large: as large as may be.
     """
 
     small: Sample
     half: Sample | None
+    thin: Sample | None
     wide: list[Sample]
     large: Sample
 
@@ -119,9 +121,10 @@ def samples(op: Op, dtype: DType) -> RowSamples | None:
     small = _sample(op, example, dtype, 1, first=False)
     assert small is not None, "an example that grew is one as it is"
     if op.axes is broadcast_axes:
-        return RowSamples(small, None, [], large)
+        return RowSamples(small, None, None, [], large)
     half = _half(op, example, large, dtype) if large.times > _LEAST_TIMES else None
-    return RowSamples(small, half, _wide(op, op.domain.examples, dtype), large)
+    thin = _thin(found)
+    return RowSamples(small, half, thin, _wide(op, op.domain.examples, dtype), large)
 
 
 def _telling(sample: Sample) -> float:
@@ -132,6 +135,12 @@ def _telling(sample: Sample) -> float:
 def _half(op: Op, example: Example, large: Sample, dtype: DType) -> Sample | None:
     half = _grown(op, example, dtype, large.times // 2)
     return half if half is not None and half.intensity < 0.75 * large.intensity else None
+
+
+def _thin(found: Sequence[tuple[Example, Sample]]) -> Sample | None:
+    """The largest product with a vector."""
+    thin = [sample for _, sample in found if is_thin(sample.node, sample.types, sample.cost)]
+    return max(thin, key=lambda sample: sample.cost.work, default=None)
 
 
 def _wide(op: Op, examples: Sequence[Example], dtype: DType) -> list[Sample]:
