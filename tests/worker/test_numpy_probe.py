@@ -12,7 +12,7 @@ from pullback_graph.table import OPS
 from pullback_graph.types import FLOAT32
 from pullback_worker import numpy_probe
 from pullback_worker.numpy_probe import LONG_BYTES, SHORT_BYTES, measured, traffic_bytes
-from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY, THIN_MEMORY
+from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY, STEPS, THIN_MEMORY
 
 
 def test_every_elementwise_row_is_measured() -> None:
@@ -38,10 +38,11 @@ def test_what_surrounds_the_elements_is_measured_as_well() -> None:
     assert {"sum contracted loops", "sort kept loops", "svd whole loops"} <= rates.keys()
     assert rates["multiply scalar calls"] > 0.0
     assert rates["sin scalar calls"] > 0.0
+    assert rates[STEPS] > 0.0
 
 
 def test_no_row_is_measured_beyond_the_budget() -> None:
-    """Memory always is, and inner loops."""
+    """Memory always is, and inner loops, and those of the language."""
     assert set(measured(budget_s=0.0)) == {
         MEMORY,
         THIN_MEMORY,
@@ -49,6 +50,7 @@ def test_no_row_is_measured_beyond_the_budget() -> None:
         CROWDED,
         FRESH,
         LOOPS,
+        STEPS,
     }
 
 

@@ -17,6 +17,7 @@ from pullback_worker.numpy_work import (
     LEAST_MEMORY_BYTES,
     MEMORY,
     MOST_HELD_BYTES,
+    STEPS,
     THIN_MEMORY,
     work_of,
 )
@@ -84,6 +85,7 @@ def test_a_loop_does_its_bodys_work_as_often_as_it_steps() -> None:
     """Amounts are proportional to the steps, calls included."""
     few, many = work_of(counted(10)), work_of(counted(1000))
     assert few["scan calls"] == many["scan calls"] == 1
+    assert (few[STEPS], many[STEPS]) == pytest.approx((10, 1000))
     assert (few["add calls"], few["add float64"]) == pytest.approx((10, 40))
     assert (many["add calls"], many["add float64"]) == pytest.approx((1000, 4000))
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import inf
+from operator import is_
 from statistics import median
 from threading import Barrier
 from time import thread_time
@@ -18,11 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from pullback_graph.builder import Builder
+from pullback_graph.graph import Graph
 from pullback_graph.op import Op
 from pullback_graph.ops.rules import broadcast_axes
+from pullback_graph.ref import apply, do
 from pullback_graph.table import OPS
-from pullback_graph.types import FLOAT32, FLOAT64, DType
+from pullback_graph.types import FLOAT32, FLOAT64, ArrayType, DType
 from pullback_worker.executor import NDArray
+from pullback_worker.numpy_executor import NumpyExecutor
 from pullback_worker.numpy_source import scalar_function
 from pullback_worker.numpy_work import (
     CROWDED,
@@ -30,6 +36,7 @@ from pullback_worker.numpy_work import (
     HELD,
     LOOPS,
     MEMORY,
+    STEPS,
     THIN_MEMORY,
     bytes_unit,
     call_unit,
@@ -68,6 +75,8 @@ _THIN = 1 << 21
 """Elements that those read."""
 _CROWDED_RUNS = 3
 """Of which the middle one counts: the last may be alone."""
+_STEPS, _ADDITIONS = 400, 5
+"""Of a loop over scalars, and in each."""
 _LOOPS, _STAYING = (400, 4, 4), 2
 """Of an inner loop each, the last; and how many operands stay at an axis."""
 
@@ -103,6 +112,7 @@ class _Probe:
     def run(self) -> None:
         """Measure what the budget allows."""
         self._measure_memory()
+        self._measure_steps()
         rows = [op for op in OPS.values() if not op.graphs]
         quick = [op for op in rows if self._measure_row(op, FLOAT64) < _DEAR_S]
         for op in quick:
@@ -174,7 +184,21 @@ class _Probe:
         """Measure a row's calls on scalars, as loops make them."""
         function, arrays = sample.function()
         scalars = [array.reshape(-1)[0] for array in arrays]
-        self.rates[scalar_call_unit(sample.node)] = self._timed(scalar_function(function), scalars)
+        run = scalar_function(function)
+        spent_s = self._timed(run, scalars)
+        if run is not function:  # a loop's source has the operator's sign, and calls nothing
+            spent_s = max(spent_s - self._timed(is_, scalars[:1] * 2), _LEAST_NET * spent_s)
+        self.rates[scalar_call_unit(sample.node)] = spent_s
+
+    def _measure_steps(self) -> None:
+        """Measure what a step of a loop takes besides its body: of one addition, and of several."""
+        xs = np.zeros(_STEPS)
+        one_s, several_s = (
+            self._least_s(partial(NumpyExecutor().compile(_counting(additions)), [xs])) / _STEPS
+            for additions in (1, _ADDITIONS)
+        )
+        body_s = (several_s - one_s) / (_ADDITIONS - 1)
+        self.rates[STEPS] = max(one_s - body_s, _LEAST_NET * one_s)
 
     def _measure_memory(self) -> None:
         """Measure memory, handed out for the first time, and far away rather than near; loops."""
@@ -254,6 +278,21 @@ def _stream_s(x: NDArray) -> float:
     start_s = thread_time()
     np.add(x[0], x[1], out=x[2])
     return thread_time() - start_s
+
+
+def _counting(additions: int) -> Graph:
+    """A loop that adds each element of an array so many times, and gives each sum."""
+    builder = Builder()
+    inner = builder.inner()
+    c, x = (inner.input(name, ArrayType(FLOAT64, ())) for name in "cx")
+    z = c
+    for _ in range(additions):
+        z = do.add(z, x)
+    body = inner.build({"c": z, "z": z})
+    xs = builder.input("xs", ArrayType(FLOAT64, (_STEPS,)))
+    start = do.sum(xs, axes=(0,), keepdims=False)
+    _, sums = apply("scan", start, xs, body=body, consts=0, carries=1, length=_STEPS)
+    return builder.build({"sums": sums})
 
 
 def _product_s(x: NDArray) -> float:

@@ -31,6 +31,8 @@ THIN_MEMORY = "thin memory bytes"
 """Read by products with a vector, row after row: no processor sees far ahead in that."""
 LOOPS = "loops"
 """Inner loops of elementwise rows, which take the same in all of them."""
+STEPS = "steps"
+"""Of loops: what each takes besides the nodes of its body."""
 FRESH = "fresh bytes"
 """Of arrays that the system hands out anew, page by page."""
 LEAST_MEMORY_BYTES = 1 << 19
@@ -145,8 +147,10 @@ def _add_bodies(work: dict[str, float], node: Node, cost: Cost, times: float) ->
     """Add the work of a loop's or a branch's bodies, as often as its own calls say."""
     bodies = bodies_of(node)
     calls = sum([body.cost.calls for body in bodies])
+    steps = times * cost.calls / max(calls, 1.0)
+    work[STEPS] += steps
     for body in bodies:
-        _add(work, body, times * cost.calls / max(calls, 1.0), inside=True)
+        _add(work, body, steps, inside=True)
 
 
 def _traffic(graph: Graph) -> Counter[str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pullback_server.planner.cost_table import COST_TABLE
 from pullback_worker.numpy_work import CROWDED, FRESH, HELD, MEMORY, THIN_MEMORY, Work
 
-OTHER_S = {"calls": 1e-6, "bytes": 1e-10, "thin": 1e-11, "loops": 1e-8}
+OTHER_S = {"calls": 1e-6, "bytes": 1e-10, "thin": 1e-11, "loops": 1e-8, "steps": 3e-7}
 """Of a unit that nobody measured, by its last word; `OTHER_UNIT_S` of a FLOP or an element."""
 OTHER_UNIT_S = 2e-10
 MOST_CROWDED = 2.5
