@@ -192,9 +192,9 @@ class _Probe:
 
     def _measure_steps(self) -> None:
         """Measure what a step of a loop takes besides its body: of one addition, and of several."""
-        xs = np.zeros(_STEPS)
+        arrays = [np.zeros(_STEPS), np.zeros(())]
         one_s, several_s = (
-            self._least_s(partial(NumpyExecutor().compile(_counting(additions)), [xs])) / _STEPS
+            self._least_s(partial(NumpyExecutor().compile(_counting(additions)), arrays)) / _STEPS
             for additions in (1, _ADDITIONS)
         )
         body_s = (several_s - one_s) / (_ADDITIONS - 1)
@@ -290,7 +290,7 @@ def _counting(additions: int) -> Graph:
         z = do.add(z, x)
     body = inner.build({"c": z, "z": z})
     xs = builder.input("xs", ArrayType(FLOAT64, (_STEPS,)))
-    start = do.sum(xs, axes=(0,), keepdims=False)
+    start = builder.input("start", ArrayType(FLOAT64, ()))
     _, sums = apply("scan", start, xs, body=body, consts=0, carries=1, length=_STEPS)
     return builder.build({"sums": sums})
 
