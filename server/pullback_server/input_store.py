@@ -44,7 +44,7 @@ class InputStore:
             kept: whether later jobs may read it.
 
         Raises:
-            OutOfMemory: the object store has no room, on disk neither.
+            ServiceError: the object store has no room, on disk neither.
         """
         held = HeldInput(array, self.machine, kept)
         if not self.apart:
@@ -61,7 +61,7 @@ class InputStore:
         """What carries a job's inputs to workers: all of each, or what tasks read of it.
 
         Raises:
-            OutOfMemory: as put.
+            ServiceError: as put.
         """
         if not self.apart and all(held.is_whole for held in inputs):
             return lay_out(plan, inputs, self._store, False)

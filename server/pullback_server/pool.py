@@ -22,7 +22,7 @@ from pullback_server import ray_cluster
 from pullback_server.held_input import Carried, HeldInput, Store
 from pullback_server.input_store import InputStore
 from pullback_server.planner.plan import Placement, TaskOutput
-from pullback_server.pool_job import PoolJob, carriers_of, events_of, refused
+from pullback_server.pool_job import PoolJob, carriers_of, ended, events_of, refused
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_start import first_answer
 from pullback_server.pool_worker import Flight, PoolWorker
@@ -33,6 +33,7 @@ from pullback_server.scheduler import (
     CancelRun,
     Command,
     Dependencies,
+    Event,
     Free,
     JobId,
     KillWorker,
@@ -48,7 +49,16 @@ from pullback_server.scheduler import (
 )
 from pullback_server.scheduler import Call as WantedCall
 from pullback_server.traffic import MachineId, Traffic
-from pullback_worker.batch import Call, Freed, InputOperand, Packed, Report, ValueKey
+from pullback_worker.batch import (
+    Call,
+    Freed,
+    InputOperand,
+    Packed,
+    Report,
+    ValueKey,
+    no_room,
+    not_taken,
+)
 from pullback_worker.parcel import Answered, is_small, packed, reports_in
 
 LOG = logging.getLogger(__name__)
@@ -85,7 +95,7 @@ class Pool:
         self._calls: WeakKeyDictionary[Dependencies, dict[WantedCall, Call]] = WeakKeyDictionary()
         self.traffic = Traffic()
         self.inputs = InputStore(
-            Store(ray_cluster.put, ray_cluster.get), bool(settings.ray_address)
+            Store(ray_cluster.put, ray_cluster.get_input), bool(settings.ray_address)
         )
         self._flushing = False
         self._socket = ""
@@ -185,7 +195,12 @@ class Pool:
     def _run(self, run: Run) -> None:
         worker, job = self._workers.get(run.worker), self._jobs[run.job]
         if worker is not None:  # else its end is about to be told, and the batch goes elsewhere
-            self._fly(Flight(run, None, {}), worker, job)
+            try:
+                self._fly(Flight(run, None, {}), worker, job)
+            except RayError as error:  # it is too large for a message, and goes by the object store
+                worker.known.clear()
+                events = _not_run(run, error, self._clock())
+                asyncio.get_running_loop().call_soon(self._tell, *events)
 
     def _cancel(self, command: CancelRun) -> None:
         worker = self._workers.get(command.worker)
@@ -225,8 +240,6 @@ class Pool:
         if run.express and any([freed.job == run.job for freed in worker.freed]):
             worker.flush()  # it may bring anew what was to be dropped
         batch = job.batch(run, worker)
-        if not run.express:  # which may be done before others that were sent sooner
-            worker.freed = []
         if len(worker.known) > MOST_GRAPHS_KNOWN:
             worker.known.clear()
         worker.known.update(dict.fromkeys(call.fingerprint for call in batch.calls))
@@ -241,6 +254,8 @@ class Pool:
             flight.apart = carriers_of(batch.apart, apart)
         else:
             flight.report = method.remote(batch, carried)
+        if not run.express:  # which may be done before others that were sent sooner
+            worker.freed = []
         worker.flying.add(flight)
         (worker.express if run.express else worker.flights).put_nowait(flight)
 
@@ -342,7 +357,7 @@ class Pool:
                 report = _report(await flight.report)
             except RayTaskError as error:
                 LOG.exception("worker %d could not take a batch", worker.id)
-                self._tell(*refused(flight.run, error, self._clock()))
+                self._tell(*_not_run(flight.run, error, self._clock()))
                 continue
             except RayError as error:
                 self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
@@ -379,6 +394,8 @@ class Pool:
                 except RayError as error:
                     LOG.warning("a result was lost on its way: %s", ray_cluster.cause(error))
                     unread.append(value)
+                    if ray_cluster.is_full(error):  # nor would there be room for it the next time
+                        report.failed = report.failed or (value.task, no_room("a result"))
         job.lost(flight.run, [TaskOutput(*key) for key in report.lost])
         self._tell(*events_of(report, flight, frozenset(unread), self._clock()))
 
@@ -408,6 +425,16 @@ class Pool:
         loop = asyncio.get_running_loop()
         loop.call_soon(self._tell, event)
         loop.run_in_executor(None, ray_cluster.end, worker.actor)
+
+
+def _not_run(run: Run, error: RayError, now_s: float) -> list[Event]:
+    """What is told of a batch that did not run, by what Ray says of it."""
+    task = run.calls[0].task
+    if ray_cluster.is_full(error):
+        return refused(run, no_room(f"what task {task} reads or gives"), now_s)
+    if ray_cluster.is_lost(error):
+        return [ended(run.worker, run.batch, now_s)]
+    return refused(run, not_taken(task, error), now_s)
 
 
 def _is_light(carried: Sequence[Carried]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pullback_graph.errors import PullbackError
 from pullback_graph.job import NDArray
 from pullback_server.held_input import SMALL_BYTES, Carried, HeldInput
 from pullback_server.planner.plan import Block, JobInput, Source, TaskOutput
@@ -35,7 +36,6 @@ from pullback_worker.batch import (
     Packed,
     Report,
     ValueKey,
-    not_taken,
 )
 
 MOST_GROUP_BYTES = 16 << 20
@@ -255,10 +255,9 @@ def events_of(
     return events
 
 
-def refused(run: Run, error: Exception, now_s: float) -> list[Event]:
+def refused(run: Run, fault: PullbackError, now_s: float) -> list[Event]:
     """A batch that a worker could not even take fails its job."""
     task = run.calls[0].task
-    fault = not_taken(task, error)
     failed = TaskFailed(
         now_s=now_s, cause="refused", worker=run.worker, batch=run.batch, task=task, error=fault
     )

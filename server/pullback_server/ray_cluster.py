@@ -16,9 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import ObjectStoreFullError, OutOfDiskError, OutOfMemoryError, RayError
+from ray.exceptions import (
+    ObjectLostError,
+    ObjectStoreFullError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayError,
+)
 
-from pullback_graph.errors import OutOfMemory
+from pullback_graph.errors import ServiceError
 from pullback_graph.job import NDArray
 from pullback_server.held_input import Carried
 from pullback_server.planner.plan import Placement
@@ -30,7 +36,7 @@ from pullback_worker.actor import (
     WorkerActor,
     WorkerSettings,
 )
-from pullback_worker.batch import Packed
+from pullback_worker.batch import Packed, no_room
 
 
 class Place(NamedTuple):
@@ -147,15 +153,14 @@ def put(array: NDArray) -> Carried:
     """A reference to a copy of an array in the object store.
 
     Raises:
-        OutOfMemory: the object store has no room, on disk neither.
+        ServiceError: the object store has no room, on disk neither.
     """
     try:
         return ray.put(array)
-    except (ObjectStoreFullError, OutOfDiskError) as error:
-        raise OutOfMemory(
-            f"the object store has no room for an input of {array.nbytes} bytes; "
-            "send less at once, or give the server more shared memory"
-        ) from error
+    except RayError as error:
+        if is_full(error):
+            raise no_room(f"an input of {array.nbytes} bytes") from error
+        raise
 
 
 def get(carried: Carried) -> NDArray:
@@ -180,6 +185,18 @@ def process_of(actor: Any) -> Process | None:
     return process if process.number else None
 
 
+def get_input(carried: Carried) -> NDArray:
+    """The array of an input.
+
+    Raises:
+        ServiceError: it was lost, and is to be sent again.
+    """
+    try:
+        return get(carried)
+    except RayError as error:
+        raise ServiceError(f"an input was lost: {cause(error)}; try again") from error
+
+
 def kill_here(process: int) -> None:
     """Kill an actor's process of this machine, if it has one; Ray gives one that hangs seconds."""
     if process:
@@ -197,6 +214,16 @@ def cause(error: BaseException) -> str:
     """The first line of Ray's account, which may be pages long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the object store had no room; a worker's, where it raised that."""
+    return isinstance(error, ObjectStoreFullError | OutOfDiskError)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an object was lost that a call was to read."""
+    return isinstance(error, ObjectLostError)
 
 
 def by_memory(error: RayError) -> bool:

@@ -12,22 +12,29 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import ObjectLostError, OutOfDiskError, RayTaskError
 
+from pullback_graph.errors import ExecutionError, ServiceError
 from pullback_server import pool_start, ray_cluster
 from pullback_server.dispatcher.engine import Engine
 from pullback_server.planner.plan import Placement
-from pullback_server.pool import Pool
+from pullback_server.pool import Pool, _not_run
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import PoolWorker
 from pullback_server.ray_cluster import Process
 from pullback_server.scheduler import (
     AskWorker,
+    BatchEnded,
+    Call,
     KillWorker,
+    Run,
     Settings,
+    TaskFailed,
     Tick,
     WorkerLost,
     WorkerPlaced,
 )
+from pullback_worker.actor import _found
 
 pytestmark = pytest.mark.system
 
@@ -121,6 +128,35 @@ def test_it_is_told_when_a_worker_that_starts_has_a_process(monkeypatch: pytest.
     placed, worker = asyncio.run(told())
     assert isinstance(placed, WorkerPlaced)
     assert worker.process == 7
+
+
+@pytest.mark.parametrize(
+    ("cause", "fault"),
+    [
+        (OutOfDiskError("full"), ServiceError),
+        (ObjectLostError("00" * 28, None, "somewhere"), None),
+        (KeyError("a fault of ours"), ExecutionError),
+    ],
+)
+def test_a_batch_that_did_not_run_blames_who_is_at_fault(cause: Exception, fault: Any):
+    """A full store is the server's, a message that was lost is sent again; the rest is a fault."""
+    error = RayTaskError("run", "trace", cause).as_instanceof_cause()
+    run = Run(worker=1, batch=5, job=9, calls=(Call(0, (), (0,)),), fetches=())
+    *failed, last = _not_run(run, error, 0.0)
+    assert isinstance(last, BatchEnded)
+    errors = [type(event.error) for event in failed if isinstance(event, TaskFailed)]
+    assert errors == ([fault] if fault else [])
+
+
+def test_a_value_that_there_was_no_room_for_is_not_computed_again(monkeypatch: pytest.MonkeyPatch):
+    """Whoever reads it says so: it would find no room the next time either."""
+
+    def get(reference: Any, timeout: float) -> Any:
+        raise RayTaskError("run", "trace", OutOfDiskError("full")).as_instanceof_cause()
+
+    monkeypatch.setattr(ray, "get", get)
+    with pytest.raises(ServiceError, match="no room"):
+        _found(["a reference"])
 
 
 def test_an_event_that_can_t_be_dealt_with_is_told_of(monkeypatch: pytest.MonkeyPatch):

@@ -16,11 +16,11 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, ObjectStoreFullError, OutOfDiskError, RayError
 
-from pullback_graph.errors import PullbackError
+from pullback_graph.errors import PullbackError, ServiceError
 from pullback_worker import one_thread
-from pullback_worker.batch import Batch, Freed, Report, ValueKey, not_taken
+from pullback_worker.batch import Batch, Freed, Report, ValueKey, no_room, not_taken
 from pullback_worker.choice import Choice
 from pullback_worker.chooser import ChoiceMaker, Chooser, choice_bytes
 from pullback_worker.executors import NAMES, Executors, XlaSettings
@@ -116,11 +116,16 @@ class WorkerActor:
         """
         started_s = perf_counter()
         number, express = batch.number, batch.express
-        found = self._fetcher.fetch(
-            batch, carried, lambda: self._runner.is_cancelled(number, express)
-        )
-        transferring_s = perf_counter() - started_s
-        report = self._report(batch, found)
+        try:
+            found = self._fetcher.fetch(
+                batch, carried, lambda: self._runner.is_cancelled(number, express)
+            )
+        except ServiceError as error:
+            report = Report(number, failed=(batch.calls[0].task, error))
+            transferring_s = perf_counter() - started_s
+        else:
+            transferring_s = perf_counter() - started_s
+            report = self._report(batch, found)
         report.transferring_s = transferring_s
         report.busy_s += transferring_s
         apart = [_group([report.sent.pop(key, None) for key in keys]) for keys in batch.apart]
@@ -213,7 +218,11 @@ def _compiler(executors: Executors, settings: WorkerSettings) -> Compile:
 
 
 def _found(references: Sequence[Any]) -> Found:
-    """The arrays that references name, None for those that are lost."""
+    """The arrays that references name, None for those that are lost.
+
+    Raises:
+        ServiceError: whoever made one found no room for it: nor would whoever made it again.
+    """
     try:
         return list(ray.get(references, timeout=FETCH_TIMEOUT_S))
     except (RayError, GetTimeoutError):
@@ -223,5 +232,7 @@ def _found(references: Sequence[Any]) -> Found:
 def _or_none(reference: Any) -> Any:
     try:
         return ray.get(reference, timeout=FETCH_TIMEOUT_S)
+    except (ObjectStoreFullError, OutOfDiskError):
+        raise no_room("a value that other tasks read") from None
     except (RayError, GetTimeoutError):
         return None

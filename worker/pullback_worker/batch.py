@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from pullback_graph.errors import ExecutionError, PullbackError
+from pullback_graph.errors import ExecutionError, PullbackError, ServiceError
 from pullback_graph.graph import Graph
 from pullback_worker.executor import NDArray
 
@@ -130,6 +130,19 @@ class Report:
     cut_off: bool = False
     busy_s: float = 0.0
     transferring_s: float = 0.0
+
+
+TRY_AGAIN_S = 10.0
+"""When there may be room again: what fills a store are the values of jobs, most of them brief."""
+
+
+def no_room(what: str) -> ServiceError:
+    """What a job fails with where the object store is full, by whosever values."""
+    return ServiceError(
+        f"the object store has no room for {what}, on disk neither; try again later, send less at "
+        "once, or give the server more shared memory or disk",
+        retry_after_s=TRY_AGAIN_S,
+    )
 
 
 def not_taken(task: int, error: Exception) -> ExecutionError:
