@@ -13,6 +13,7 @@ from pullback_graph.types import FLOAT32
 from pullback_worker import numpy_probe
 from pullback_worker.numpy_probe import LONG_BYTES, SHORT_BYTES, measured, traffic_bytes
 from pullback_worker.numpy_work import CROWDED, FRESH, HELD, LOOPS, MEMORY, STEPS, THIN_MEMORY
+from pullback_worker.row_samples import Sample, samples
 
 
 def test_every_elementwise_row_is_measured() -> None:
@@ -60,6 +61,24 @@ def test_a_worker_of_little_memory_measures_with_less() -> None:
     assert traffic_bytes(64 << 20) == traffic_bytes(2 << 30) == SHORT_BYTES
     rates = measured(budget_s=0.0, room_bytes=64 << 20)
     assert rates[CROWDED] >= rates[MEMORY] >= rates[HELD] > 0.0
+
+
+def test_a_call_that_was_disturbed_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a call is most of what a row takes, what is left of its work is a small difference."""
+    calls_s = iter([9e-5, 3e-5])
+
+    def run_s(_: object, sample: Sample) -> float:
+        small = sample.times == 1
+        return next(calls_s, 3e-5) if small else 1e-4
+
+    monkeypatch.setattr(numpy_probe, "OPS", {"convolution": OPS["convolution"]})
+    monkeypatch.setattr("pullback_worker.numpy_probe._Probe._run_s", run_s)
+    rates = measured(budget_s=60.0)
+    large = samples(OPS["convolution"], FLOAT32)
+    assert rates["convolution calls"] == 3e-5
+    assert large is not None
+    expected = pytest.approx(7e-5 / large.large.amount)
+    assert rates["convolution float32"] == expected
 
 
 def test_a_row_that_does_not_run_costs_only_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
