@@ -135,16 +135,15 @@ class Ordeal:
     def tell(self, *events: Event) -> None:
         """Give the scheduler events and carry out what it wants."""
         commands = self.scheduler.handle(*events)
-        self.losses += any([self.takes_values(command) for command in commands])
+        self.losses += any([isinstance(command, KillWorker) for command in commands])
+        self.stops += any([self.takes_values(command) for command in commands])
         self.pool.apply(commands)
         self.pool.untold -= {event.worker for event in events if isinstance(event, WorkerLost)}
 
     def takes_values(self, command: Command) -> bool:
-        """Whether a command ends a worker that has something, or may have."""
-        if isinstance(command, StopWorker):
-            own = self.pool.workers.get(command.worker)
-            return own is not None and bool(own.store)
-        return isinstance(command, KillWorker)
+        """Whether a command stops a worker that has something."""
+        own = self.pool.workers.get(command.worker) if isinstance(command, StopWorker) else None
+        return own is not None and bool(own.store)
 
     def busy(self) -> list[int]:
         """Workers that have a batch."""
