@@ -9,7 +9,7 @@ from pullback_graph.ops.rules import broadcast_axes
 from pullback_graph.table import OPS
 from pullback_graph.types import FLOAT32, FLOAT64
 from pullback_worker.quiet import quietly
-from pullback_worker.row_samples import DENSE_BYTES, MOST_BYTES, samples
+from pullback_worker.row_samples import DENSE_BYTES, LEAST_LOOPS, MOST_BYTES, samples
 
 ROWS = [op for op in OPS.values() if not op.graphs]
 
@@ -26,7 +26,7 @@ def test_samples_are_of_limited_size(op: Op) -> None:
         limit = DENSE_BYTES if found.large.is_dense else MOST_BYTES
         assert found.large.times == 1 or found.large.cost.size_bytes <= limit
         assert found.half is None or found.half.intensity < found.large.intensity
-        assert all([sample.loops[1] > 0 for sample in found.wide])
+        assert all([sample.loops[1] >= LEAST_LOOPS for sample in found.wide])
 
 
 def test_a_sample_runs_to_a_result_of_its_type() -> None:

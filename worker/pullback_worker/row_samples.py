@@ -37,6 +37,8 @@ _LEAST_TIMES = 6
 """How many times as long the largest sample's axes are, at least, for half of that to tell."""
 _HEADER_BYTES = 16
 """Of an allocator, before an array."""
+LEAST_LOOPS = 32
+"""That a sample is to start: by one or a few, whatever disturbs it is taken to be their price."""
 _EXAMPLES = 4
 """Examples of a row that grow along every axis, and those that grow along the first."""
 
@@ -144,9 +146,11 @@ def _thin(found: Sequence[tuple[Example, Sample]]) -> Sample | None:
 
 
 def _wide(op: Op, examples: Sequence[Example], dtype: DType) -> list[Sample]:
-    """Those that start inner loops."""
+    """Those that start many inner loops."""
     grown = [_grown(op, example, dtype, _WIDE_BYTES, first=True) for example in examples]
-    return [sample for sample in grown if sample is not None and sample.loops[1]][:_EXAMPLES]
+    return [sample for sample in grown if sample is not None and sample.loops[1] >= LEAST_LOOPS][
+        :_EXAMPLES
+    ]
 
 
 def _examples(op: Op) -> Sequence[Example]:
