@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -22,7 +21,8 @@ from pullback_server import ray_cluster
 from pullback_server.held_input import Carried, HeldInput, Store
 from pullback_server.input_store import InputStore
 from pullback_server.planner.plan import Placement, TaskOutput
-from pullback_server.pool_job import PoolJob, carriers_of, ended, events_of, refused
+from pullback_server.pool_job import PoolJob, ended, events_of, refused
+from pullback_server.pool_sender import Sender
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_start import first_answer
 from pullback_server.pool_worker import Flight, PoolWorker
@@ -59,13 +59,12 @@ from pullback_worker.batch import (
     no_room,
     not_taken,
 )
-from pullback_worker.parcel import Answered, is_small, packed, reports_in
+from pullback_worker.parcel import Answered, reports_in
 
 LOG = logging.getLogger(__name__)
 
 FLUSH_S = 0.05
 """What is to be freed waits this long for a batch to travel with."""
-MOST_GRAPHS_KNOWN = 4096
 MOST_CALLS_KNOWN = 1 << 14
 """Of one plan, where jobs lie on their workers in ever other ways."""
 STOPPED = "stopped for want of work"
@@ -92,6 +91,7 @@ class Pool:
         self._clock = clock
         self._workers: dict[WorkerId, PoolWorker] = {}
         self._jobs: dict[JobId, PoolJob] = {}
+        self._sender = Sender(self._workers, self._jobs, RayError, self._unsent)
         self._calls: WeakKeyDictionary[Dependencies, dict[WantedCall, Call]] = WeakKeyDictionary()
         self.traffic = Traffic()
         self.inputs = InputStore(
@@ -105,7 +105,7 @@ class Pool:
             KillWorker: self._kill,
             StopWorker: self._stop,
             AskWorker: self._ask,
-            Run: self._run,
+            Run: self._sender.add,
             CancelRun: self._cancel,
             Free: self._free,
         }
@@ -156,8 +156,17 @@ class Pool:
         return self._jobs[job]
 
     def apply(self, command: Command) -> None:
-        """Carry out a command; what it brings about is told later."""
+        """Carry out a command; what it brings about is told later.
+
+        Batches wait for others of their call: up to a command of another kind, or `depart`.
+        """
+        if type(command) is not Run:
+            self._sender.depart()
         self._do[type(command)](command)
+
+    def depart(self) -> None:
+        """Send the batches that wait for others of their call."""
+        self._sender.depart()
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -192,15 +201,12 @@ class Pool:
             await worker.actor.identity.remote()
             self._tell(WorkerAnswered(now_s=self._clock(), cause="asked", worker=worker.id))
 
-    def _run(self, run: Run) -> None:
-        worker, job = self._workers.get(run.worker), self._jobs[run.job]
-        if worker is not None:  # else its end is about to be told, and the batch goes elsewhere
-            try:
-                self._fly(Flight(run, None, {}), worker, job)
-            except RayError as error:  # it is too large for a message, and goes by the object store
-                worker.known.clear()
-                events = _not_run(run, error, self._clock())
-                asyncio.get_running_loop().call_soon(self._tell, *events)
+    def _unsent(self, flights: Sequence[Flight], worker: PoolWorker, error: RayError) -> None:
+        """Batches could not be sent: they are too large for a message, and the store is full."""
+        worker.known.clear()
+        now_s = self._clock()
+        events = [e for own in flights for e in _not_run(own.run, error, now_s)]
+        asyncio.get_running_loop().call_soon(self._tell, *events)
 
     def _cancel(self, command: CancelRun) -> None:
         worker = self._workers.get(command.worker)
@@ -232,61 +238,11 @@ class Pool:
         for worker in self._workers.values():
             worker.flush()
 
-    # --- batches ----------------------------------------------------------------------------------
-
-    def _fly(self, flight: Flight, worker: PoolWorker, job: PoolJob) -> None:
-        """Send a batch on its way."""
-        run, before_bytes = flight.run, job.traffic.network_bytes
-        if run.express and any([freed.job == run.job for freed in worker.freed]):
-            worker.flush()  # it may bring anew what was to be dropped
-        batch = job.batch(run, worker)
-        if len(worker.known) > MOST_GRAPHS_KNOWN:
-            worker.known.clear()
-        worker.known.update(dict.fromkeys(call.fingerprint for call in batch.calls))
-        carried = [*[job.carriers[item] for item in batch.inputs], *self._fetched(run, job, worker)]
-        flight.network_bytes += job.traffic.network_bytes - before_bytes
-        method = worker.actor.run_express if run.express else worker.actor.run
-        if not (batch.apart or run.express) and _is_light(carried):
-            flight.report = worker.actor.run_parcel.remote(packed([(batch, carried)]))
-        elif batch.apart:
-            method = method.options(num_returns=1 + len(batch.apart))
-            flight.report, *apart = method.remote(batch, carried)
-            flight.apart = carriers_of(batch.apart, apart)
-        else:
-            flight.report = method.remote(batch, carried)
-        if not run.express:  # which may be done before others that were sent sooner
-            worker.freed = []
-        worker.flying.add(flight)
-        (worker.express if run.express else worker.flights).put_nowait(flight)
-
-    def _fetched(self, run: Run, job: PoolJob, reader: PoolWorker) -> list[Carried]:
-        """What a batch is to be given: values sent here, and references to those of workers."""
-        by_holder: dict[WorkerId, list[TaskOutput]] = {}
-        for value, holder in run.fetches:
-            if value not in job.sent and value not in job.exports:
-                by_holder.setdefault(holder, []).append(value)
-        for holder, values in by_holder.items():
-            self._export(job, holder, values)
-        carried = [job.sent.get(value, job.exports.get(value)) for value, _ in run.fetches]
-        for (value, _), found in zip(run.fetches, carried, strict=True):
-            if found is not None:
-                job.bring(value, reader.id, reader.machine)
-        return carried
-
-    def _export(self, job: PoolJob, holder: WorkerId, values: list[TaskOutput]) -> None:
-        """Ask a worker for values; one that is gone gives none, which whoever reads them says."""
-        worker = self._workers.get(holder)
-        if worker is None:
-            return
-        method = worker.actor.export.options(num_returns=len(values))
-        found = method.remote(job.id, [ValueKey(*value) for value in values])
-        references = [found] if len(values) == 1 else found
-        job.exports.update(zip(values, references, strict=True))
-        job.made(values, worker)
-
     # --- what workers answer ----------------------------------------------------------------------
 
-    def _attend(self, worker: PoolWorker, wait: Wait, *flights: asyncio.Queue[Flight]) -> None:
+    def _attend(
+        self, worker: PoolWorker, wait: Wait, *flights: asyncio.Queue[Sequence[Flight]]
+    ) -> None:
         """Have something wait for a worker's answers; one that can't be taken in ends the worker.
 
         Else what it was given would be waited for for ever: it lives, and says so.
@@ -349,35 +305,47 @@ class Pool:
             now_s = self._clock()
             self._tell(WorkerMeasured(now_s=now_s, cause="up", worker=worker.id, unit_s=unit_s))
 
-    async def _listen(self, worker: PoolWorker, flights: asyncio.Queue[Flight]) -> None:
-        """Take a worker's reports, oldest first."""
+    async def _listen(self, worker: PoolWorker, queue: asyncio.Queue[Sequence[Flight]]) -> None:
+        """Take a worker's reports, oldest first, and tell at once what those of a call say."""
         while True:
-            flight = await flights.get()
+            flights = await queue.get()
             try:
-                report = _report(await flight.report)
+                reports = _reports(await flights[0].report)
             except RayTaskError as error:
                 LOG.exception("worker %d could not take a batch", worker.id)
-                self._tell(*_not_run(flight.run, error, self._clock()))
+                now_s = self._clock()
+                self._tell(*[e for own in flights for e in _not_run(own.run, error, now_s)])
                 continue
             except RayError as error:
                 self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
                 return
             finally:
-                worker.flying.discard(flight)
-            if report.cut_off:
+                worker.flying.difference_update(flights)
+            if any([report.cut_off for report in reports]):
                 self._lose(worker, "a job's inputs did not reach it; is its machine cut off?")
                 return
-            job = self._jobs.get(flight.run.job)
-            if job is None:
-                self._tell(*events_of(report, flight, frozenset(), self._clock()))
-            elif report.unknown_graphs:
-                worker.known.clear()
-                self._fly(flight, worker, job)
-            else:
-                await self._take(flight, report, job, worker)
+            events, company_s = [], sum([report.busy_s for report in reports])
+            for flight, report in zip(flights, reports, strict=True):
+                company_s -= report.busy_s
+                events += await self._taken(flight, report, worker, company_s)
+            if events:
+                self._tell(*events)
 
-    async def _take(self, flight: Flight, report: Report, job: PoolJob, worker: PoolWorker) -> None:
-        """Keep what a batch handed back, results within reach, and tell the scheduler."""
+    async def _taken(
+        self, flight: Flight, report: Report, worker: PoolWorker, company_s: float
+    ) -> list[Event]:
+        """What a report tells the scheduler; what it handed back is kept, results within reach.
+
+        Args:
+            company_s: how long the worker was busy with those behind it of its call.
+        """
+        job = self._jobs.get(flight.run.job)
+        if job is None:
+            return events_of(report, flight, frozenset(), self._clock(), company_s)
+        if report.unknown_graphs:
+            worker.known.clear()
+            self._sender.send([flight], worker)
+            return []
         computed = {task.task for task in report.done}
         apart = {value: r for value, r in flight.apart.items() if value.task in computed}
         job.sent.update(apart)
@@ -397,7 +365,7 @@ class Pool:
                     if ray_cluster.is_full(error):  # nor would there be room for it the next time
                         report.failed = report.failed or (value.task, no_room("a result"))
         job.lost(flight.run, [TaskOutput(*key) for key in report.lost])
-        self._tell(*events_of(report, flight, frozenset(unread), self._clock()))
+        return events_of(report, flight, frozenset(unread), self._clock(), company_s)
 
     async def _read(self, carried: Carried) -> NDArray:
         """The array, read off the event loop where it is an object of its own."""
@@ -428,7 +396,7 @@ class Pool:
 
 
 def _not_run(run: Run, error: RayError, now_s: float) -> list[Event]:
-    """What is told of a batch that did not run, by what Ray says of it."""
+    """What is told of a batch that did not run, by what Ray says of its call."""
     task = run.calls[0].task
     if ray_cluster.is_full(error):
         return refused(run, no_room(f"what task {task} reads or gives"), now_s)
@@ -437,11 +405,6 @@ def _not_run(run: Run, error: RayError, now_s: float) -> list[Event]:
     return refused(run, not_taken(task, error), now_s)
 
 
-def _is_light(carried: Sequence[Carried]) -> bool:
-    """Whether what comes along with a batch is here, and small."""
-    return all([isinstance(item, np.ndarray) for item in carried]) and is_small(carried)
-
-
-def _report(answer: Report | Answered) -> Report:
-    """The report in what a worker answered."""
-    return answer if isinstance(answer, Report) else reports_in(answer)[0]
+def _reports(answer: Report | Answered) -> Sequence[Report]:
+    """The reports in what a worker answered."""
+    return [answer] if isinstance(answer, Report) else reports_in(answer)

@@ -210,18 +210,24 @@ def _operand(source: Source) -> Operand:
 
 
 def events_of(
-    report: Report, flight: Flight, unread: frozenset[TaskOutput], now_s: float
+    report: Report,
+    flight: Flight,
+    unread: frozenset[TaskOutput],
+    now_s: float,
+    company_s: float = 0.0,
 ) -> list[Event]:
     """What a report tells the scheduler.
 
     Args:
         unread: values handed back that could not be read; their tasks count as not run.
+        company_s: how long its worker was busy with those behind it of the same call.
     """
     run, network_bytes = flight.run, flight.network_bytes
     worker, batch = run.worker, run.batch
     hurt = {value.task for value in unread}
     events: list[Event] = []
-    ran_s = now_s - report.busy_s + report.transferring_s  # when it had all that it was to fetch
+    ended_s = now_s - company_s
+    ran_s = ended_s - report.busy_s + report.transferring_s  # when it had all that it was to fetch
     transferring_s = 0.0 if report.lost else report.transferring_s  # else it waited, for nothing
     for task, running_s, compiling_s, hit, peak_bytes, executor, offset_s in report.done:
         if task not in hurt:
@@ -251,7 +257,7 @@ def events_of(
                 now_s=now_s, cause="raised", worker=worker, batch=batch, task=task, error=error
             )
         )
-    events.append(ended(worker, batch, now_s, report.busy_s))
+    events.append(ended(worker, batch, now_s, report.busy_s, company_s))
     return events
 
 
@@ -264,9 +270,18 @@ def refused(run: Run, fault: PullbackError, now_s: float) -> list[Event]:
     return [failed, ended(run.worker, run.batch, now_s)]
 
 
-def ended(worker: WorkerId, batch: BatchId, now_s: float, busy_s: float = 0.0) -> BatchEnded:
+def ended(
+    worker: WorkerId, batch: BatchId, now_s: float, busy_s: float = 0.0, company_s: float = 0.0
+) -> BatchEnded:
     """A batch is over."""
-    return BatchEnded(now_s=now_s, cause="reported", worker=worker, batch=batch, busy_s=busy_s)
+    return BatchEnded(
+        now_s=now_s,
+        cause="reported",
+        worker=worker,
+        batch=batch,
+        busy_s=busy_s,
+        company_s=company_s,
+    )
 
 
 def _losses(report: Report, run: Run, now_s: float) -> list[Event]:

@@ -6,7 +6,7 @@ No Ray here: an actor is whatever stands for one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,8 @@ class PoolWorker:
     """An actor.
 
     Attributes:
-        flights, express: those it was sent, oldest first, and express ones by themselves.
+        flights, express: those it was sent, oldest first, those of one call together, and express
+            ones by themselves.
         flying: those of both that are not answered.
         known: fingerprints of the graphs it was given.
         machine: where it runs, once it is up.
@@ -48,8 +49,8 @@ class PoolWorker:
     id: WorkerId
     placement: Placement
     actor: Any
-    flights: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
-    express: asyncio.Queue[Flight] = field(default_factory=asyncio.Queue)
+    flights: asyncio.Queue[Sequence[Flight]] = field(default_factory=asyncio.Queue)
+    express: asyncio.Queue[Sequence[Flight]] = field(default_factory=asyncio.Queue)
     flying: set[Flight] = field(default_factory=set)
     known: dict[str, None] = field(default_factory=dict)
     machine: MachineId = ""

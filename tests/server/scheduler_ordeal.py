@@ -297,9 +297,9 @@ class Ordeal:
         assert self.losses or not self.pool.misses
         assert self.losses or self.stops or not self.scheduler.snapshot().retries
 
-    def keeps_two_batches(self) -> None:
-        """No worker has more than two batches, and one beside them."""
-        assert all(len(own.queue) <= 2 for own in self.pool.workers.values())
+    def keeps_two_calls(self) -> None:
+        """No worker has batches of more than two calls, and one beside them."""
+        assert all(len({r.call for r in own.queue}) <= 2 for own in self.pool.workers.values())
         assert all(len(own.express) <= 1 for own in self.pool.workers.values())
 
     def leaves_nobody_waiting(self) -> None:

@@ -91,7 +91,7 @@ def run(case: str, seed: int, steps: int, without: frozenset[str] = frozenset())
         getattr(ordeal, name)(**able[name].draw(random))
         ordeal.answers_once()
         ordeal.wastes_no_attempt()
-        ordeal.keeps_two_batches()
+        ordeal.keeps_two_calls()
         ordeal.leaves_nobody_waiting()
     ordeal.left_alone()
     return ordeal

@@ -68,7 +68,7 @@ class SchedulerMachine(Ordeal, RuleBasedStateMachine):
 
     answers_once = invariant()(Ordeal.answers_once)
     wastes_no_attempt = invariant()(Ordeal.wastes_no_attempt)
-    keeps_two_batches = invariant()(Ordeal.keeps_two_batches)
+    keeps_two_calls = invariant()(Ordeal.keeps_two_calls)
     leaves_nobody_waiting = invariant()(Ordeal.leaves_nobody_waiting)
 
     def teardown(self) -> None:

@@ -109,6 +109,7 @@ class Engine:
                 self._stopped(command)
             else:
                 self.pool.apply(command)
+        self.pool.depart()
         self._set_timer()
 
     def _set_timer(self) -> None:

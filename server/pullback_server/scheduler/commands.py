@@ -75,6 +75,9 @@ class Run(Command):
     """Run tasks of one job, in order, on one worker; answered by events that name the batch.
 
     An express batch runs at once, beside another; the others, one after another.
+
+    Attributes:
+        call: the batch whose call of the worker it may go with: itself, or one given just before.
     """
 
     worker: WorkerId
@@ -83,6 +86,7 @@ class Run(Command):
     calls: tuple[Call, ...]
     fetches: tuple[Fetch, ...]
     express: bool = False
+    call: BatchId = -1
 
 
 @dataclass(slots=True)

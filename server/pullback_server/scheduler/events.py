@@ -123,11 +123,16 @@ class ValuesLost(Event):
 
 @dataclass(slots=True, kw_only=True)
 class BatchEnded(Event):
-    """A worker has no more to do with a batch; its tasks not reported before did not run."""
+    """A worker has no more to do with a batch; its tasks not reported before did not run.
+
+    Attributes:
+        company_s: how long it was busy with batches of the same call that are reported later.
+    """
 
     worker: WorkerId
     batch: BatchId
     busy_s: float = 0.0
+    company_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -26,7 +26,7 @@ MOST_JOBS_TRIED = 4
 MOST_WORKERS_TRIED = 2
 
 Lay: TypeAlias = Callable[[Job, Placement], None]
-Run: TypeAlias = Callable[[Choice, Placement, float], None]
+Run: TypeAlias = Callable[[Choice, Placement, float], object]
 
 
 class Express:

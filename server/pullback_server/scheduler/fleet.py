@@ -211,7 +211,7 @@ class Fleet:
             worker = self.workers.get(number)
             if worker is None or worker.doomed or batch not in worker.batches:
                 continue
-            if len(worker.batches) == 1:
+            if worker.has_one_call:
                 soon[number] = None
                 found.append(number)
         return found

@@ -14,6 +14,7 @@ from pullback_graph.errors import PullbackError
 from pullback_server.planner.plan import Placement
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import Run
+from pullback_server.scheduler.company import Company
 from pullback_server.scheduler.dependencies import Dependencies
 from pullback_server.scheduler.events import HERE, JobId, WorkerId
 from pullback_server.scheduler.express import Express
@@ -70,6 +71,7 @@ class Matching:
         self._idle = IdleWorkers(board.fleet, self.room)
         cpu = self._shares.get(Placement.CPU, Shares())
         self._express = Express(board, self.placer, cpu, self._lay, self.run)
+        self._company = Company(board, self.placer, self._loose, self._lay, self.run)
 
     def serves(self, placement: Placement) -> bool:
         """Whether there may be a worker for tasks of a placement."""
@@ -154,6 +156,7 @@ class Matching:
     def _fill_idle(self, placement: Placement, shares: Shares, now_s: float) -> None:
         kind = self._serving[placement]
         idle = self._board.fleet.kinds[kind].idle
+        given = []
         while idle and (number := shares.first()) is not None:
             job = self._board.jobs[number]
             ready = job.ready[placement]
@@ -164,11 +167,15 @@ class Matching:
             if not choice.tasks and choice.misfit is not None:
                 choice = self._idle.elsewhere(choice, ready, kind)
             if choice.tasks:
-                self.run(choice, placement, now_s)
+                given.append((self.run(choice, placement, now_s), worker))
             elif not self._hopeless(choice, now_s):
                 shares.discard(job.id)
                 aside = self._set_aside if choice.misfit is None else self._misfits
                 aside[job.id] = None
+        if self._loose[placement].waiting:
+            most = 1 + self._share(placement)
+            for batch, worker in given:
+                self._company.join(batch, worker, placement, most, now_s)
 
     def too_large(self, job: Job) -> PullbackError | None:
         """Why no worker of those there are can run a job, if one of its tasks is too large."""
@@ -232,9 +239,16 @@ class Matching:
                 continue  # what follows on it there is still to be computed
             choice = self.placer.choose(job, ready, worker, now_s)
             if choice.tasks:
-                self.run(choice, placement, now_s)
+                most = self._share(placement)
+                batch = self.run(choice, placement, now_s)
+                self._company.join(batch, worker, placement, most, now_s)
                 return True
         return False
+
+    def _share(self, placement: Placement) -> int:
+        """How many of the jobs that wait are one worker's."""
+        workers = len(self._board.fleet.kinds[self._serving[placement]].ready)
+        return self._company.share(placement, workers)
 
     def _candidates(self, worker: Worker, placement: Placement) -> list[Job]:
         """The first job that any worker will do for, and those that wait for this, in turn."""
@@ -264,8 +278,10 @@ class Matching:
         """A worker turns to its oldest batch, with which it will be nearly done some time."""
         self._begin(worker, now_s)
         batch = worker.oldest
-        if batch is not None and not batch.alone and len(worker.batches) == 1:
-            ends_s = batch.oldest_since_s + batch.estimate_s
+        if batch is None or batch.alone:
+            return
+        if batch.id == batch.call and worker.has_one_call:
+            ends_s = batch.oldest_since_s + sum([b.estimate_s for b in worker.batches.values()])
             self._board.fleet.expect(worker, batch, ends_s - self._board.settings.queue_behind_s)
 
     @property
@@ -294,10 +310,16 @@ class Matching:
         workers = len(self._board.fleet.kinds[self._serving[placement]].ready)
         return workers * Shares.due(self._flows(job, placement)[0]) <= 1.0
 
-    def run(self, choice: Choice, placement: Placement, now_s: float) -> None:
-        """Give a worker the tasks that were chosen for it, and count them to its job's share."""
+    def run(
+        self, choice: Choice, placement: Placement, now_s: float, first: Batch | None = None
+    ) -> Batch:
+        """Give a worker the tasks that were chosen for it, and count them to its job's share.
+
+        Args:
+            first: the batch with whose call they go, if not with one of their own.
+        """
         board, job, worker = self._board, choice.job, choice.worker
-        batch = self.make_batch(choice, now_s)
+        batch = self.make_batch(choice, now_s, first=first)
         board.totals.retries += job.batch(choice.tasks, worker.id, batch.id)
         job.start(now_s)
         if not job.laid and job.plan.sharded and len(choice.tasks) < len(job.plan.tasks):
@@ -310,8 +332,15 @@ class Matching:
             self._shares[placement].discard(job.id)
         if self._set_aside or self._misfits:
             self.reconsider(worker.id)
+        return batch
 
-    def make_batch(self, choice: Choice, now_s: float, avoid: WorkerId | None = None) -> Batch:
+    def make_batch(
+        self,
+        choice: Choice,
+        now_s: float,
+        avoid: WorkerId | None = None,
+        first: Batch | None = None,
+    ) -> Batch:
         """The batch of a choice, on its way to its worker."""
         board, job, worker, tasks = self._board, choice.job, choice.worker, choice.tasks
         plan = job.plan
@@ -327,8 +356,9 @@ class Matching:
                 passing.append(value)
         calls = calls_of(job, tasks, worker.id, to_keep_bytes)
         new, measured = self._programs(choice)
+        number = next(board.batch_ids)
         batch = Batch(
-            next(board.batch_ids),
+            number,
             job.id,
             dict(zip(tasks, calls, strict=True)),
             choice.estimate_s,
@@ -340,6 +370,7 @@ class Matching:
             coming=fetches,
             passing=tuple(passing),
             express=choice.express,
+            call=number if first is None else first.call,
         )
         if worker.memory_bytes:
             batch.peak_bytes = max([plan.tasks[task].peak_bytes for task in tasks])
@@ -348,7 +379,8 @@ class Matching:
             self._begin(worker, now_s)
         elif len(worker.batches) == 1:  # what is queued behind is looked at when its turn comes
             self.begin(worker, now_s)
-        board.commands.append(Run(worker.id, batch.id, job.id, calls, fetches, batch.express))
+        run = Run(worker.id, number, job.id, calls, fetches, batch.express, batch.call)
+        board.commands.append(run)
         return batch
 
     def _programs(self, choice: Choice) -> tuple[list[str], bool]:

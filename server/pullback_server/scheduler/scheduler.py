@@ -312,7 +312,7 @@ class Scheduler:
         elif over:
             self._board.totals.wasted_s["cancelled"] += max(0.0, wasted_s)
         elif not batch.unreported:
-            overhead_s = event.now_s - started_s - event.busy_s
+            overhead_s = event.now_s - started_s - event.busy_s - event.company_s
             self._board.calibration.record_overhead(worker.placement, overhead_s)
 
     def _worker_lost(self, event: WorkerLost) -> None:
@@ -323,7 +323,7 @@ class Scheduler:
         if not worker.ready:
             self._start_failed(worker, event)
         self._board.totals.workers_lost += worker.ready or worker.doomed
-        running = worker.running
+        running, under_way = worker.running, worker.under_way
         lost_s = max([event.now_s - batch.oldest_since_s for batch in running], default=0.0)
         self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
         hurt = self._board.forget(worker)
@@ -333,7 +333,7 @@ class Scheduler:
         loss = Loss() if running and _guilty(worker) else None
         self._blames.strays += not (running or worker.doomed)
         for batch in worker.in_flight:
-            ran = batch in running
+            ran = batch in under_way
             self._lose_batch(batch, event, begun=ran, loss=loss if ran else None)
         for job in hurt:
             if job.id in self._jobs:

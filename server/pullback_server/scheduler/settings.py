@@ -18,6 +18,7 @@ class Settings:
         grow_s: more workers are started until what waits is predicted to be done in this time.
         idle_s: a worker above the least that had nothing to do for this long is stopped.
         batch_s: predicted time to fill a batch with.
+        together_s: predicted time of the small jobs that go to a worker in one call.
         queue_behind_s: a second batch is queued when the first has at most this long to go.
         grace_s: how long a cancelled batch may go on before its worker is killed.
         most_losses: a task that took this many workers down fails its job.
@@ -36,6 +37,7 @@ class Settings:
     grow_s: float = 0.5
     idle_s: float = 60.0
     batch_s: float = 0.05
+    together_s: float = 0.005
     queue_behind_s: float = 0.02
     grace_s: float = 1.0
     most_losses: int = 3

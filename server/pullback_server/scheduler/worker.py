@@ -35,6 +35,7 @@ class Batch:
         doubted: of that, what its holder was found not to have since.
         missed: what it did not find.
         passing: values brought for it alone, which its worker has no room to keep.
+        call: the first batch of the call it came with: itself, or one before it.
         peak_bytes: what its largest task takes while it runs, where memory is bounded; with what
             its worker holds of the job, once that is over.
     """
@@ -58,6 +59,7 @@ class Batch:
     passing: tuple[TaskOutput, ...] = ()
     express: bool = False
     peak_bytes: int = 0
+    call: BatchId = -1
 
     def builds_on(self, operands: Sequence[Sequence[TaskOutput]]) -> set[TaskOutput]:
         """What it is to find on its worker, unless a task was reported; `operands` are by task."""
@@ -121,6 +123,19 @@ class Worker:
         if len(self.batches) == 1:
             return left_s
         return left_s + sum([b.estimate_s for b in self.batches.values() if b is not oldest])
+
+    @property
+    def has_one_call(self) -> bool:
+        """Whether all its batches, express ones apart, came to it with one call."""
+        oldest = self.oldest
+        return oldest is not None and next(reversed(self.batches.values())).call == oldest.call
+
+    @property
+    def under_way(self) -> list[Batch]:
+        """The batches it is running, and those that may be: others of the same call."""
+        oldest = self.oldest
+        own = [] if oldest is None else [b for b in self.batches.values() if b.call == oldest.call]
+        return own if self.express is None else [*own, self.express]
 
     @property
     def running(self) -> list[Batch]:
