@@ -17,6 +17,8 @@ from pullback_worker.fixed_arrays import may_change
 
 LEAST_BYTES = 1 << 16
 """Smaller arrays travel in the message anyway."""
+LEAST_AHEAD_BYTES = 1 << 10
+"""But for those that the client sent ahead: jobs that read one array go to a worker with one."""
 
 
 class Kept(NamedTuple):
@@ -52,7 +54,8 @@ class KeptArrays:
         Args:
             sent_ahead: whether the client names it by its hash, as it will do again.
         """
-        if array.nbytes <= LEAST_BYTES or array.nbytes > self._most_bytes or may_change(array):
+        least_bytes = LEAST_AHEAD_BYTES if sent_ahead else LEAST_BYTES
+        if array.nbytes <= least_bytes or array.nbytes > self._most_bytes or may_change(array):
             return Kept(0, False)
         entry = self._entries.get(id(array))
         if entry is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pullback_server.kept_arrays import LEAST_BYTES, Kept, KeptArrays
+from pullback_server.kept_arrays import LEAST_AHEAD_BYTES, LEAST_BYTES, Kept, KeptArrays
 
 SIZE = LEAST_BYTES  # in float64, so eight times the least
 
@@ -33,6 +33,15 @@ def test_an_array_that_was_sent_ahead_is_kept_at_first_sight():
     assert kept.look_up(array, sent_ahead=True) == Kept(1, False)
     assert kept.look_up(array, sent_ahead=True) == Kept(1, True)
     assert kept.look_up(np.zeros(SIZE), sent_ahead=True) == Kept(0, False)
+
+
+def test_a_small_array_that_was_sent_ahead_is_kept():
+    """Jobs that read it go to a worker together, and it goes with them once."""
+    kept, array = KeptArrays(1 << 30), constant(size=LEAST_BYTES // 8)
+    assert kept.look_up(array, sent_ahead=True) == Kept(1, False)
+    assert kept.look_up(array, sent_ahead=True) == Kept(1, True)
+    tiny = constant(size=LEAST_AHEAD_BYTES // 8)
+    assert kept.look_up(tiny, sent_ahead=True) == Kept(0, False)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,8 @@ class _Stream:
                 self._kept[item.kept] = coming
         elif coming is None:
             coming = asyncio.create_task(_forgotten())
+        elif coming.done() and not coming.cancelled() and coming.exception() is None:
+            return coming.result()
         return asyncio.shield(coming)
 
     def _small(self, item: wire.OperandTensor) -> HeldInput | None:
