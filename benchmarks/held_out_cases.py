@@ -1,7 +1,7 @@
 """Jobs of other shapes, other dtypes and other operators than `CASES`, written after them.
 
 They show whether what is predicted holds beyond the jobs that the predictions were tried on. Prices
-were chosen with the first of them in view too; `UNSEEN` came after the last price.
+were chosen with the first of them in view too; `UNSEEN` came after most of them.
 """
 
 from __future__ import annotations
