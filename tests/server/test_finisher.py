@@ -12,7 +12,7 @@ from pullback_graph.builder import Builder
 from pullback_graph.ref import apply
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_server.dispatcher.finisher import AT_ONCE_BYTES, Finisher
-from pullback_server.planner.plan import JobInput, Phase, Plan, TaskOutput
+from pullback_server.planner.plan import JobInput, Phase, Plan, Source, TaskOutput
 from pullback_server.pool_job import PoolJob
 from pullback_server.scheduler import HERE, Dependencies, JobStatistics
 from pullback_server.scheduler.dependencies import MOST_DEEP_VALUE_BYTES, MOST_LEVELS
@@ -27,6 +27,13 @@ def summing_plan(shards: int) -> Plan:
     add = builder.build({"sum": apply("add", x, y)})
     tasks = [replace(t, graph=add) if t.phase is Phase.REDUCE else t for t in plan.tasks]
     return replace(plan, tasks=tuple(tasks))
+
+
+def _moved(source: Source, moved: dict[int, int]) -> Source:
+    """The same value of a plan whose tasks have other numbers."""
+    if isinstance(source, TaskOutput):
+        return TaskOutput(moved[source.task], source.output)
+    return source
 
 
 SIZES = [4, AT_ONCE_BYTES // 8 + 1]
@@ -91,6 +98,17 @@ def test_an_end_is_of_so_many_sums_at_most():
     plan = Dependencies(reduce_plan(1000))
     assert len(plan.ends) == MOST_LEVELS
     assert len(plan.tasks) - plan.ends[-1] < 2**MOST_LEVELS
+
+
+def test_a_small_task_that_reads_nothing_may_belong_to_an_end():
+    """A constant beside the second level of sums."""
+    plan = reduce_plan(4)
+    constant = make_task([], seconds=0.0)
+    moved = {task: task + (task > 4) for task in range(7)}
+    tasks = [replace(t, operands=tuple(_moved(o, moved) for o in t.operands)) for t in plan.tasks]
+    tasks.insert(5, constant)
+    results = [TaskOutput(7, 0), TaskOutput(5, 0)]
+    assert Dependencies(make_plan(tasks, results)).ends == (7, 4)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])

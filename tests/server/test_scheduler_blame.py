@@ -69,6 +69,20 @@ def test_what_ran_beside_a_killer_does_not_speak_for_it():
     assert "took 3 workers down" in error.message
 
 
+def test_workers_that_do_not_start_do_not_speak_for_a_task():
+    """Why one does not come up has nothing to do with those that were up."""
+    cluster = Cluster(workers=4)
+    cluster.submit(LONG)
+    for _ in range(3):
+        cluster.tell(cluster.pool.lose(runner_of(cluster, 1)))
+        while not cluster.pool.starting:
+            cluster.tick(0.5)
+        cluster.tell(cluster.pool.fail_start())
+    error = cluster.error()
+    assert type(error) is ExecutionError
+    assert "took 3 workers down" in error.message
+
+
 def test_a_cluster_that_loses_all_it_has_is_to_blame():
     """A job does not go on for ever there: it is told to try again, since it is not at fault."""
     cluster = Cluster(workers=2)

@@ -2,8 +2,7 @@
 
 A task that takes a worker down every time is not run again after some; on a cluster that loses
 workers anyway, so would one be that has nothing to do with it. What tells them apart are losses
-that no task brought about: of workers that had nothing to do, or started, or whose tasks ran
-through elsewhere.
+that no task brought about: of workers that had nothing to do, or whose tasks ran through elsewhere.
 """
 
 from __future__ import annotations

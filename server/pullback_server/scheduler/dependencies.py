@@ -235,7 +235,8 @@ def _ends(plan: Dependencies) -> list[int]:
         size_bytes += task.size_bytes + sum(own_bytes)
         if levels > MOST_LEVELS or not _may_end(task):
             break
-        if levels > 1 and (size_bytes > MOST_DEEP_BYTES or max(own_bytes) > MOST_DEEP_VALUE_BYTES):
+        most_bytes = max(own_bytes, default=0)
+        if levels > 1 and (size_bytes > MOST_DEEP_BYTES or most_bytes > MOST_DEEP_VALUE_BYTES):
             found.pop(levels, None)  # not all of that level
             break
         if size_bytes > MOST_FINISH_BYTES:

@@ -324,12 +324,13 @@ class Matching:
         job.start(now_s)
         if not job.laid and job.plan.sharded and len(choice.tasks) < len(job.plan.tasks):
             self._layouts.keep_together(job, worker)
-        for flow in job.flows[placement]:
-            Shares.charge(flow, choice.estimate_s)
+        shares, (flow, loose_flow) = self._shares[placement], job.flows[placement]
+        shares.charge(flow, choice.estimate_s)
+        self._loose[placement].charge(loose_flow, choice.estimate_s)
         ready = job.ready[placement]
         self._refresh_loose(job, placement, ready)
         if not ready.counts:
-            self._shares[placement].discard(job.id)
+            shares.discard(job.id)
         if self._set_aside or self._misfits:
             self.reconsider(worker.id)
         return batch

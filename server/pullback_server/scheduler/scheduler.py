@@ -331,7 +331,7 @@ class Scheduler:
             own_s, killed = (lost_s, worker.doomed) if batch in running else (0.0, False)
             self._say(self._stopping.batch_ended(batch.job, own_s, event.now_s, killed))
         loss = Loss() if running and _guilty(worker) else None
-        self._blames.strays += not (running or worker.doomed)
+        self._blames.strays += worker.ready and not (running or worker.doomed)
         for batch in worker.in_flight:
             ran = batch in under_way
             self._lose_batch(batch, event, begun=ran, loss=loss if ran else None)

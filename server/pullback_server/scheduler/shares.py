@@ -135,9 +135,10 @@ class Shares:
             flow = flow.parent
         return tuple(reversed(tags))
 
-    @staticmethod
-    def charge(leaf: Flow, seconds: float) -> None:
-        """A job of that flow was given workers' time."""
+    def charge(self, leaf: Flow, seconds: float) -> None:
+        """A job of that flow was given workers' time; others that wait meanwhile lose nothing."""
+        if self._unlisted and len(self.waiting) > 1:
+            self._list_all()
         for flow, parent in leaf.path:
             tag, virtual = flow.tag, parent.virtual
             if tag > virtual:
