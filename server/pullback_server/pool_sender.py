@@ -43,20 +43,29 @@ class Sender:
         self._jobs = jobs
         self._fault = fault
         self._unsent = unsent
-        self._leaving: list[Flight] = []
+        self._leaving: list[list[Flight]] = []
+        self._last: dict[WorkerId, list[Flight]] = {}
 
     def add(self, run: Run) -> None:
-        """Send a batch when all of its call are there."""
-        if self._leaving and self._leaving[0].run.call != run.call:
-            self.depart()
-        self._leaving.append(Flight(run, None, {}))
+        """Have a batch wait for others of its call, which may come after those of other workers.
+
+        Only with the last of its worker: the numbers of what that runs ascend.
+        """
+        own = self._last.get(run.worker)
+        if own is None or own[0].run.call != run.call:
+            own = self._last[run.worker] = []
+            self._leaving.append(own)
+        own.append(Flight(run, None, {}))
 
     def depart(self) -> None:
-        """Send what waits for others of its call."""
-        leaving, self._leaving = self._leaving, []
-        worker = self._workers.get(leaving[0].run.worker) if leaving else None
-        if worker is not None:  # else its end is about to be told, and they go elsewhere
-            self.send(leaving, worker)
+        """Send what waits for others of its call, in the order in which the calls began."""
+        if not self._leaving:
+            return
+        leaving, self._leaving, self._last = self._leaving, [], {}
+        for flights in leaving:
+            worker = self._workers.get(flights[0].run.worker)
+            if worker is not None:  # else its end is about to be told, and they go elsewhere
+                self.send(flights, worker)
 
     def send(self, flights: Sequence[Flight], worker: PoolWorker) -> None:
         """Send batches on their way, in order: small ones together."""

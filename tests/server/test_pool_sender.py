@@ -63,6 +63,23 @@ def sent(*given: tuple[int, NDArray]) -> tuple[list[list[int]], PoolWorker]:
     return actor.calls, worker
 
 
+def sent_in_turn(*given: tuple[int, int]) -> dict[int, list[list[int]]]:
+    """The batches of each actor's calls, for one batch per worker and call's number, in a step."""
+    plan = make_plan([make_task([JobInput(0)])], [TaskOutput(0, 0)])
+    actors = {worker: FakeActor() for worker, _ in given}
+    workers = {own: PoolWorker(own, Placement.CPU, actor) for own, actor in actors.items()}
+    jobs = {
+        number: PoolJob(number, Dependencies(plan), [HeldInput(SMALL)], {InputOperand(0): SMALL})
+        for number, _ in enumerate(given)
+    }
+    sender = Sender(workers, jobs, OSError, lambda *told: None)
+    for number, (worker, call) in enumerate(given):
+        sender.add(Run(worker, number, number, (Call(0, (), (0,)),), (), call=call))
+    sender.depart()
+    sender.depart()
+    return {worker: actor.calls for worker, actor in actors.items()}
+
+
 def flying(worker: PoolWorker) -> list[list[Flight]]:
     """What is waited for, by call."""
     return [[*worker.flights.get_nowait()] for _ in range(worker.flights.qsize())]
@@ -76,6 +93,17 @@ def test_small_batches_of_a_call_leave_together():
     flights = flying(worker)
     assert [[own.run.job for own in call] for call in flights] == calls
     assert [[own.report for own in call] for call in flights] == [[1, 1], [2]]
+
+
+def test_a_call_waits_for_what_comes_after_those_of_other_workers():
+    """Idle workers are given one batch each before any is given company: one call a worker."""
+    calls = sent_in_turn((1, 0), (2, 1), (3, 2), (1, 0), (1, 0), (2, 1), (3, 2), (3, 2))
+    assert calls == {1: [[0, 3, 4]], 2: [[1, 5]], 3: [[2, 6, 7]]}
+
+
+def test_a_worker_s_batches_leave_in_the_order_they_came_in():
+    """What comes after another call of its worker goes after that."""
+    assert sent_in_turn((1, 0), (2, 1), (1, 2), (1, 0)) == {1: [[0], [2], [3]], 2: [[1]]}
 
 
 def test_what_is_large_leaves_by_itself():

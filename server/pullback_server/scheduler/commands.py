@@ -77,7 +77,7 @@ class Run(Command):
     An express batch runs at once, beside another; the others, one after another.
 
     Attributes:
-        call: the batch whose call of the worker it may go with: itself, or one given just before.
+        call: the batch whose call of the worker it may go with: itself, or one given before.
     """
 
     worker: WorkerId
