@@ -112,6 +112,17 @@ def test_jobs_that_wait_in_vain_are_told_why():
     assert cluster.error(2) is None
 
 
+def test_jobs_laid_over_workers_that_are_all_lost_are_told_why():
+    """They have tasks that the dispatcher does, which wait for no worker."""
+    cluster = Cluster(workers=2, start_s=START_S)
+    assert len(runs(cluster.submit(reduce_plan(4, seconds=1.0)))) == 2
+    (job,) = cluster.scheduler._jobs.values()
+    assert len(job.plan.tasks) < len(job.states)
+    cluster.tell(*[cluster.pool.lose(worker) for worker in [*cluster.pool.workers]])
+    fail_starts(cluster, 2 * MOST_FAILED)
+    assert type(cluster.error()) is ServiceError
+
+
 def test_starts_that_fail_together_are_one_failure():
     """A machine that takes all that start on it along says no more than one that takes one."""
     cluster = Cluster(workers=8, start_s=START_S)

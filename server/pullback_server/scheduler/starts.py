@@ -89,6 +89,9 @@ class Starts:
 
 
 def _needs(job: Job, placements: set[Placement]) -> bool:
-    """Whether any task that is still to run has one of these placements."""
-    states = zip(job.plan.tasks, job.states, strict=True)
+    """Whether any task that workers are still to run has one of these placements.
+
+    A job that is laid over several has states behind its plan's: the dispatcher does those tasks.
+    """
+    states = zip(job.plan.tasks, job.states, strict=False)
     return any([task.placement in placements and state not in FINISHED for task, state in states])
