@@ -10,9 +10,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pullback_graph.builder import Builder
+from pullback_graph.errors import ServiceError
 from pullback_graph.types import FLOAT64, ArrayType
 from pullback_worker.actor import CONCURRENCY_GROUPS, WorkerActor, WorkerSettings
-from pullback_worker.batch import Batch, Call, InputOperand, Report, ValueKey
+from pullback_worker.batch import Batch, Call, Freed, InputOperand, Report, ValueKey, no_room
 from pullback_worker.fetcher import Fetcher
 from pullback_worker.parcel import packed, reports_in
 
@@ -110,3 +111,41 @@ def test_a_batch_that_can_t_be_taken_fails_alone():
     assert not broken.sent
     assert broken.failed is not None
     assert "could not take task 0: ValueError" in str(broken.failed[1])
+
+
+def test_what_is_to_be_dropped_is_dropped_though_the_batch_finds_no_room():
+    """What came with a batch that can't run is of jobs that are over: nobody frees it again."""
+    builder = Builder()
+    graph = builder.build({"z": -builder.input("x", ArrayType(FLOAT64, (2,)))})
+    operand = InputOperand(0)
+    call = Call(0, graph.fingerprint, (operand,), keep=(0,))
+
+    def get(references: Sequence[Any]) -> list[Any]:
+        raise no_room("a value")
+
+    with threadpool_limits(1):
+        actor = WorkerActor(WorkerSettings(promotion=False))
+        actor.run(Batch(0, 1, (call,), graphs=(graph,), inputs=(operand,)), [np.ones(2)])
+        held = actor._runner.held
+        actor._fetcher = Fetcher(get, lambda item: isinstance(item, str))
+        batch = Batch(1, 2, (call,), inputs=(operand,), freed=(Freed(1, None),))
+        report = actor.run(batch, ["a reference"])
+    assert report.failed is not None
+    assert type(report.failed[1]) is ServiceError
+    assert held == 2
+    assert not actor._runner.held
+
+
+def test_what_is_to_be_dropped_is_dropped_though_the_batch_can_t_be_taken():
+    """Of a parcel, too, where nobody else hears that it was not taken."""
+    builder = Builder()
+    graph = builder.build({"z": -builder.input("x", ArrayType(FLOAT64, (2,)))})
+    operand = InputOperand(0)
+    call = Call(0, graph.fingerprint, (operand,), keep=(0,))
+    with threadpool_limits(1):
+        actor = WorkerActor(WorkerSettings(promotion=False))
+        actor.run(Batch(0, 1, (call,), graphs=(graph,), inputs=(operand,)), [np.ones(2)])
+        broken = Batch(1, 2, (call,), inputs=(operand,), freed=(Freed(1, None),))
+        (report,) = reports_in(actor.run_parcel(packed([(broken, [])])))
+    assert report.failed is not None
+    assert not actor._runner.held

@@ -116,6 +116,7 @@ class WorkerActor:
         """
         started_s = perf_counter()
         number, express = batch.number, batch.express
+        self._runner.free(batch.freed)  # of other jobs: whatever becomes of the batch
         try:
             found = self._fetcher.fetch(
                 batch, carried, lambda: self._runner.is_cancelled(number, express)
