@@ -203,7 +203,7 @@ class Pool:
 
     def _unsent(self, flights: Sequence[Flight], worker: PoolWorker, error: RayError) -> None:
         """Batches could not be sent: they are too large for a message, and the store is full."""
-        worker.known.clear()
+        self._flush_soon()
         now_s = self._clock()
         events = [e for own in flights for e in _not_run(own.run, error, now_s)]
         asyncio.get_running_loop().call_soon(self._tell, *events)
@@ -228,6 +228,9 @@ class Pool:
             worker.given.pop(command.job, None)
         keys = None if command.values is None else tuple(ValueKey(*v) for v in command.values)
         worker.freed.append(Freed(command.job, keys))
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
@@ -313,8 +316,10 @@ class Pool:
                 reports = _reports(await flights[0].report)
             except RayTaskError as error:
                 LOG.exception("worker %d could not take a batch", worker.id)
-                now_s = self._clock()
-                self._tell(*[e for own in flights for e in _not_run(own.run, error, now_s)])
+                if ray_cluster.is_lost(error) and worker.counts_on(flights):
+                    self._lose(worker, "what it was sent was lost, and it has more that reads it")
+                    return
+                self._not_taken(flights, worker, error)
                 continue
             except RayError as error:
                 self._lose(worker, ray_cluster.cause(error), ray_cluster.by_memory(error))
@@ -330,6 +335,15 @@ class Pool:
                 events += await self._taken(flight, report, worker, company_s)
             if events:
                 self._tell(*events)
+
+    def _not_taken(
+        self, flights: Sequence[Flight], worker: PoolWorker, error: RayTaskError
+    ) -> None:
+        """A call did not run, and brought its worker nothing."""
+        worker.missed(flights)
+        self._flush_soon()
+        now_s = self._clock()
+        self._tell(*[e for own in flights for e in _not_run(own.run, error, now_s)])
 
     async def _taken(
         self, flight: Flight, report: Report, worker: PoolWorker, company_s: float

@@ -74,7 +74,7 @@ class Sender:
             try:
                 batch, carried = self._loaded(flight, worker, self._jobs[flight.run.job])
             except self._fault as error:
-                self._unsent([flight], worker, error)
+                self._give_up([flight], worker, error)
                 continue
             is_light = not (batch.apart or batch.express) and _is_light(carried)
             if light and not (is_light and _fits(carried, [own for _, own in light])):
@@ -95,12 +95,13 @@ class Sender:
         if run.express and any([freed.job == run.job for freed in worker.freed]):
             worker.flush()  # it may bring anew what was to be dropped
         batch = job.batch(run, worker)
+        flight.inputs, flight.freed = batch.inputs, ()
         if len(worker.known) > MOST_GRAPHS_KNOWN:
             worker.known.clear()
         worker.known.update(dict.fromkeys([call.fingerprint for call in batch.calls]))
         carried = [*[job.carriers[item] for item in batch.inputs], *self._fetched(run, job, worker)]
         if not run.express:  # which may be done before others that were sent sooner
-            worker.freed = []
+            flight.freed, worker.freed = batch.freed, []
         flight.network_bytes += job.traffic.network_bytes - before_bytes
         return batch, carried
 
@@ -110,8 +111,7 @@ class Sender:
         try:
             report = worker.actor.run_parcel.remote(packed([batch for _, batch in light]))
         except self._fault as error:
-            worker.freed[:0] = [freed for _, (batch, _) in light for freed in batch.freed]
-            self._unsent(flights, worker, error)
+            self._give_up(flights, worker, error)
             return
         for flight in flights:
             flight.report = report
@@ -128,8 +128,7 @@ class Sender:
         try:
             answer = method.remote(batch, carried)
         except self._fault as error:
-            worker.freed[:0] = batch.freed
-            self._unsent([flight], worker, error)
+            self._give_up([flight], worker, error)
             return
         if batch.apart:
             flight.report, *apart = answer
@@ -138,6 +137,11 @@ class Sender:
             flight.report = answer
         worker.flying.add(flight)
         (worker.express if batch.express else worker.flights).put_nowait([flight])
+
+    def _give_up(self, flights: Sequence[Flight], worker: PoolWorker, error: Exception) -> None:
+        """Batches can't be sent; their worker has nothing of them."""
+        worker.missed(flights)
+        self._unsent(flights, worker, error)
 
     def _fetched(self, run: Run, job: PoolJob, reader: PoolWorker) -> list[Carried]:
         """What a batch is to be given: values sent here, and references to those of workers."""

@@ -22,12 +22,15 @@ class Flight:
 
     Attributes:
         network_bytes: what it brings to the worker's machine from others.
+        inputs, freed: what comes along with it, and what it tells the worker to drop.
     """
 
     run: Run
     report: Any
     apart: dict[TaskOutput, Any]
     network_bytes: int = 0
+    inputs: Sequence[InputOperand] = ()
+    freed: Sequence[Freed] = ()
 
 
 @dataclass(slots=True)
@@ -70,6 +73,18 @@ class PoolWorker:
         if self.freed:
             self.actor.free.remote(self.freed)
             self.freed = []
+
+    def missed(self, flights: Sequence[Flight]) -> None:
+        """Batches did not reach it: what came along is to come again, what was to go is there."""
+        self.known.clear()
+        for job in {flight.run.job for flight in flights if flight.inputs}:
+            self.given.pop(job, None)
+        self.freed[:0] = [freed for flight in flights for freed in flight.freed]
+
+    def counts_on(self, flights: Sequence[Flight]) -> bool:
+        """Whether it has batches of jobs that it was to have inputs of by these."""
+        jobs = {flight.run.job for flight in flights if flight.inputs}
+        return any([own.run.job in jobs for own in self.flying.difference(flights)])
 
     def leave(self, holder: WorkerId) -> None:
         """Tell the worker what it need not wait for, since a lost one had it.

@@ -8,7 +8,9 @@ from typing import Any
 from pullback_server.planner.plan import Placement, TaskOutput
 from pullback_server.pool_worker import Flight, PoolWorker
 from pullback_server.scheduler import Fetch, Run
-from pullback_worker.batch import Freed, ValueKey
+from pullback_worker.batch import Freed, InputOperand, ValueKey
+
+X = InputOperand(0)
 
 
 class FakeActor:
@@ -52,6 +54,32 @@ def test_what_is_to_be_dropped_is_said_once():
     worker.flush()
     worker.flush()
     assert worker.actor.freed == [[Freed(3, None)]]
+
+
+def test_what_came_with_batches_that_did_not_reach_a_worker_comes_again():
+    """It is told again what to drop, too; of jobs that brought nothing along it has all it had."""
+    worker = PoolWorker(1, Placement.CPU, FakeActor())
+    worker.known["a graph"] = None
+    worker.given = {8: {X}, 9: {X}}
+    worker.freed = [Freed(4, None)]
+    lost = Flight(Run(1, 1, 9, (), ()), None, {}, inputs=[X], freed=[Freed(3, None)])
+    worker.missed([lost, Flight(Run(1, 2, 8, (), ()), None, {})])
+    assert not worker.known
+    assert worker.given == {8: {X}}
+    assert worker.freed == [Freed(3, None), Freed(4, None)]
+
+
+def test_a_worker_counts_on_what_came_with_an_earlier_batch_of_the_job():
+    """Not on that of another job, nor on one that brought nothing along."""
+    worker = PoolWorker(1, Placement.CPU, FakeActor())
+    first = Flight(Run(1, 1, 9, (), ()), None, {}, inputs=[X])
+    behind = Flight(Run(1, 2, 9, (), ()), None, {})
+    worker.flying = {first, behind}
+    assert worker.counts_on([first])
+    assert not worker.counts_on([first, behind])
+    assert not worker.counts_on([behind])
+    worker.flying = {first, Flight(Run(1, 2, 8, (), ()), None, {})}
+    assert not worker.counts_on([first])
 
 
 def test_readers_of_what_a_lost_worker_had_are_told():

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 from ray.exceptions import ObjectLostError, OutOfDiskError, RayTaskError
@@ -17,7 +18,8 @@ from ray.exceptions import ObjectLostError, OutOfDiskError, RayTaskError
 from pullback_graph.errors import ExecutionError, ServiceError
 from pullback_server import pool_start, ray_cluster
 from pullback_server.dispatcher.engine import Engine
-from pullback_server.planner.plan import Placement
+from pullback_server.held_input import HeldInput
+from pullback_server.planner.plan import JobInput, Placement, TaskOutput
 from pullback_server.pool import Pool, _not_run
 from pullback_server.pool_settings import PoolSettings
 from pullback_server.pool_worker import PoolWorker
@@ -26,6 +28,7 @@ from pullback_server.scheduler import (
     AskWorker,
     BatchEnded,
     Call,
+    Dependencies,
     KillWorker,
     Run,
     Settings,
@@ -35,6 +38,9 @@ from pullback_server.scheduler import (
     WorkerPlaced,
 )
 from pullback_worker.actor import _found
+from pullback_worker.batch import Batch, Freed, InputOperand
+from pullback_worker.parcel import MOST_BYTES, unpacked
+from tests.server.plans import make_plan, make_task
 
 pytestmark = pytest.mark.system
 
@@ -146,6 +152,84 @@ def test_a_batch_that_did_not_run_blames_who_is_at_fault(cause: Exception, fault
     assert isinstance(last, BatchEnded)
     errors = [type(event.error) for event in failed if isinstance(event, TaskFailed)]
     assert errors == ([fault] if fault else [])
+
+
+class Unreached:
+    """An actor that no call reaches: an argument is lost; it remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.run = self.run_parcel = self
+
+    def remote(self, sent: Any, carried: Any = None) -> Lost:
+        """A call of the actor, of one batch or of a parcel."""
+        self.batches += [sent] if isinstance(sent, Batch) else [b for b, _ in unpacked(sent)]
+        return Lost()
+
+
+class Lost:
+    """The answer to a call of which an argument was lost."""
+
+    def __await__(self) -> Any:
+        cause = ObjectLostError("00" * 28, None, "somewhere")
+        raise RayTaskError("run", "trace", cause).as_instanceof_cause()
+
+
+def unreached(
+    monkeypatch: pytest.MonkeyPatch, rounds: list[list[int]]
+) -> tuple[list[Any], list[Batch]]:
+    """What is told when each batch of each round was lost, and what the worker was sent.
+
+    Args:
+        rounds: the numbers of the batches sent one behind the other, all of one job.
+    """
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+    plan = Dependencies(make_plan([make_task([JobInput(0)])], [TaskOutput(0, 0)]))
+    told: list[Any] = []
+
+    async def run() -> Unreached:
+        come = asyncio.Event()
+
+        def tell(*events: Any) -> None:
+            told.extend(events)
+            come.set()
+
+        pool = Pool(PoolSettings(Path("/nowhere")), tell, monotonic)
+        actor = Unreached()
+        worker = pool._workers[1] = PoolWorker(1, Placement.CPU, actor)
+        worker.freed = [Freed(3, None)]
+        x = np.zeros(MOST_BYTES)
+        pool.open(9, plan, [HeldInput(x)], {InputOperand(0): x})
+        pool._attend(worker, pool._listen, worker.flights)
+        for batches in rounds:
+            come.clear()
+            for batch in batches:
+                pool.apply(Run(1, batch, 9, (Call(0, (), (0,)),), (), call=batch))
+            pool.depart()
+            await come.wait()
+        for listener in worker.listeners:
+            listener.cancel()
+        return actor
+
+    return told, asyncio.run(run()).batches
+
+
+def test_a_batch_that_was_lost_on_its_way_is_sent_whole_again(monkeypatch: pytest.MonkeyPatch):
+    """With its inputs and graphs, and what is to be dropped: the worker has none of it."""
+    told, (first, second) = unreached(monkeypatch, [[0], [1]])
+    assert [type(event) for event in told] == [BatchEnded, BatchEnded]
+    assert second.inputs == first.inputs == (InputOperand(0),)
+    assert second.graphs == first.graphs != ()
+    assert second.freed == first.freed == (Freed(3, None),)
+
+
+def test_a_worker_that_has_more_of_a_job_whose_inputs_were_lost_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It would not find them, and blame the graph."""
+    told, (_, behind) = unreached(monkeypatch, [[0, 1]])
+    assert not behind.inputs
+    assert [type(event) for event in told] == [WorkerLost]
 
 
 def test_a_value_that_there_was_no_room_for_is_not_computed_again(monkeypatch: pytest.MonkeyPatch):
