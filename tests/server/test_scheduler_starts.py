@@ -13,6 +13,9 @@ from tests.server.plans import make_plan, make_task, reduce_plan
 from tests.server.simulated_pool import CPU, GPU
 
 START_S = 100.0
+LONGEST_S = 2 * START_S + LONGEST_DELAY_S
+"""From the first start that failed, or from when a job came, until it is told."""
+LATE = f"it had a process and did not come up within {START_S:g} s"
 
 
 def losing_its_worker(gpu_workers: int = 0) -> Cluster:
@@ -32,7 +35,7 @@ def see_it_end(cluster: Cluster) -> None:
     """The pool says that a worker that was killed is gone."""
     (worker,) = cluster.pool.killed
     cluster.pool.killed.clear()
-    cluster.tell(WorkerLost(now_s=cluster.pool.now_s, worker=worker, cause="it hung"))
+    cluster.tell(WorkerLost(now_s=cluster.pool.now_s, worker=worker, cause=LATE))
 
 
 def fail_starts(cluster: Cluster, count: int) -> None:
@@ -40,6 +43,15 @@ def fail_starts(cluster: Cluster, count: int) -> None:
     for _ in range(count):
         cluster.tick(LONGEST_DELAY_S)
         cluster.tell(cluster.pool.fail_start(cause="no such library"))
+
+
+def fail_late(cluster: Cluster, limit_s: float = START_S) -> None:
+    """The worker that starts has a process, hangs, and is killed; the next one has a process."""
+    cluster.tell(cluster.pool.place())
+    cluster.tick(limit_s)
+    see_it_end(cluster)
+    cluster.tick(LONGEST_DELAY_S)
+    cluster.tell(cluster.pool.place())
 
 
 def test_a_worker_that_hangs_while_it_starts_is_replaced():
@@ -63,8 +75,10 @@ def test_a_worker_that_hangs_while_it_starts_is_replaced():
 def test_a_worker_without_a_process_may_wait_for_ever():
     """A cluster that has no room for it yet may make some; to ask anew would help nobody."""
     cluster = losing_its_worker()
+    cluster.submit(reduce_plan(2))
     assert not killed([c for _ in range(50) for c in cluster.tick(START_S)])
     assert len(cluster.pool.starting) == 1
+    assert not cluster.pool.replies
 
 
 def test_a_worker_that_was_up_in_time_is_left_alone():
@@ -150,6 +164,80 @@ def test_jobs_wait_for_starts_while_a_worker_is_up():
     cluster.tell(cluster.pool.fail_start())
     cluster.drain()
     assert cluster.error() is None
+
+
+def test_jobs_are_told_in_time_however_few_starts_failed():
+    """Late ones take ever longer; a job that comes later is given as long as the first."""
+    cluster = losing_its_worker()
+    cluster.submit(reduce_plan(2))
+    fail_late(cluster)
+    cluster.tick(LONGEST_S - LONGEST_DELAY_S - 1.0)
+    assert not cluster.pool.replies
+    cluster.submit(reduce_plan(2), job=2)
+    cluster.tick(1.0)
+    error = cluster.error()
+    assert type(error) is ServiceError
+    assert error.retry_after_s
+    assert f"waited {LONGEST_S:.0f} s" in error.message
+    assert f"once, at last with: {LATE}" in error.message
+    see_it_end(cluster)
+    cluster.tick(LONGEST_DELAY_S)
+    cluster.tell(cluster.pool.place())
+    cluster.tick(LONGEST_S - LONGEST_DELAY_S - 2.0)
+    assert 2 not in cluster.pool.replies
+    cluster.tick(1.0)
+    assert f"waited {LONGEST_S:.0f} s" in str(cluster.error(2))
+    cluster.submit(reduce_plan(2), job=3)
+    cluster.start()
+    cluster.tick(LONGEST_S)
+    cluster.drain()
+    assert cluster.error(3) is None
+
+
+def test_a_worker_that_came_up_ends_the_waiting():
+    """What was waited before counts no more, nor does the time that a job ran."""
+    cluster = losing_its_worker()
+    cluster.submit(reduce_plan(2))
+    fail_late(cluster)
+    cluster.start()
+    cluster.tick(LONGEST_S - LONGEST_DELAY_S - 1.0)
+    cluster.tell(cluster.pool.lose(*cluster.pool.workers))
+    fail_starts(cluster, 1)
+    cluster.tick(LONGEST_S - 1.0)
+    assert not cluster.pool.replies
+    cluster.tick(1.0)
+    assert type(cluster.error()) is ServiceError
+
+
+def test_jobs_wait_from_when_the_last_worker_is_lost():
+    """Starts of others failed before, and cost them nothing; the one under way may take long."""
+    cluster = Cluster(workers=2, start_s=START_S)
+    cluster.tell(cluster.pool.lose(1))
+    fail_late(cluster)
+    fail_late(cluster, 2 * START_S)
+    cluster.submit(reduce_plan(2))
+    cluster.tell(cluster.pool.lose(2))
+    assert cluster.pool.starting
+    cluster.tick(LONGEST_S - 1.0)
+    assert not cluster.pool.replies
+    cluster.tick(1.0)
+    assert type(cluster.error()) is ServiceError
+
+
+def test_jobs_that_have_other_work_do_not_wait():
+    """They are told once nothing of them can go on."""
+    cluster = Cluster(workers=1, gpu_workers=1, start_s=START_S, silence_s=1e6)
+    (gpu,) = [w for w, own in cluster.pool.workers.items() if own.placement is GPU]
+    tasks = [make_task([JobInput(0)], placement=CPU)]
+    tasks += [make_task([TaskOutput(0, 0)], placement=GPU)]
+    (cpu,) = runs(cluster.submit(make_plan(tasks, [TaskOutput(1, 0)])))
+    cluster.tell(cluster.pool.lose(gpu))
+    fail_starts(cluster, 1)
+    cluster.tick(LONGEST_S)
+    assert not cluster.pool.replies
+    cluster.finish(cpu)
+    cluster.tick(LONGEST_S)
+    assert "no gpu worker is up" in str(cluster.error())
 
 
 @pytest.mark.parametrize("kind", [CPU, GPU])

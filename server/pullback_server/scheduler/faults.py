@@ -28,11 +28,12 @@ def unserved(kind: Placement) -> UnsupportedError:
     )
 
 
-def unstarted(kind: Placement, failures: int, lost: WorkerLost) -> ServiceError:
+def unstarted(kind: Placement, waited_s: float, failures: int, cause: str) -> ServiceError:
     """No worker that could run the job comes up."""
+    times = "once" if failures == 1 else f"{failures} times in a row"
     return ServiceError(
-        f"no {kind.value} worker is up, and {failures} times in a row none came up: {lost.cause}; "
-        "the server goes on trying, and its log says more",
+        f"no {kind.value} worker is up: the job waited {waited_s:.0f} s for one, and starting one "
+        f"failed {times}, at last with: {cause}; the server goes on trying, and its log says more",
         retry_after_s=TRY_AGAIN_S,
     )
 

@@ -65,6 +65,7 @@ class Scaling:
                 board.fleet.add(worker)
                 board.commands.append(StartWorker(worker.id, kind))
                 self.watch(worker, now_s)
+                self._starts.watch(kind, now_s)
 
     def watch(self, worker: Worker, now_s: float) -> None:
         """A worker has nothing to do from now: see whether that stays so."""

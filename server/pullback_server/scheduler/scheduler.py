@@ -40,7 +40,6 @@ from pullback_server.scheduler.faults import (
     poisonous,
     unlucky,
     unserved,
-    unstarted,
 )
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.matching import Matching
@@ -68,7 +67,7 @@ class Scheduler:
         self._stragglers = Stragglers(board)
         self._matching = Matching(board, self._end, self._stragglers.begin)
         self._stragglers.matching = self._matching
-        self._starts = Starts(board)
+        self._starts = Starts(board, self._end)
         self._blames = Blame(settings.most_losses)
         self._scaling = Scaling(board, self._starts, self._matching.refresh)
         self._stopping = StoppingJobs()
@@ -320,8 +319,10 @@ class Scheduler:
         if worker is None:
             return
         self._fleet.remove(worker)
-        if not worker.ready:
-            self._start_failed(worker, event)
+        if worker.ready:
+            self._starts.watch(worker.placement, event.now_s)
+        else:
+            self._starts.failed(worker, event.cause, event.now_s)
         self._board.totals.workers_lost += worker.ready or worker.doomed
         running, under_way = worker.running, worker.under_way
         lost_s = max([event.now_s - batch.oldest_since_s for batch in running], default=0.0)
@@ -338,14 +339,6 @@ class Scheduler:
         for job in hurt:
             if job.id in self._jobs:
                 self._matching.note(job)
-
-    def _start_failed(self, worker: Worker, event: WorkerLost) -> None:
-        """The next start waits; jobs that wait for one are told when it was not the first."""
-        kind = worker.placement
-        self._starts.failed(worker, event.now_s)
-        failures = self._starts.failures(kind)
-        for job in self._starts.in_vain(kind):
-            self._end(job, event.now_s, unstarted(kind, failures, event))
 
     def _lose_batch(
         self, batch: Batch, event: WorkerLost, *, begun: bool, loss: Loss | None
