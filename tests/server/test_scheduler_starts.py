@@ -72,6 +72,17 @@ def test_a_worker_that_hangs_while_it_starts_is_replaced():
     assert cluster.error() is None
 
 
+def test_a_process_that_is_told_of_again_has_no_longer():
+    """It is looked at once, when its time from the first is over."""
+    cluster = losing_its_worker()
+    cluster.tell(cluster.pool.place())
+    alarms = len(cluster.scheduler._board.alarms)
+    cluster.tick(START_S - 1.0)
+    cluster.tell(*[cluster.pool.place() for _ in range(50)])
+    assert len(cluster.scheduler._board.alarms) == alarms
+    assert killed(cluster.tick(1.0))
+
+
 def test_a_worker_without_a_process_may_wait_for_ever():
     """A cluster that has no room for it yet may make some; to ask anew would help nobody."""
     cluster = losing_its_worker()

@@ -75,7 +75,9 @@ class Starts:
         return now_s >= self._records[kind].after_s
 
     def placed(self, worker: Worker, now_s: float) -> None:
-        """A worker has a process: see whether it comes up in time."""
+        """A worker has a process: see whether it comes up in time, however often that is said."""
+        if worker.start_s:
+            return
         doublings = min(self._records[worker.placement].late, MOST_DOUBLINGS)
         worker.start_s = self._board.settings.start_s * 2.0**doublings
         self._board.alarms.at(now_s + worker.start_s, self._look, worker.id)
