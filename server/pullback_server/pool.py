@@ -196,10 +196,18 @@ class Pool:
             self._attend(worker, self._answer_of)
 
     async def _answer_of(self, worker: PoolWorker) -> None:
-        """Wait for a worker to say that it lives; its end is seen elsewhere."""
+        """Wait for a worker to say that it lives, and what it runs; its end is seen elsewhere."""
         with contextlib.suppress(RayError):
-            await worker.actor.identity.remote()
-            self._tell(WorkerAnswered(now_s=self._clock(), cause="asked", worker=worker.id))
+            batch, running_s = await worker.actor.turn.remote()
+            self._tell(
+                WorkerAnswered(
+                    now_s=self._clock(),
+                    cause="asked",
+                    worker=worker.id,
+                    batch=batch,
+                    running_s=running_s,
+                )
+            )
 
     def _unsent(self, flights: Sequence[Flight], worker: PoolWorker, error: RayError) -> None:
         """Batches could not be sent: they are too large for a message, and the store is full."""

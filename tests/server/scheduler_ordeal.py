@@ -30,7 +30,6 @@ from pullback_server.scheduler import (
     StopWorker,
     Submitted,
     Tick,
-    WorkerAnswered,
     WorkerLost,
     WorkerMeasured,
 )
@@ -232,7 +231,7 @@ class Ordeal:
     def answer(self, pick: int) -> None:
         """A worker that was asked whether it lives says so, dead or not by now."""
         worker = self.pool.asked.pop(pick % len(self.pool.asked))
-        self.tell(WorkerAnswered(now_s=self.pool.now_s, worker=worker))
+        self.tell(self.pool.answer(worker, ended=pick % 3, running_s=float(pick % 4)))
 
     def lose_worker_midway(self, pick: int, tasks: int, express: bool) -> None:
         """A worker reports some tasks of a batch and dies, with what ran beside it."""

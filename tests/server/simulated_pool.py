@@ -33,6 +33,7 @@ from pullback_server.scheduler import (
     TaskDone,
     TaskFailed,
     ValuesLost,
+    WorkerAnswered,
     WorkerId,
     WorkerLost,
     WorkerPlaced,
@@ -246,6 +247,16 @@ class SimulatedPool:
         self.workers.pop(worker, None)
         self.untold.add(worker)
         return WorkerLost(now_s=self.now_s, worker=worker, cause="test")
+
+    def answer(self, worker: WorkerId, *, ended: int = 0, running_s: float = 0.0) -> Event:
+        """A worker that may be gone says what it runs: what comes after so many of its call.
+
+        Those are reported when the last of them is.
+        """
+        queue = self.workers[worker].queue if worker in self.workers else []
+        call = [run.batch for run in queue if run.call == queue[0].call]
+        batch = call[min(ended, len(call) - 1)] if call else -1
+        return WorkerAnswered(now_s=self.now_s, worker=worker, batch=batch, running_s=running_s)
 
     def finish(
         self,

@@ -49,7 +49,7 @@ class Talker:
     """An actor whose answers can't be read."""
 
     def __init__(self) -> None:
-        self.identity = self
+        self.identity = self.turn = self
 
     def remote(self) -> Any:
         """A call of the actor."""

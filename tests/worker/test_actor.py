@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from threadpoolctl import threadpool_limits
 
 from pullback_graph.builder import Builder
@@ -149,3 +150,24 @@ def test_what_is_to_be_dropped_is_dropped_though_the_batch_can_t_be_taken():
         (report,) = reports_in(actor.run_parcel(packed([(broken, [])])))
     assert report.failed is not None
     assert not actor._runner.held
+
+
+def test_a_worker_says_which_batch_of_a_parcel_it_is_running(monkeypatch: pytest.MonkeyPatch):
+    """And that it runs none, before and after; an express one, beside them, does not count."""
+    call = Call(0, "", ())
+    said: list[int] = []
+    with threadpool_limits(1):
+        actor: Any = WorkerActor(WorkerSettings(promotion=False))
+
+        def run(batch: Batch, *_: Any) -> Report:
+            number, running_s = actor.turn()
+            said.append(number)
+            assert running_s >= 0.0
+            return Report(batch.number)
+
+        monkeypatch.setattr(actor._runner, "run", run)
+        assert actor.turn()[0] == -1
+        actor.run_parcel(packed([(Batch(number, number, (call,)), []) for number in (3, 4)]))
+        actor.run_express(Batch(5, 5, (call,), express=True), [])
+        assert actor.turn()[0] == -1
+    assert said == [3, 4, -1]

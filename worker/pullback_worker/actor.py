@@ -40,6 +40,8 @@ PROGRAM_BYTES = 1 << 30
 """What compiled programs may take, estimated; the least recently used give way."""
 CONCURRENCY_GROUPS = {"express": 1, "control": 1, "export": 1, "watch": 1, "probe": 1}
 """Threads besides the one that runs batches in turn."""
+NOTHING = (-1, 0.0)
+"""The turn of a worker that runs nothing."""
 ENVIRONMENT = {
     **one_thread.ENVIRONMENT,
     "MALLOC_ARENA_MAX": "1",
@@ -95,6 +97,7 @@ class WorkerActor:
         self._memory_bytes = min(room_bytes or device_bytes, device_bytes or room_bytes)
         self._runner = TaskRunner(_compiler(executors, settings), memory)
         self._fetcher = Fetcher(_found, lambda item: isinstance(item, ray.ObjectRef))
+        self._turn: tuple[int, float] | None = None
 
     @ray.method(concurrency_group="control")
     def identity(self) -> WorkerIdentity:
@@ -108,12 +111,28 @@ class WorkerActor:
         """Seconds per unit of work; takes a fraction of a second, beside whatever runs."""
         return measured(room_bytes=self._memory_bytes)
 
+    @ray.method(concurrency_group="control")
+    def turn(self) -> tuple[int, float]:
+        """The batch that is running, but for an express one, and for how many seconds; -1 if none.
+
+        Those of a parcel are reported together: else nobody would know which of them it is.
+        """
+        turn = self._turn
+        return NOTHING if turn is None else (turn[0], perf_counter() - turn[1])
+
     def run(self, batch: Batch, carried: Sequence[Any]) -> Any:
         """Run a batch; `carried` are the inputs that come along, then fetched values.
 
         Each is an array, or a reference to one or to several. The report comes first, then a value
         or a list of them for each group of `batch.apart`, None for one that was not computed.
         """
+        self._turn = batch.number, perf_counter()
+        try:
+            return self._run(batch, carried)
+        finally:
+            self._turn = None
+
+    def _run(self, batch: Batch, carried: Sequence[Any]) -> Any:
         started_s = perf_counter()
         number, express = batch.number, batch.express
         self._runner.free(batch.freed)  # of other jobs: whatever becomes of the batch
@@ -151,7 +170,7 @@ class WorkerActor:
     @ray.method(concurrency_group="express")
     def run_express(self, batch: Batch, carried: Sequence[Any]) -> Any:
         """Run a batch as `run` does, beside another of another job."""
-        return self.run(batch, carried)
+        return self._run(batch, carried)
 
     def _report(self, batch: Batch, found: Fetched | None) -> Report:
         """Run a batch on what was found, or nothing of it where that was called off."""

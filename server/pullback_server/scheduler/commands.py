@@ -65,7 +65,7 @@ class StopWorker(Command):
 
 @dataclass(slots=True)
 class AskWorker(Command):
-    """Ask a worker whether it lives; if it does, it is answered by WorkerAnswered."""
+    """Ask a worker whether it lives and what it runs; answered by WorkerAnswered, if it does."""
 
     worker: WorkerId
 

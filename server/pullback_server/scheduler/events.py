@@ -64,9 +64,16 @@ class WorkerReady(Event):
 
 @dataclass(slots=True, kw_only=True)
 class WorkerAnswered(Event):
-    """A worker that was asked whether it lives said so."""
+    """A worker that was asked whether it lives said so, and what it runs.
+
+    Attributes:
+        batch: the one it is running, but for an express one; -1 where there is none.
+        running_s: since it turned to that.
+    """
 
     worker: WorkerId
+    batch: BatchId = -1
+    running_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)

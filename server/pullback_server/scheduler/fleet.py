@@ -172,6 +172,7 @@ class Fleet:
     def take(self, worker: Worker, batch: Batch, now_s: float) -> None:
         """A worker is done with a batch."""
         worker.made_bytes -= batch.made_bytes
+        worker.called_off.pop(batch.id, None)
         self.batches -= 1
         kind = self.kinds[worker.placement]
         if batch.express:

@@ -165,8 +165,8 @@ class Scheduler:
 
     def _worker_answered(self, event: WorkerAnswered) -> None:
         worker = self._fleet.get(event.worker)
-        if worker is not None:
-            worker.answered_s = event.now_s
+        if worker is not None and not worker.doomed:
+            self._stragglers.answered(worker, event)
 
     def _worker_measured(self, event: WorkerMeasured) -> None:
         worker = self._fleet.get(event.worker)
@@ -325,7 +325,8 @@ class Scheduler:
             self._starts.failed(worker, event.cause, event.now_s)
         self._board.totals.workers_lost += worker.ready or worker.doomed
         running, under_way = worker.running, worker.under_way
-        lost_s = max([event.now_s - batch.oldest_since_s for batch in running], default=0.0)
+        since_s = [own.oldest_since_s for own in (worker.oldest, worker.express) if own is not None]
+        lost_s = max([event.now_s - own_s for own_s in since_s], default=0.0)
         self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
         hurt = self._board.forget(worker)
         for batch in [b for b in worker.in_flight if b.job not in self._jobs]:
@@ -378,7 +379,7 @@ class Scheduler:
             batches += len(own)
             for batch in own:
                 if batch.unreported:
-                    batch.cancelled_s = now_s
+                    self._fleet[holder].call_off(batch, now_s)
                     commands.append(CancelRun(holder, batch.id, batch.express))
                     self._stragglers.arm(self._fleet[holder], now_s)
             if not own:

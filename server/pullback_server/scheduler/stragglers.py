@@ -2,7 +2,7 @@
 
 A late batch is copied to an idle worker, whoever is first counts, and the other is told to stop. A
 worker that does not even say that it lives is killed, and what it ran is to blame. So is one that
-another waits for.
+another waits for. One that goes on with what was cancelled is killed, too: see `grace.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from math import inf
 from pullback_server.planner.plan import TaskOutput
 from pullback_server.scheduler.board import Board
 from pullback_server.scheduler.commands import AskWorker, CancelRun, KillWorker
-from pullback_server.scheduler.events import WorkerId
+from pullback_server.scheduler.events import WorkerAnswered, WorkerId
+from pullback_server.scheduler.grace import Grace
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.matching import Matching
 from pullback_server.scheduler.placement import Choice
@@ -34,13 +35,14 @@ class Stragglers:
         self._silence_s = settings.silence_s
         self._late_s = min(settings.late_least_s, settings.silence_s)
         self._least_s = min(settings.late_least_s, settings.silence_s, settings.grace_s)
+        self._grace = Grace(board, self.kill)
         self.matching: Matching
 
     def begin(self, worker: Worker, now_s: float) -> None:
         """A worker turns to a batch: it needs an alarm where none rings before anything is due."""
         oldest = worker.oldest
         least_s = self._least_s
-        if oldest is not None and worker.express is None and oldest.cancelled_s is None:
+        if oldest is not None and worker.express is None and not worker.called_off:
             least_s = self._late_s if oldest.measured else self._silence_s
         if worker.due_s > now_s + least_s:
             self.arm(worker, now_s)
@@ -54,6 +56,8 @@ class Stragglers:
             due_s = self._due_at_s(worker, oldest, now_s)
         if worker.express is not None:
             due_s = min(due_s, self._due_at_s(worker, worker.express, now_s))
+        if worker.called_off:
+            due_s = min(due_s, self._grace.due_at_s(worker))
         if due_s < worker.due_s:
             worker.due_s = due_s
             self._set_alarm(worker)
@@ -61,8 +65,6 @@ class Stragglers:
     def _due_at_s(self, worker: Worker, batch: Batch, now_s: float) -> float:
         """When something is to be done about a batch that runs."""
         due_s = self._silent_at_s(worker, batch)
-        if batch.cancelled_s is not None:
-            due_s = min(due_s, batch.grace_ends_s(self._board.settings.grace_s))
         if batch.measured and batch.twin is None:
             due_s = min(due_s, self._copied_at_s(worker, batch, now_s))
         return due_s
@@ -83,16 +85,14 @@ class Stragglers:
                 self._set_alarm(worker)
             return
         worker.due_s = inf
-        for batch in worker.running:
-            if not worker.doomed:
+        self._grace.look(worker, now_s)
+        for batch in (worker.oldest, worker.express):
+            if batch is not None and not worker.doomed:
                 self._look_at(worker, batch, now_s)
         self.arm(worker, now_s)
 
     def _look_at(self, worker: Worker, batch: Batch, now_s: float) -> None:
         """Do what is due about a batch that runs."""
-        if now_s >= batch.grace_ends_s(self._board.settings.grace_s):
-            self.kill(worker, f"a cancelled batch ran on for {self._board.settings.grace_s:g} s")
-            return
         if now_s >= self._silent_at_s(worker, batch):
             self._ask(worker, batch, now_s)
         late_s = self._late_at_s(batch) if batch.measured else inf
@@ -100,6 +100,12 @@ class Stragglers:
             self.matching.reconsider(worker.id)
             late = [batch] if batch.express else [*worker.batches.values()]
             self._copy_all(worker, late, now_s)
+
+    def answered(self, worker: Worker, event: WorkerAnswered) -> None:
+        """A worker said that it lives, and what it runs."""
+        self._grace.answered(worker, event)
+        if worker.called_off:
+            self.arm(worker, event.now_s)
 
     def kill(self, worker: Worker, cause: str) -> None:
         """End a worker; nothing more goes to it."""
@@ -245,7 +251,8 @@ class Stragglers:
 
         If it reports a task all the same, it has been brought that.
         """
-        batch.superseded, batch.cancelled_s = True, now_s
+        batch.superseded = True
+        worker.call_off(batch, now_s)
         self._board.commands.append(CancelRun(worker.id, batch.id, batch.express))
         coming = [value for value, _ in batch.coming if job.held.has(worker.id, value)]
         batch.doubted += tuple(coming)

@@ -67,12 +67,6 @@ class Batch:
         read = {value for task in self.unreported for value in operands[task]}
         return {value for value in read - brought if value.task not in self.unreported}
 
-    def grace_ends_s(self, grace_s: float) -> float:
-        """When its worker is killed if it goes on although it was cancelled."""
-        if self.cancelled_s is None:
-            return inf
-        return max(self.cancelled_s, self.oldest_since_s) + grace_s
-
 
 @dataclass(slots=True)
 class Worker:
@@ -82,8 +76,11 @@ class Worker:
         memory_bytes: all it may have; 0 if that is unknown.
         made_bytes: values that its batches in flight make.
         batches: those in flight, in the order it runs them, but for the express one.
-        oldest: the one it is running, of these.
+        oldest: the one it is running, of these, or one of the same call.
         express: the one that runs beside them.
+        called_off: those in flight that it was told to stop.
+        turn, turn_since_s: the batch that it last said it was running, but for the express one, and
+            since when.
         programs: fingerprints of graphs it was given.
         start_s: how long its process may take to come up.
         doomed: the scheduler has it killed or stopped: it gets no more work.
@@ -104,6 +101,9 @@ class Worker:
     batches: dict[BatchId, Batch] = field(default_factory=dict)
     oldest: Batch | None = None
     express: Batch | None = None
+    called_off: dict[BatchId, Batch] = field(default_factory=dict)
+    turn: BatchId = -1
+    turn_since_s: float = -inf
     programs: set[str] = field(default_factory=set)
     doomed: bool = False
     silent: bool = False
@@ -124,6 +124,24 @@ class Worker:
             return left_s
         return left_s + sum([b.estimate_s for b in self.batches.values() if b is not oldest])
 
+    def call_off(self, batch: Batch, now_s: float) -> None:
+        """One of its batches is told to stop."""
+        batch.cancelled_s = now_s
+        self.called_off[batch.id] = batch
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it owes an answer, since it turned to what it runs."""
+        since_s = -inf if self.oldest is None else self.oldest.oldest_since_s
+        return self.asked_s > max(since_s, self.answered_s)
+
+    @property
+    def has_mates(self) -> bool:
+        """Whether others came with the call of its oldest batch that are not reported."""
+        own = iter(self.batches.values())
+        oldest, behind = next(own, None), next(own, None)
+        return oldest is not None and behind is not None and behind.call == oldest.call
+
     @property
     def has_one_call(self) -> bool:
         """Whether all its batches, express ones apart, came to it with one call."""
@@ -139,8 +157,9 @@ class Worker:
 
     @property
     def running(self) -> list[Batch]:
-        """The batches it is running."""
-        return [batch for batch in (self.oldest, self.express) if batch is not None]
+        """The batches it is running, as far as it said so."""
+        in_turn = self.batches.get(self.turn, self.oldest)
+        return [batch for batch in (in_turn, self.express) if batch is not None]
 
     @property
     def in_flight(self) -> list[Batch]:
