@@ -69,14 +69,14 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    Fault("worker", "worker killed", (WORKER,), 3.0),
-    Fault("silence", "worker stopped for good", (Blow(WORKER.named, signal.SIGSTOP),), 8.0),
-    Fault("late", "worker stopped, answers late", (Blow(WORKER.named, signal.SIGSTOP),), 4.0, True),
+    Fault("worker", "worker killed", (WORKER,), 2.0),
+    Fault("silence", "worker stopped for good", (Blow(WORKER.named, signal.SIGSTOP),), 4.0),
+    Fault("late", "worker stopped, answers late", (Blow(WORKER.named, signal.SIGSTOP),), 3.0, True),
     Fault("memory", "worker out of memory", (), 0.0, poison=2000),
-    Fault("dispatcher", "dispatcher killed", (DISPATCHER,), 10.0, most=FEW),
-    Fault("both", "worker and dispatcher killed", (WORKER, DISPATCHER), 10.0, most=FEW),
-    Fault("node", "Ray's node killed", (Blow("raylet/raylet", signal.SIGKILL),), 10.0, most=FEW),
-    Fault("head", "Ray's head killed", (Blow("gcs_server", signal.SIGKILL),), 10.0, most=FEW),
+    Fault("dispatcher", "dispatcher killed", (DISPATCHER,), 3.0, most=FEW),
+    Fault("both", "worker and dispatcher killed", (WORKER, DISPATCHER), 3.0, most=FEW),
+    Fault("node", "Ray's node killed", (Blow("raylet/raylet", signal.SIGKILL),), 3.0, most=FEW),
+    Fault("head", "Ray's head killed", (Blow("gcs_server", signal.SIGKILL),), 3.0, most=FEW),
 )
 
 
