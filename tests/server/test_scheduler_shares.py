@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pullback_server.scheduler import Run
 from pullback_server.scheduler.ready import MOST_LINES, HomeIndex, ReadyTasks, Turn
-from pullback_server.scheduler.shares import LEVEL_WEIGHT, MOST_IDLE_FLOWS, Shares
+from pullback_server.scheduler.shares import LEVEL_WEIGHT, MOST_IDLE_FLOWS, Flow, Shares
 from tests.server.cluster import Cluster
 from tests.server.plans import reduce_plan
 
@@ -22,6 +22,17 @@ def served(cluster: Cluster, batches: int) -> list[int]:
         run = cluster.pool.workers[1].lane(express=True)[0]
         order.append(run.job)
         cluster.finish(1, express=True)
+    return order
+
+
+def turns(shares: Shares, flows: dict[int, Flow], count: int) -> list[int]:
+    """The jobs whose turn it is, in order; each is given a second of its flow."""
+    order = []
+    for _ in range(count):
+        job = shares.first()
+        assert job is not None
+        order.append(job)
+        shares.charge(flows[job], 1.0)
     return order
 
 
@@ -149,12 +160,7 @@ def test_a_client_that_was_away_has_saved_nothing_up():
         assert shares.first() == 1
         shares.charge(here, 1.0)
     shares.add(2, 2, away)
-    order = []
-    for _ in range(20):
-        job = shares.first()
-        assert job is not None
-        order.append(job)
-        shares.charge({1: here, 2: away}[job], 1.0)
+    order = turns(shares, {1: here, 2: away}, 20)
     assert 9 <= order.count(2) <= 11
 
 
@@ -171,12 +177,7 @@ def test_who_is_served_alone_has_saved_nothing_up_either():
         assert shares.first() == 2
         shares.charge(idle, 1.0)
     shares.add(1, 1, busy)
-    order = []
-    for _ in range(20):
-        job = shares.first()
-        assert job is not None
-        order.append(job)
-        shares.charge({1: busy, 2: idle}[job], 1.0)
+    order = turns(shares, {1: busy, 2: idle}, 20)
     assert 8 <= order.count(2) <= 12
 
 
@@ -188,12 +189,7 @@ def test_who_waits_while_another_is_served_out_of_turn_keeps_its_claim():
     shares.add(2, 2, waits)
     for _ in range(50):
         shares.charge(out_of_turn, 1.0)
-    order = []
-    for _ in range(50):
-        job = shares.first()
-        assert job is not None
-        order.append(job)
-        shares.charge({1: out_of_turn, 2: waits}[job], 1.0)
+    order = turns(shares, {1: out_of_turn, 2: waits}, 50)
     assert order.count(2) >= 49
 
 
