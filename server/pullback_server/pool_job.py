@@ -28,15 +28,7 @@ from pullback_server.scheduler import (
 )
 from pullback_server.scheduler import Call as WantedCall
 from pullback_server.traffic import MachineId, Traffic, Whereabouts
-from pullback_worker.batch import (
-    Batch,
-    Call,
-    InputOperand,
-    Operand,
-    Packed,
-    Report,
-    ValueKey,
-)
+from pullback_worker.batch import Batch, Call, InputOperand, Operand, Packed, Report, ValueKey
 
 MOST_GROUP_BYTES = 16 << 20
 """Of values in one object; larger ones are copied no faster together."""

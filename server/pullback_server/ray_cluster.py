@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import (
-    ObjectLostError,
-    ObjectStoreFullError,
-    OutOfDiskError,
-    OutOfMemoryError,
-    RayError,
-)
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayError
 
 from pullback_graph.errors import ServiceError
 from pullback_graph.job import NDArray
@@ -33,6 +27,7 @@ from pullback_server.traffic import MachineId
 from pullback_worker.actor import (
     CONCURRENCY_GROUPS,
     ENVIRONMENT,
+    STORE_IS_FULL,
     WorkerActor,
     WorkerSettings,
 )
@@ -218,7 +213,7 @@ def cause(error: BaseException) -> str:
 
 def is_full(error: BaseException) -> bool:
     """Whether the object store had no room; a worker's, where it raised that."""
-    return isinstance(error, ObjectStoreFullError | OutOfDiskError)
+    return isinstance(error, STORE_IS_FULL)
 
 
 def is_lost(error: BaseException) -> bool:

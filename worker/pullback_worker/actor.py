@@ -40,6 +40,8 @@ PROGRAM_BYTES = 1 << 30
 """What compiled programs may take, estimated; the least recently used give way."""
 CONCURRENCY_GROUPS = {"express": 1, "control": 1, "export": 1, "watch": 1, "probe": 1}
 """Threads besides the one that runs batches in turn."""
+STORE_IS_FULL = (ObjectStoreFullError, OutOfDiskError)
+"""What Ray raises where its object store has no room, on disk neither."""
 NOTHING = (-1, 0.0)
 """The turn of a worker that runs nothing."""
 ENVIRONMENT = {
@@ -252,7 +254,7 @@ def _found(references: Sequence[Any]) -> Found:
 def _or_none(reference: Any) -> Any:
     try:
         return ray.get(reference, timeout=FETCH_TIMEOUT_S)
-    except (ObjectStoreFullError, OutOfDiskError):
+    except STORE_IS_FULL:
         raise no_room("a value that other tasks read") from None
     except (RayError, GetTimeoutError):
         return None

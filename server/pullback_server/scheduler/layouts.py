@@ -55,8 +55,7 @@ class Layouts:
 
         Its values would travel between workers, batch by batch, if anyone took the next.
         """
-        served = [p for p, kind in self._serving.items() if kind is worker.placement]
-        job.keep_on(worker.id, served)
+        job.keep_on(worker.id, self._board.settings.served(worker.placement))
 
     def _layout(self, plan: Dependencies) -> Layout:
         """The layout kept with a plan until workers come or go, or its first task was measured."""

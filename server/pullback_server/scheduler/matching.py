@@ -247,8 +247,11 @@ class Matching:
 
     def _share(self, placement: Placement) -> int:
         """How many of the jobs that wait are one worker's."""
-        workers = len(self._board.fleet.kinds[self._serving[placement]].ready)
-        return self._company.share(placement, workers)
+        return self._company.share(placement, self._workers(placement))
+
+    def _workers(self, placement: Placement) -> int:
+        """How many workers there are for tasks of a placement."""
+        return len(self._board.fleet.kinds[self._serving[placement]].ready)
 
     def _candidates(self, worker: Worker, placement: Placement) -> list[Job]:
         """The first job that any worker will do for, and those that wait for this, in turn."""
@@ -307,8 +310,7 @@ class Matching:
 
     def _is_crowded(self, job: Job, placement: Placement) -> bool:
         """Whether a job is due no more than one worker, so many others are under way."""
-        workers = len(self._board.fleet.kinds[self._serving[placement]].ready)
-        return workers * Shares.due(self._flows(job, placement)[0]) <= 1.0
+        return self._workers(placement) * Shares.due(self._flows(job, placement)[0]) <= 1.0
 
     def run(
         self, choice: Choice, placement: Placement, now_s: float, first: Batch | None = None

@@ -34,13 +34,7 @@ from pullback_server.scheduler.events import (
     WorkerPlaced,
     WorkerReady,
 )
-from pullback_server.scheduler.faults import (
-    abandoned,
-    overdue,
-    poisonous,
-    unlucky,
-    unserved,
-)
+from pullback_server.scheduler.faults import abandoned, overdue, poisonous, unlucky, unserved
 from pullback_server.scheduler.job import Job
 from pullback_server.scheduler.matching import Matching
 from pullback_server.scheduler.scaling import Scaling
@@ -325,8 +319,7 @@ class Scheduler:
             self._starts.failed(worker, event.cause, event.now_s)
         self._board.totals.workers_lost += worker.ready or worker.doomed
         running, under_way = worker.running, worker.under_way
-        since_s = [own.oldest_since_s for own in (worker.oldest, worker.express) if own is not None]
-        lost_s = max([event.now_s - own_s for own_s in since_s], default=0.0)
+        lost_s = max([event.now_s - own.oldest_since_s for own in worker.foremost], default=0.0)
         self._board.totals.wasted_s["lost"] += max(0.0, lost_s)
         hurt = self._board.forget(worker)
         for batch in [b for b in worker.in_flight if b.job not in self._jobs]:

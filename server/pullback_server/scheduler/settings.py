@@ -47,6 +47,10 @@ class Settings:
     answer_s: float = 20.0
     start_s: float = 120.0
 
+    def served(self, kind: Placement) -> set[Placement]:
+        """The placements whose tasks run on workers of a kind."""
+        return {placement for placement, own in self.serving.items() if own is kind}
+
     def least(self, kind: Placement) -> int:
         """How many workers of a kind stay without work."""
         return min(self.least_workers.get(kind, self.workers[kind]), self.workers[kind])

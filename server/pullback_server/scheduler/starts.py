@@ -100,7 +100,7 @@ class Starts:
             record.after_s = now_s + min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**record.failed)
         self.watch(kind, now_s)
         if record.failed >= MOST_FAILED and not self._board.fleet.kinds[kind].ready:
-            served = self._served(kind)
+            served = self._board.settings.served(kind)
             needing = [job for job in self._board.jobs.values() if _needs(job, served)]
             self._tell(needing, kind, now_s)
 
@@ -124,7 +124,7 @@ class Starts:
         record, own = self._records[kind], self._board.fleet.kinds[kind]
         if now_s < record.look_s:
             return  # one was up since this was set
-        served = self._served(kind)
+        served = self._board.settings.served(kind)
         waiting = [job for job in self._board.jobs.values() if _waits(job, served)]
         if own.ready or not (own.starting or waiting):
             record.since_s = record.look_s = inf
@@ -133,9 +133,6 @@ class Starts:
         self._tell([job for job in waiting if until_s[job] <= now_s], kind, now_s)
         later_s = [time_s for time_s in until_s.values() if time_s > now_s]
         self._look_at(kind, min(later_s, default=now_s + self._longest_s))
-
-    def _served(self, kind: Placement) -> set[Placement]:
-        return {p for p, serving in self._board.settings.serving.items() if serving is kind}
 
     def _tell(self, jobs: Iterable[Job], kind: Placement, now_s: float) -> None:
         """Answer jobs that no worker of a kind comes up for."""

@@ -86,8 +86,8 @@ class Stragglers:
             return
         worker.due_s = inf
         self._grace.look(worker, now_s)
-        for batch in (worker.oldest, worker.express):
-            if batch is not None and not worker.doomed:
+        for batch in worker.foremost:
+            if not worker.doomed:
                 self._look_at(worker, batch, now_s)
         self.arm(worker, now_s)
 

@@ -156,6 +156,11 @@ class Worker:
         return own if self.express is None else [*own, self.express]
 
     @property
+    def foremost(self) -> list[Batch]:
+        """The oldest of those it runs in turn, and the one beside them."""
+        return [batch for batch in (self.oldest, self.express) if batch is not None]
+
+    @property
     def running(self) -> list[Batch]:
         """The batches it is running, as far as it said so."""
         in_turn = self.batches.get(self.turn, self.oldest)
